@@ -1,0 +1,145 @@
+"""The command line; parses, calls, prints; nothing else."""
+
+import argparse
+import sys
+import textwrap
+
+from pfmsm_lite import __version__
+from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.methods import METHODS
+
+COMMANDS = ("run", "bench")
+
+
+def names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text):
+    return [int(name) for name in names(text)]
+
+
+def convert(default):
+    """How an option's text becomes a value of its default's type."""
+    if isinstance(default, bool):
+        return lambda text: choose("answer", text, ("yes", "no")) == "yes"
+    if isinstance(default, tuple):
+        return lambda text: tuple(numbers(text))
+    return type(default)
+
+
+def parser():
+    from pfmsm_lite.job import DEFAULT_METHODS, explain, flags
+
+    top = argparse.ArgumentParser(
+        prog="python -m pfmsm_lite",
+        description="PF-MSMTrec and its yardsticks: from rows to a table, four figures and a saved run.",
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", metavar="{run,bench}", required=True)
+    run = commands.add_parser(
+        "run",
+        help="train methods and compare them (the default command)",
+        description="Train methods on scenarios and compare them. Without options: the synthetic default.",
+        epilog="Methods: " + "; ".join(f"{m.name}: {m.summary}" for m in METHODS.values()),
+    )
+    bench = commands.add_parser("bench", help="measure speed and memory on this machine")
+    for command in (run, bench):
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    data = run.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        default="synthetic",
+        metavar="{synthetic,kuairand,FILE.csv,FILE.parquet}",
+        help="what to train on (default synthetic)",
+    )
+    data.add_argument("--data-dir", metavar="DIR", help="folder of KuaiRand-Pure's files")
+    data.add_argument("--data-seed", type=int, default=0, metavar="S", help="seed of the synthetic data (0)")
+    data.add_argument("--scenario", metavar="COLUMN", help="own table: the column that names the scenario")
+    for option, text in {
+        "tasks": "label columns, 0/1 or missing",
+        "categorical": "categorical columns; columns not named are typed from their content",
+        "numerical": "numerical columns",
+        "ignore": "columns to leave out",
+    }.items():
+        data.add_argument(f"--{option}", type=names, metavar="A,B", help=f"own table: {text}")
+    data.add_argument("--time", metavar="COLUMN", help="own table: split by this column, not at random")
+    data.add_argument(
+        "--categories",
+        choices=("hash", "union"),
+        help="own table: hash values (default) or fit one vocabulary over all scenarios",
+    )
+    data.add_argument(
+        "--statistics",
+        choices=("client", "federation", "none"),
+        help="own table: standardize inside each scenario (default), over all, or not",
+    )
+    what = run.add_argument_group("run")
+    what.add_argument("--methods", type=names, metavar="A,B", help=f"default: {','.join(DEFAULT_METHODS)}")
+    what.add_argument("--rounds", type=int, metavar="R", help="federated rounds (20; kuairand 14)")
+    what.add_argument("--seeds", type=numbers, default=[0, 1, 2], metavar="0,1,2", help="default 0,1,2")
+    what.add_argument("--out", metavar="DIR", help="where the run is saved (default runs/<data>)")
+    what.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with an interrupted run; only --rounds, --threads, --processes may differ",
+    )
+    what.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
+    what.add_argument("--processes", type=int, metavar="P", help="runs side by side (default 2)")
+    options = run.add_argument_group("method and training")
+    for name, entry in flags().items():
+        choices = ("yes", "no") if isinstance(entry.default, bool) else entry.metadata["choices"]
+        options.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=str if entry.metadata["choices"] else convert(entry.default),
+            metavar="{" + ",".join(choices) + "}" if choices else name.upper(),
+            help=explain(entry).replace("%", "%%"),
+        )
+    return top
+
+
+def job(options):
+    """Run or resume the main job."""
+    from pfmsm_lite import job
+
+    arguments = {key: value for key, value in vars(options).items() if key not in ("command", "debug")}
+    changes = {key: arguments[key] for key in ("rounds", "threads", "processes")}
+    resume = arguments.pop("resume")
+    if resume:
+        out, arguments, _ = job.resume(resume, changes)
+    else:
+        arguments["threads"] = arguments["threads"] or 1
+        arguments["processes"] = arguments["processes"] or 2
+        out, arguments = job.prepare(arguments)
+    try:
+        job.main_job(out, arguments)
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. Go on with: python -m pfmsm_lite run --resume {out}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def bench(options):
+    from pfmsm_lite.bench import bench
+
+    bench()
+    return 0
+
+
+def main(argv=None):
+    """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
+        argv.insert(0, "run")
+    options = parser().parse_args(argv)
+    try:
+        return {"run": job, "bench": bench}[options.command](options)
+    except UserError as error:
+        if options.debug:
+            raise
+        print(textwrap.fill(str(error), 100), file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""From results to statements: averages, paired differences, the printed table."""
+
+import math
+
+import numpy as np
+
+
+def per_seed(results, split="test"):
+    """Average AUC over scenarios and tasks: DataFrame, one row per seed, one column per method."""
+    rows = results[results["split"] == split]
+    order = list(dict.fromkeys(rows["method"]))
+    return rows.pivot_table(index="seed", columns="method", values="auc", aggfunc="mean")[order]
+
+
+def paired_interval(first, second, level=0.95):
+    """Mean of first − second over paired seeds, with a t interval.
+
+    first, second  [S] one value a seed;  returns (mean, low, high); NaN bounds for one seed
+    """
+    from scipy import stats
+
+    difference = np.asarray(first, float) - np.asarray(second, float)
+    difference = difference[np.isfinite(difference)]
+    mean = float(difference.mean()) if len(difference) else math.nan
+    if len(difference) < 2:
+        return mean, math.nan, math.nan
+    if np.ptp(difference) == 0:
+        return mean, mean, mean
+    error = stats.sem(difference)
+    low, high = stats.t.interval(level, len(difference) - 1, loc=mean, scale=error)
+    return mean, float(low), float(high)
+
+
+def summary(histories, reference="fedavg", split="test"):
+    """One row per method: average AUC, paired difference to `reference` in AUC points, bytes, seconds.
+
+    histories  of several methods over the same seeds
+    returns    DataFrame indexed by method: auc, difference, low, high (points: hundredths of AUC; NaN where
+               `reference` or a second seed is missing), bytes (mean upload of a client in a round), seconds
+               (mean of a run), best_round (mean)
+    """
+    import pandas as pd
+
+    averages = per_seed(pd.concat([history.results for history in histories]), split)
+    lines = []
+    for method in averages:
+        own = [history for history in histories if history.method == method]
+        difference = (math.nan,) * 3
+        if reference in averages and method != reference:
+            difference = [100 * x for x in paired_interval(averages[method], averages[reference])]
+        lines.append(
+            {
+                "method": method,
+                "auc": averages[method].mean(),
+                **dict(zip(("difference", "low", "high"), difference, strict=True)),
+                "bytes": np.mean([history.rounds["bytes"].mean() for history in own]),
+                "seconds": np.mean([history.seconds for history in own]),
+                "best_round": np.mean([history.best_round for history in own]),
+            }
+        )
+    return pd.DataFrame(lines).set_index("method")
+
+
+def _points(row):
+    if math.isnan(row.difference):
+        return "–"
+    if math.isnan(row.low):
+        return f"{row.difference:+.2f} (one seed)"
+    return f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+
+
+def _auc(value):
+    return "n/a: one class" if math.isnan(value) else f"{value:.3f}"
+
+
+def table(histories, ceiling=None, reference="fedavg", widest=14):
+    """The printed table, as text: method × scenario × task AUC on test rows, and what it cost.
+
+    ceiling  DataFrame or array [N, T] of the best reachable AUC, where the data's truth is known
+    widest   with more columns than this (scenarios × tasks) the single AUCs are left to results.csv
+    """
+    import pandas as pd
+
+    results = pd.concat([history.results for history in histories])
+    test = results[results["split"] == "test"]
+    scenarios, tasks = (list(dict.fromkeys(test[column])) for column in ("scenario", "task"))
+    cells = test.groupby(["method", "scenario", "task"], sort=False)["auc"].mean()
+    detailed = len(scenarios) * len(tasks) <= widest
+    head = [(name, task) for name in scenarios for task in tasks] if detailed else []
+    lines = [["", *(name if task == tasks[0] else "" for name, task in head), "", "", "", ""]]
+    lines.append(
+        [
+            "method",
+            *(task for _, task in head),
+            "average",
+            f"points over {reference}, 95 %",
+            "bytes",
+            "seconds",
+        ]
+    )
+    for row in summary(histories, reference).itertuples():
+        aucs = [_auc(cells.get((row.Index, *key), math.nan)) for key in head]
+        size = "rows" if row.Index == "pooled" else f"{row.bytes:,.0f}"
+        lines.append([row.Index, *aucs, _auc(row.auc), _points(row), size, f"{row.seconds:.1f}"])
+    if ceiling is not None:
+        best = np.asarray(ceiling, float)
+        known = [_auc(best[scenarios.index(name)][tasks.index(task)]) for name, task in head]
+        lines.append(["best reachable", *known, _auc(float(np.nanmean(best))), "", "", ""])
+    if not detailed:
+        lines = lines[1:]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in lines
+    )

@@ -1,0 +1,17 @@
+"""What a person did wrong, said so that they can mend it."""
+
+import difflib
+
+
+class UserError(ValueError):
+    """Bad input or a bad setting: one paragraph that names the place and the remedy."""
+
+
+def choose(kind, name, choices):
+    """Return `name` if it is one of `choices`; else raise a UserError that suggests the nearest."""
+    choices = list(choices)
+    if name in choices:
+        return name
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"Unknown {kind} {name!r}.{hint} Choose one of: {', '.join(choices)}.")
