@@ -1,7 +1,19 @@
-"""temporary"""
+"""Rows on disk or out of a generator → one Scenario per client."""
 
-from pfmsm_lite.data.scenario import Rows, Scenario
+from pfmsm_lite.data.kuairand import read_kuairand
+from pfmsm_lite.data.scenario import SPLITS, Rows, Scenario, digest
+from pfmsm_lite.data.synthetic import Truth, best_auc, synthetic
+from pfmsm_lite.data.table import from_dataframe, read_table
 
-
-def digest(s):
-    return "x"
+__all__ = [
+    "SPLITS",
+    "Rows",
+    "Scenario",
+    "Truth",
+    "best_auc",
+    "digest",
+    "from_dataframe",
+    "read_kuairand",
+    "read_table",
+    "synthetic",
+]

@@ -17,16 +17,18 @@ class Exchange:
     gram      [U, N, N]  inner products of the deltas
     rows      [N]        training rows of each client
     present   [U, N]     bool: has this unit, and its upload was accepted
+    has       [U, N]     bool: has this unit (a client may lack a task, and so that task's tower)
     previous  the Exchange of the round before, or None; sources [U, N, P] and weights [U, N, N] were its
               ingredients and its mixtures
     """
 
-    received: torch.Tensor
-    delta: torch.Tensor
-    update: torch.Tensor
-    gram: torch.Tensor
-    rows: torch.Tensor
-    present: torch.Tensor
+    received: torch.Tensor | None = None
+    delta: torch.Tensor | None = None
+    update: torch.Tensor | None = None
+    gram: torch.Tensor | None = None
+    rows: torch.Tensor | None = None
+    present: torch.Tensor | None = None
+    has: torch.Tensor | None = None
     previous: "Exchange | None" = None
     sources: torch.Tensor | None = None
     weights: torch.Tensor | None = None
@@ -45,13 +47,13 @@ def aggregate(sources, weights):
     return weights @ sources
 
 
-def present_only(weights, present):
+def present_only(weights, present, has):
     """Take absent clients out of every mixture: their columns become 0, rows sum to one again.
 
-    A client without this unit (a task that it lacks) keeps what it has; so does one left with nobody.
-    weights [U, N, N], present [U, N]  →  [U, N, N]
+    A client that lacks this unit, or that is left with nobody, keeps what it has.
+    weights [U, N, N], present and has [U, N] bool  →  [U, N, N]
     """
-    weights = weights * present[:, None, :]
+    weights = weights * present[:, None, :] * has[:, :, None]
     total = weights.sum(-1, keepdim=True)
     alone = torch.eye(weights.shape[-1], device=weights.device).to(weights)
     return torch.where(total > 0, weights / torch.where(total > 0, total, 1.0), alone)
@@ -147,7 +149,7 @@ AGGREGATE = {
 def mixing_weights(exchange, method):
     """The round's weights [U, N, N] by the method's rule, absent clients left out."""
     rule = AGGREGATE[choose("aggregate", method.aggregate, AGGREGATE)]
-    return present_only(rule(exchange, method), exchange.present)
+    return present_only(rule(exchange, method), exchange.present, exchange.has)
 
 
 def cosines(gram):

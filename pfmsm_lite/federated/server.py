@@ -72,11 +72,10 @@ class Block:
         return {"received": self.received, "last": memory}
 
     def load(self, state):
-        self.received = state["received"]
-        if state["last"]:
-            memory = dict(state["last"])
-            parts = {key: memory.pop(key) for key in ("sources", "update", "weights")}
-            self.previous = Exchange(None, None, gram=None, rows=None, present=None, memory=memory, **parts)
+        self.received, last = state["received"], dict(state["last"])
+        if last:
+            kept = {key: last.pop(key) for key in ("sources", "update", "weights")}
+            self.previous = Exchange(**kept, memory=last)
 
 
 @torch.no_grad()
@@ -109,13 +108,14 @@ def serve(block, trained, accepted, rows, method, clock):
             update = (mix * method.server_step) @ delta
             after = mix @ gram @ mix.transpose(-2, -1)
     with clock("aggregate"):
-        exchange = Exchange(received, delta, update, gram, rows, present, block.previous)
+        exchange = Exchange(received, delta, update, gram, rows, present, block.has, block.previous)
         exchange.sources = received + update if update is not delta else trained
         rule = method if block.policy == "personalized" else FEDAVG
         exchange.weights = mixing_weights(exchange, rule)
         mixtures = aggregate(exchange.sources, exchange.weights)
         if undo is not None and method.undo == "yes":
             mixtures = undo.undo(mixtures)
+    exchange.previous = None  # one round back is enough
     block.previous = exchange
     record = {
         "norm": gram.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt(),

@@ -1,0 +1,36 @@
+# Two commands: `make run` and `make test`. Either may come first; neither installs twice.
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+ARGS ?=
+
+.PHONY: run test lint bench clean
+
+run: .venv/run.stamp
+	$(BIN)/python -m pfmsm_lite run $(ARGS)
+
+test: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/run.stamp
+	$(BIN)/python -m pfmsm_lite bench
+
+.venv/run.stamp: requirements.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; name one with make PYTHON=...')"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/test.stamp: .venv/run.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,109 @@
+"""KuaiRand-Pure (Gao et al., CIKM 2022): every tab of the app is a scenario."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pfmsm_lite.data.table import from_dataframe, read_csv
+from pfmsm_lite.errors import UserError, choose
+
+TASKS = ("is_click", "long_view", "is_like")
+USERS, VIDEOS = "user_features_pure.csv", "video_features_basic_pure.csv"
+RANGES = [
+    f"{what}_range" for what in ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")
+]
+USER_FIELDS = ["user_active_degree", "is_live_streamer", "is_video_author", *RANGES]
+USER_FIELDS += [f"onehot_feat{k}" for k in range(18)]
+VIDEO_FIELDS = ["author_id", "video_type", "upload_type", "music_type", "tag"]
+USER_NUMBERS = ["follow_user_num", "fans_user_num", "friend_user_num", "register_days"]
+VIDEO_NUMBERS = ["video_duration"]
+SOURCE = "Zenodo record 10439422, KuaiRand-Pure.tar.gz"
+
+
+def _read(path, columns):
+    """The named columns of a CSV file; a missing one is named."""
+    head = read_csv(path, nrows=0).columns.tolist()
+    for column in columns:
+        choose(f"column in {path}:", column, head)
+    frame = read_csv(path, usecols=columns)
+    if frame.empty:
+        raise UserError(f"{path} has no rows.")
+    return frame
+
+
+def _logs(directory, columns):
+    """All standard logs in the folder, plain or .gz, each once: the publisher's two, or any part of them."""
+    import pandas as pd
+
+    found = sorted(
+        [*directory.glob("log_standard_*_pure.csv"), *directory.glob("log_standard_*_pure.csv.gz")]
+    )
+    once = {path.name.removesuffix(".gz"): path for path in reversed(found)}
+    if not once:
+        raise UserError(f"{directory} has no log_standard_*_pure.csv or .csv.gz. They are in {SOURCE}.")
+    return pd.concat([_read(once[name], columns) for name in sorted(once)], ignore_index=True)
+
+
+def read_kuairand(
+    directory,
+    tabs=None,
+    tasks=("is_click", "long_view"),
+    minimum_rows=5000,
+    valid_from=20220504,
+    test_from=20220505,
+    statistics="client",
+):
+    """KuaiRand-Pure as scenarios "tab 0", "tab 1", … with user and video features joined.
+
+    directory     holds log_standard_*_pure.csv (or .gz), user_features_pure.csv, video_features_basic_pure.csv
+    tabs          which tabs; None: all with at least `minimum_rows` rows (on the part from 04-25: 0, 1, 2, 4, 6)
+    tasks         of is_click, long_view, is_like
+    valid_from, test_from   first day (YYYYMMDD) of the validation and of the test rows
+    statistics    see `from_dataframe`; a missing video duration becomes the median of the catalogue
+    raises        UserError naming the file or column that is missing, and where to get it
+
+    Features are taken from a list, so that no outcome (play time, another is_… label) is among them. The
+    categories are declared by the publisher's user and video tables: nothing is fitted across clients.
+    """
+    directory = Path(directory)
+    for name in (USERS, VIDEOS):
+        if not (directory / name).exists():
+            raise UserError(f"{directory / name} is missing. It is in {SOURCE}.")
+    for task in tasks:
+        choose("task of KuaiRand", task, TASKS)
+    users = _read(directory / USERS, ["user_id", *USER_FIELDS, *USER_NUMBERS])
+    videos = _read(directory / VIDEOS, ["video_id", *VIDEO_FIELDS, *VIDEO_NUMBERS])
+    log = _logs(directory, ["user_id", "video_id", "date", "hourmin", "tab", *tasks])
+    sizes = log["tab"].value_counts()
+    wanted = sorted(sizes.index[sizes >= minimum_rows]) if tabs is None else list(tabs)
+    absent = [tab for tab in wanted if tab not in sizes.index]
+    if absent or not wanted:
+        raise UserError(
+            f"{directory}: no rows of tab {absent}; there are {sorted(sizes.index.tolist())}."
+            if absent
+            else f"{directory}: no tab has {minimum_rows} rows; the largest has {sizes.max()}."
+        )
+    log = log[log["tab"].isin(wanted)]
+    log = log.merge(users, on="user_id", how="left").merge(videos, on="video_id", how="left")
+    videos_median = videos[VIDEO_NUMBERS].median()
+    log[VIDEO_NUMBERS] = log[VIDEO_NUMBERS].fillna(videos_median)
+    log[USER_NUMBERS] = log[USER_NUMBERS].fillna(users[USER_NUMBERS].median())
+    for column in USER_NUMBERS + VIDEO_NUMBERS:  # counts and durations over orders of magnitude
+        log[column] = np.log1p(log[column].clip(lower=0))
+    log["hour"] = log["hourmin"] // 100
+    log["scenario"] = "tab " + log["tab"].astype(str).str.zfill(len(str(max(wanted))))
+    declared = {column: users[column].unique() for column in ["user_id", *USER_FIELDS]}
+    declared |= {column: videos[column].unique() for column in ["video_id", *VIDEO_FIELDS]}
+    declared["hour"] = range(24)
+    return from_dataframe(
+        log[["scenario", "date", *tasks, *declared, *USER_NUMBERS, *VIDEO_NUMBERS]],
+        scenario="scenario",
+        tasks=tasks,
+        categorical=list(declared),
+        numerical=USER_NUMBERS + VIDEO_NUMBERS,
+        time="date",
+        split={"valid": valid_from, "test": test_from},
+        categories=declared,
+        statistics=statistics,
+        source=str(directory),
+    )
