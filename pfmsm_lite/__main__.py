@@ -5,7 +5,7 @@ import sys
 import textwrap
 
 from pfmsm_lite import __version__
-from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.errors import UserError
 from pfmsm_lite.methods import METHODS
 
 COMMANDS = ("run", "bench")
@@ -19,10 +19,23 @@ def numbers(text):
     return [int(name) for name in names(text)]
 
 
+class Parser(argparse.ArgumentParser):
+    """A wrong command line gets one paragraph, as every other bad input, not a page of usage."""
+
+    def error(self, message):
+        raise UserError(f"{message[0].upper()}{message[1:]}. All options: {self.prog} --help")
+
+
+def yes(text):
+    if text not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"{text!r}: choose yes, no")
+    return text == "yes"
+
+
 def convert(default):
     """How an option's text becomes a value of its default's type."""
     if isinstance(default, bool):
-        return lambda text: choose("answer", text, ("yes", "no")) == "yes"
+        return yes
     if isinstance(default, tuple):
         return lambda text: tuple(numbers(text))
     return type(default)
@@ -31,7 +44,7 @@ def convert(default):
 def parser():
     from pfmsm_lite.job import DEFAULT_METHODS, explain, flags
 
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m pfmsm_lite",
         description="PF-MSMTrec and its yardsticks: from rows to a table, four figures and a saved run.",
     )
@@ -86,6 +99,13 @@ def parser():
     )
     what.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
     what.add_argument("--processes", type=int, metavar="P", help="runs side by side (default 2)")
+    what.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="save an unfinished run that often (default 5; 0: after each round)",
+    )
     options = run.add_argument_group("method and training")
     for name, entry in flags().items():
         choices = ("yes", "no") if isinstance(entry.default, bool) else entry.metadata["choices"]
@@ -106,7 +126,12 @@ def job(options):
     changes = {key: arguments[key] for key in ("rounds", "threads", "processes")}
     resume = arguments.pop("resume")
     if resume:
-        out, arguments, _ = job.resume(resume, changes)
+        usual = vars(parser().parse_args(["run"]))
+        other = [key for key, value in arguments.items() if key not in changes and value != usual[key]]
+        if other:
+            named = ", ".join(f"--{key.replace('_', '-')}" for key in other)
+            raise UserError(f"--resume goes on with the run as it was: {named} cannot be given beside it.")
+        out, arguments = job.resume(resume, changes)
     else:
         arguments["threads"] = arguments["threads"] or 1
         arguments["processes"] = arguments["processes"] or 2
@@ -131,11 +156,11 @@ def main(argv=None):
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv.insert(0, "run")
-    options = parser().parse_args(argv)
     try:
+        options = parser().parse_args(argv)
         return {"run": job, "bench": bench}[options.command](options)
     except UserError as error:
-        if options.debug:
+        if "--debug" in argv:
             raise
         print(textwrap.fill(str(error), 100), file=sys.stderr)
         return 2

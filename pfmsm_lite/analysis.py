@@ -70,45 +70,48 @@ def _points(row):
 
 
 def _auc(value):
-    return "n/a: one class" if math.isnan(value) else f"{value:.3f}"
+    return "n/a" if math.isnan(value) else f"{value:.3f}".removeprefix("0")
 
 
-def table(histories, ceiling=None, reference="fedavg", widest=14):
-    """The printed table, as text: method × scenario × task AUC on test rows, and what it cost.
+def _aligned(lines):
+    """Lines of cells → text: first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in lines
+    ], widths
 
-    ceiling  DataFrame or array [N, T] of the best reachable AUC, where the data's truth is known
+
+def table(histories, ceiling=None, reference="fedavg", widest=16):
+    """The printed table, as text: task × scenario AUC on test rows by method, and what the method cost.
+
+    ceiling  [N, T] best reachable AUC, where the data's truth is known
     widest   with more columns than this (scenarios × tasks) the single AUCs are left to results.csv
     """
     import pandas as pd
 
-    results = pd.concat([history.results for history in histories])
-    test = results[results["split"] == "test"]
+    test = pd.concat([history.results for history in histories]).query("split == 'test'")
     scenarios, tasks = (list(dict.fromkeys(test[column])) for column in ("scenario", "task"))
     cells = test.groupby(["method", "scenario", "task"], sort=False)["auc"].mean()
-    detailed = len(scenarios) * len(tasks) <= widest
-    head = [(name, task) for name in scenarios for task in tasks] if detailed else []
-    lines = [["", *(name if task == tasks[0] else "" for name, task in head), "", "", "", ""]]
-    lines.append(
-        [
-            "method",
-            *(task for _, task in head),
-            "average",
-            f"points over {reference}, 95 %",
-            "bytes",
-            "seconds",
-        ]
-    )
+    keys = [(name, task) for task in tasks for name in scenarios]
+    keys = keys if len(keys) <= widest else []
+    difference = f"points over {reference} [95 %]"
+    lines = [["method", *(name for name, _ in keys), "average", difference, "bytes", "seconds"]]
     for row in summary(histories, reference).itertuples():
-        aucs = [_auc(cells.get((row.Index, *key), math.nan)) for key in head]
-        size = "rows" if row.Index == "pooled" else f"{row.bytes:,.0f}"
+        aucs = [_auc(cells.get((row.Index, *key), math.nan)) for key in keys]
+        size = "its rows" if row.Index == "pooled" else f"{row.bytes:,.0f}"
         lines.append([row.Index, *aucs, _auc(row.auc), _points(row), size, f"{row.seconds:.1f}"])
     if ceiling is not None:
         best = np.asarray(ceiling, float)
-        known = [_auc(best[scenarios.index(name)][tasks.index(task)]) for name, task in head]
+        known = [_auc(best[scenarios.index(name)][tasks.index(task)]) for name, task in keys]
         lines.append(["best reachable", *known, _auc(float(np.nanmean(best))), "", "", ""])
-    if not detailed:
-        lines = lines[1:]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in lines
-    )
+    text, widths = _aligned(lines)
+    if keys:
+        head = " " * (widths[0] + 2)
+        for t, task in enumerate(tasks):
+            block = widths[1 + t * len(scenarios) : 1 + (t + 1) * len(scenarios)]
+            room = sum(block) + 2 * len(block)
+            head += task[: room - 2].ljust(room)
+        text.insert(0, head.rstrip())
+    if any(" n/a" in line for line in text):
+        text.append("n/a: one class only, so there is no AUC")
+    return "\n".join(text)

@@ -54,9 +54,12 @@ def _table(arguments):
 
 # data → (reader: arguments → (scenarios, truth or None), defaults that suit it, unless asked otherwise)
 DATA = {
-    "synthetic": (_synthetic, {"rounds": 20, "batch_size": 256}),
-    "kuairand": (_kuairand, {"rounds": 14, "batch_size": 1024}),
-    "a table": (_table, {"rounds": 20, "batch_size": 256}),
+    "synthetic": (_synthetic, {"rounds": 20}),
+    "kuairand": (
+        _kuairand,
+        {"rounds": 14, "batch_size": 1024, "learning_rate": 1e-3, "unknown_rate": 0.4},
+    ),
+    "a table": (_table, {"rounds": 20}),
 }
 
 
@@ -109,10 +112,10 @@ def prepare(arguments):
     out = (
         Path(arguments["out"]) if arguments["out"] else _free_name(Path(arguments["data"]).stem.split(".")[0])
     )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {"checkpoint"}):
         raise UserError(f"{out} is there already. Go on with it: --resume {out}. Or choose another --out.")
     try:
-        (out / "checkpoint").mkdir(parents=True)
+        (out / "checkpoint").mkdir(parents=True, exist_ok=True)
         (out / "checkpoint" / "writable").touch()
         (out / "checkpoint" / "writable").unlink()
     except OSError as error:
@@ -132,7 +135,7 @@ def _free_name(stem):
 
 
 def resume(directory, changes):
-    """The arguments of an earlier run, with what may change on resuming: rounds, processes, threads."""
+    """The arguments of an earlier run, and `changes`: rounds, threads and processes may differ."""
     path = Path(directory) / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -142,7 +145,7 @@ def resume(directory, changes):
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}). Start the run again with another --out.") from error
     arguments.update({key: value for key, value in changes.items() if value is not None})
-    return Path(directory), arguments, config
+    return Path(directory), arguments
 
 
 def versions():

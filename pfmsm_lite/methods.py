@@ -43,6 +43,7 @@ OPERATORS = {
     "embedding": {
         "used": "each row by how often a client's training rows use it",
         "rows": "by client size, as FedAvg does",
+        "sum": "every client's change added up, as if they had trained one after the other",
         "personal": "as `used`, then drawn back to the client's own row by its own evidence",
     },
     "optimizer_state": {
@@ -128,7 +129,7 @@ class Settings:
 
     local_epochs: int = option(1, "epochs over its own rows that a client trains in a round", at_least=1)
     batch_size: int = option(256, "rows in a mini-batch", at_least=1)
-    learning_rate: float = option(1e-3, "Adam's step", above=0.0)
+    learning_rate: float = option(3e-3, "Adam's step", above=0.0)
     weight_decay: float = option(0.0, "Adam's weight decay of everything but the embeddings", at_least=0.0)
     embedding_size: int = option(8, "width of an embedding vector", at_least=1)
     experts: int = option(4, "experts of an MMoE", at_least=1)
@@ -148,6 +149,7 @@ class Settings:
 
     def __post_init__(self):
         _validate(self)
+        object.__setattr__(self, "hidden", tuple(self.hidden))  # from JSON it comes as a list
         if not self.hidden or min(self.hidden) < 1:
             raise UserError(f"--hidden is {self.hidden}; give at least one width, such as 64,32.")
 

@@ -34,7 +34,7 @@ def worst(vectors, point):
 
 
 def best_worst(vectors, centre, radius):
-    """Brute force: max over U of the least ⟨g, U⟩, g in vectors [K, P], with ‖U − centre‖ ≤ radius·‖centre‖."""
+    """Brute force: max over U of min over the vectors g of ⟨g, U⟩, ‖U − centre‖ ≤ radius·‖centre‖."""
     g, c = vectors.numpy(), centre.numpy()
     basis = np.linalg.qr(np.vstack([g, c]).T)[0]  # outside the span of all of them nothing is won
     lengths, unit = np.linalg.norm(g, axis=1), np.linalg.norm(c)

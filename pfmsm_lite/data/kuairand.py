@@ -55,8 +55,8 @@ def read_kuairand(
 ):
     """KuaiRand-Pure as scenarios "tab 0", "tab 1", … with user and video features joined.
 
-    directory     holds log_standard_*_pure.csv (or .gz), user_features_pure.csv, video_features_basic_pure.csv
-    tabs          which tabs; None: all with at least `minimum_rows` rows (on the part from 04-25: 0, 1, 2, 4, 6)
+    directory     holds log_standard_*_pure.csv (or .gz) and the user and video features of the publisher
+    tabs          which tabs; None: all with at least `minimum_rows` rows (from 04-25 on: 0, 1, 2, 4, 6)
     tasks         of is_click, long_view, is_like
     valid_from, test_from   first day (YYYYMMDD) of the validation and of the test rows
     statistics    see `from_dataframe`; a missing video duration becomes the median of the catalogue

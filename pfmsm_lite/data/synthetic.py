@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from pfmsm_lite.data.scenario import SPLITS, Rows, Scenario
+from pfmsm_lite.data.table import standardize
 from pfmsm_lite.errors import UserError, choose
 
 FIELDS = {"user": 300, "item": 200, "category": 20, "hour": 24}
@@ -24,6 +25,7 @@ class Truth:
     scales       [N] factor on a scenario's numerical features
     popularity   [N, items] probability of each item
     rates        [N, T] share of positives asked for;  achieved: mean true probability of the training rows
+    intercepts   [N, T] the teachers' constants, which bring about the rates; NaN for a missing task
     ceiling      [N, T] best reachable AUC on the test rows; NaN for a missing task
     """
 
@@ -35,6 +37,7 @@ class Truth:
     popularity: np.ndarray
     rates: np.ndarray
     achieved: np.ndarray
+    intercepts: np.ndarray
     ceiling: np.ndarray
 
 
@@ -91,11 +94,23 @@ def _range(name, value, low, high):
         raise UserError(f"{name} is {value}, but it must lie in [{low}, {high}].")
 
 
+def _rates(rates, count, width):
+    """[N, T] from one number, one a task, or all of them."""
+    rates = np.asarray(rates, float)
+    if rates.shape not in ((), (width,), (count, width)):
+        raise UserError(
+            f"rates has shape {rates.shape}: give one number, one for each of the {width} tasks, or "
+            f"{count} scenarios × {width} tasks."
+        )
+    return np.broadcast_to(rates, (count, width))
+
+
 def _mix(generator, items, shift):
     """Zipf probabilities; a share `shift` of the items swap their places in the ranking."""
     rank = np.arange(items)
     moved = np.flatnonzero(generator.random(items) < shift)
-    rank[moved] = rank[generator.permutation(moved)]
+    order = generator.spawn(1)[0].random(items)  # a stream of its own: `shift` leaves all later draws alone
+    rank[moved] = rank[moved[np.argsort(order[moved])]]
     weight = 1 / (rank + 5.0)
     return weight / weight.sum()
 
@@ -166,6 +181,12 @@ def synthetic(
     fields = dict(fields or FIELDS)
     count, width = len(sizes), len(tasks)
     for name, value, low, high in (
+        ("signal", signal, 0, 100),
+        ("valid", valid, 0, 100),
+        ("test_rows", test_rows, 1, 10**9),
+        ("numericals", numericals, 0, 10_000),
+        ("number of tasks", width, 1, 1000),
+        ("smallest of fields", min(fields.values(), default=0), 1, 10**9),
         ("label_noise", label_noise, 0, 0.49),
         ("label_missing", label_missing, 0, 0.99),
         ("popularity_shift", popularity_shift, 0, 1),
@@ -183,7 +204,7 @@ def synthetic(
     if between.ndim == 0:
         between = np.where(np.eye(width, dtype=bool), 1.0, between)
     between = _checked(between, width, "task_correlation")
-    asked = np.broadcast_to(np.asarray(rates, float), (count, width))
+    asked = _rates(rates, count, width)
     missing = {n: list(names) for n, names in (missing_tasks or {}).items()}
     for n, names in missing.items():
         _range("scenario number in missing_tasks", n, 0, count - 1)
@@ -201,12 +222,12 @@ def synthetic(
     items = list(fields.values())[1]
     base = world.permutation(items)
 
-    parts, popularity, ceiling, achieved = [], [], [], []
+    parts, popularity, ceiling, achieved, intercepts = [], [], [], [], np.empty((count, width))
     for n, stream in enumerate(streams):
         lengths = dict(zip(SPLITS, (sizes[n], max(300, round(valid * sizes[n])), test_rows), strict=True))
         share = _mix(stream, items, popularity_shift)[base]
         popularity.append(share)
-        rows, name = sum(lengths.values()), f"scenario {n}"
+        rows, name = sum(lengths.values()), f"s{n}"
         ids = np.stack([stream.integers(1, values + 1, rows) for values in fields.values()], 1)
         ids[:, 1] = 1 + stream.choice(items, rows, p=share)
         numerical = stream.standard_normal((rows, numericals))
@@ -214,34 +235,31 @@ def synthetic(
         probability = np.empty_like(score)
         for t in range(width):
             b = _intercept(score[:, t], asked[n, t], label_noise, f"{name}, task {tasks[t]}")
-            probability[:, t] = _probability(score[:, t] + b, label_noise)
+            probability[:, t], intercepts[n, t] = _probability(score[:, t] + b, label_noise), b
         labels = (stream.random(score.shape) < probability).astype(np.float32)
         labels[stream.random(score.shape) < label_missing] = np.nan
         gone = [tasks.index(task) for task in missing.get(n, ())]
-        labels[:, gone] = probability[:, gone] = np.nan
+        labels[:, gone] = probability[:, gone] = intercepts[n, gone] = np.nan
         cut = np.cumsum(list(lengths.values()))[:-1]
         parts.append([np.split(block, cut) for block in (ids, scales[n] * numerical, labels, probability)])
-        test = parts[-1][3][2]
-        ceiling.append([best_auc(test[:, t]) if t not in gone else np.nan for t in range(width)])
+        known = np.where(
+            np.isnan(parts[-1][2][2]), np.nan, parts[-1][3][2]
+        ).T  # rows without a label do not count
+        ceiling.append([best_auc(p[~np.isnan(p)]) for p in known])
         achieved.append(parts[-1][3][0].mean(0))
 
-    pooled = np.concatenate([part[1][0] for part in parts])
+    numbers = np.concatenate([block for part in parts for block in part[1]])
+    lengths = [len(block) for part in parts for block in part[1]]
+    train = np.repeat(np.arange(len(lengths)) % 3 == 0, lengths)
+    clients = np.repeat(np.arange(len(lengths)) // 3, lengths)
+    numbers = np.split(standardize(numbers, train, clients, statistics), np.cumsum(lengths)[:-1])
+    names = tuple(f"number {k}" for k in range(numericals))
+    notes = {"statistics": statistics, "categories": "declared"}
     scenarios = []
-    for n, part in enumerate(parts):
-        known = {"client": part[1][0], "federation": pooled, "none": None}[statistics]
-        mean, deviation = (0.0, 1.0) if known is None else (known.mean(0), known.std(0) + 1e-12)
-        rows = [
-            Rows(
-                torch.from_numpy(ids),
-                torch.from_numpy(((numerical - mean) / deviation).astype(np.float32)),
-                torch.from_numpy(labels),
-                torch.from_numpy(probability),
-            )
-            for ids, numerical, labels, probability in zip(*part, strict=True)
-        ]
+    for n, (ids, _, labels, probability) in enumerate(parts):
+        blocks = zip(ids, numbers[3 * n : 3 * n + 3], labels, probability, strict=True)
+        rows = [Rows(*(torch.from_numpy(np.ascontiguousarray(b)) for b in block)) for block in blocks]
         sizes_with_unknown = {field: values + 1 for field, values in fields.items()}
-        names = tuple(f"number {k}" for k in range(numericals))
-        notes = {"statistics": statistics, "categories": "declared"}
-        scenarios.append(Scenario(f"scenario {n}", tuple(tasks), sizes_with_unknown, names, *rows, notes))
-    arrays = (np.array(block) for block in (popularity, asked, achieved, ceiling))
+        scenarios.append(Scenario(f"s{n}", tuple(tasks), sizes_with_unknown, names, *rows, notes))
+    arrays = (np.array(block) for block in (popularity, asked, achieved, intercepts, ceiling))
     return scenarios, Truth(related, clusters, between, weights, scales, *arrays)

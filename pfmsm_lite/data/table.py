@@ -1,5 +1,6 @@
 """Any table: a pandas DataFrame or a file, and the names of its columns → one Scenario per client."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,77 +10,101 @@ from pfmsm_lite.data.scenario import SPLITS, Rows, Scenario
 from pfmsm_lite.errors import UserError, choose
 
 HASH_KEY = "pfmsm_lite table"  # 16 characters: the same value is in the same bucket on every machine
-FEW = 50  # an integer column with at most so many different values is taken for categorical
+FEW = 50  # a column of whole numbers with at most so many different values is taken for categorical
 LEAK = 0.98  # single-column AUC from which a feature is suspected to know the label
+BEYOND = 1e30  # a larger number overflows float32, or its square float64
 MISSING = "(missing)"
 
 
-def _place(column, position, value, source, remedy):
+def _bad_cell(column, position, source, remedy):
     """The error for one cell: which file, row and column, what is there, what to do."""
-    return UserError(
-        f"{source}: row {position + 1} (line {position + 2} of a file with a header), column {column!r}: "
-        f"{value!r} {remedy}"
-    )
+    value = column.iloc[position]
+    shown = repr(value.item() if isinstance(value, np.generic) else value)
+    row = f"row {position + 1} (line {position + 2} of a file with a header)"
+    return UserError(f"{source}: {row}, column {column.name!r}: {shown} {remedy}")
 
 
-def _check_columns(df, used, source):
+def _refuse(wrong, column, source, remedy):
+    """Raise for the first row of `column` that is `wrong` [rows] bool."""
+    if np.any(wrong):
+        raise _bad_cell(column, int(np.argmax(wrong)), source, remedy)
+
+
+def _check_columns(df, roles, source):
     """Refuse an empty table, duplicate columns, and columns that are missing or used twice."""
     if not len(df):
         raise UserError(f"{source} has no rows.")
-    twice = df.columns[df.columns.duplicated()].unique().tolist()
+    _check_header(df.columns, source)
+    taken = {}
+    for role, columns in roles.items():
+        for column in columns:
+            choose(f"column (as {role}) in {source}:", column, df.columns)
+            if column in taken:
+                raise UserError(
+                    f"{source}: column {column!r} is named as {taken[column]} and as {role}. Drop one."
+                )
+            taken[column] = role
+
+
+def _check_header(columns, source):
+    twice = dict.fromkeys(column for column in columns if list(columns).count(column) > 1)
     if twice:
         raise UserError(f"{source} has the column {', '.join(map(repr, twice))} twice. Rename or drop one.")
-    for role, columns in used.items():
-        for column in columns:
-            choose(f"column (as {role}) in {source}:", column, [str(c) for c in df.columns])
-    roles = {}
-    for role, columns in used.items():
-        for column in columns:
-            if column in roles:
-                raise UserError(f"{source}: column {column!r} is named as {roles[column]} and as {role}.")
-            roles[column] = role
 
 
 def _labels(column, source):
     """[rows] float32 of 0, 1 and NaN; anything else is refused with its row."""
     import pandas as pd
 
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    wrong = ~(numbers.isin([0, 1]) | column.isna())
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        raise _place(column.name, at, column.iloc[at], source, "is no label: it must be 0, 1 or empty.")
-    return numbers.to_numpy("float32")
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
+    known = column.notna().to_numpy()
+    _refuse(known & ~np.isin(numbers, [0, 1]), column, source, "is no label: it must be 0, 1 or empty.")
+    return numbers.astype(np.float32)
 
 
 def _numbers(column, source):
-    """[rows] float64, every one finite; text, NaN and inf are refused with their row."""
+    """[rows] float64; text, NaN, inf and numbers that overflow are refused with their row."""
     import pandas as pd
 
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    wrong = ~np.isfinite(numbers.to_numpy())
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        remedy = "is no number. Fill it in, name the column in categorical, or ignore the column."
-        raise _place(column.name, at, column.iloc[at], source, remedy)
-    return numbers.to_numpy()
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
+    remedy = (
+        "is no usable number. Fill it in, declare the column categorical (--categorical), or leave it "
+        f"out (--ignore {column.name})."
+    )
+    _refuse(~(np.abs(numbers) < BEYOND), column, source, remedy)
+    return numbers
 
 
-def _text(column):
-    """Values as text, the same for 3 and 3.0; missing values are a value of their own."""
+def _moments(column, source):
+    """The time column as numbers or as UTC timestamps."""
     import pandas as pd
 
-    values = column.astype(object).where(column.notna(), MISSING)
-    if pd.api.types.is_float_dtype(column):
-        values = values.map(lambda v: str(int(v)) if v != MISSING and float(v).is_integer() else str(v))
-    return values.map(str)
+    if pd.api.types.is_numeric_dtype(column):
+        moments = column
+    else:
+        moments = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    remedy = "is no time. Write a number or a date as 2022-05-04 (13:00:00), or split at random (no time)."
+    _refuse(moments.isna().to_numpy(), column, source, remedy)
+    return moments
+
+
+def _codes(column):
+    """One column → (codes [rows], names [K + 1]): its K different values as text; the last, −1, is missing.
+
+    3 and 3.0 give the same text, so that a gap in a column of whole numbers does not rename its values.
+    """
+    import pandas as pd
+
+    codes, values = pd.factorize(column)
+    texts = (str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values.tolist())
+    return codes, np.array([*texts, MISSING], object)
 
 
 def type_columns(df):
     """Column → "categorical" or "numerical", from content.
 
-    Text, booleans, pandas categories, and integers with at most 50 different values are categorical; so are
-    whole numbers with gaps (missing values). Other numbers are numerical.
+    Text, booleans, pandas categories, and whole numbers with at most 50 different values are categorical; so
+    are whole numbers with gaps (missing values). All other numbers are numerical.
     """
     import pandas as pd
 
@@ -88,32 +113,71 @@ def type_columns(df):
         number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
         present = column.dropna()
         whole = number and bool((present % 1 == 0).all())
-        few = whole and present.nunique() <= FEW
-        kinds[name] = "categorical" if not number or few or (whole and column.isna().any()) else "numerical"
+        few = whole and (present.nunique() <= FEW or len(present) < len(column))
+        kinds[name] = "categorical" if not number or few else "numerical"
     return kinds
 
 
-def _split(df, time, split, scenario, seed, source):
+def _clients(column, minimum_rows, source):
+    """Scenario column → (names in order of the values, [rows] each row's number in them, what is left out).
+
+    Rows of a scenario with fewer than `minimum_rows` have the number −1.
+    """
+    import pandas as pd
+
+    _refuse(column.isna().to_numpy(), column, source, "names no scenario. Fill it in, or drop the row.")
+    values = column.unique().tolist()
+    try:
+        values = sorted(values)
+    except TypeError:  # numbers and text in one column
+        values = sorted(values, key=str)
+    sizes = column.astype(str).value_counts()
+    names = list(dict.fromkeys(map(str, values)))
+    kept = [name for name in names if sizes[name] >= minimum_rows]
+    if not kept:
+        raise UserError(f"{source}: no scenario has {minimum_rows} rows; the largest has {sizes.max()}.")
+    left_out = [f"scenario {name} ({sizes[name]} rows)" for name in names if name not in kept]
+    return kept, pd.Index(kept).get_indexer(column.astype(str)), left_out
+
+
+def _split(moments, split, clients, names, seed):
     """[rows] int8: 0 train, 1 valid, 2 test; by time over all scenarios, or at random inside each."""
-    if time is None:
-        shares = np.cumsum(split)
-        part = np.zeros(len(df), np.int8)
-        for n, rows in enumerate(df.groupby(scenario, sort=True).indices.values()):
-            order = np.random.default_rng([seed, n]).permutation(rows)
-            cut = np.round(shares[:2] / shares[2] * len(rows)).astype(int)
-            part[order[cut[0] :]] = 1
-            part[order[cut[1] :]] = 2
-        return part
-    moments = df[time]
-    if moments.isna().any():
-        at = int(np.flatnonzero(moments.isna())[0])
-        raise _place(time, at, None, source, "is no time. Fill it in, or split at random (no time).")
     if isinstance(split, dict):
-        valid, test = split["valid"], split["test"]
+        if moments is None or set(split) != {"valid", "test"}:
+            raise UserError(f'split={split}: it takes {{"valid": moment, "test": moment}} and a time column.')
+        first = [split["valid"], split["test"]]
     else:
-        shares = np.cumsum(split) / np.sum(split)
-        valid, test = moments.sort_values().iloc[(shares[:2] * len(df)).astype(int)]
-    return ((moments >= valid).astype(np.int8) + (moments >= test).astype(np.int8)).to_numpy()
+        shares = np.asarray(split, float)
+        if shares.shape != (3,) or not (shares > 0).all():
+            raise UserError(f"split={split}: it takes three shares above 0, for train, valid and test.")
+        shares = np.cumsum(shares)[:2] / shares.sum()
+        if moments is None:
+            part = np.zeros(len(clients), np.int8)
+            for n, name in enumerate(names):  # a scenario's split does not depend on which others there are
+                rows = np.flatnonzero(clients == n)
+                order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(rows)
+                for cut in np.round(shares * len(rows)).astype(int):
+                    part[order[cut:]] += 1
+            return part
+        first = moments.sort_values().iloc[(shares * len(moments)).astype(int)]
+    return _by_time(moments, *first)
+
+
+def _by_time(moments, valid, test):
+    """[rows] int8: rows from `valid` on are validation, from `test` on test rows."""
+    import pandas as pd
+
+    try:
+        if not pd.api.types.is_numeric_dtype(moments):
+            valid, test = (pd.to_datetime(moment, utc=True) for moment in (valid, test))
+        if valid > test:
+            raise ValueError("valid comes after test")
+        return ((moments >= valid).astype(np.int8) + (moments >= test).astype(np.int8)).to_numpy()
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"split: the first moments {valid} (valid) and {test} (test) do not fit the time column, which "
+            f"runs from {moments.min()} to {moments.max()}: {error}."
+        ) from error
 
 
 def encode_category(column, how, train):
@@ -126,72 +190,90 @@ def encode_category(column, how, train):
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         how = list(column.dtype.categories)
-    values = _text(column)
+    codes, names = _codes(column)
+    values = f"categorical, {len(names) - 1} values"
     if isinstance(how, int):
-        hashed = pd.util.hash_array(values.to_numpy(object), hash_key=HASH_KEY)
-        return (hashed % np.uint64(how)).astype("int64") + 1, how + 1, f"hashed into {how} buckets"
+        ids = pd.util.hash_array(names, hash_key=HASH_KEY) % np.uint64(how) + np.uint64(1)
+        return ids.astype(np.int64)[codes], how + 1, f"{values}, hashed into {how} buckets"
     fitted = isinstance(how, str)  # "union"
-    known = sorted(set(values[train])) if fitted else [*dict.fromkeys(_text(pd.Series(how)))]
-    ids = pd.Index(known).get_indexer(values) + 1
-    return ids.astype("int64"), len(known) + 1, "fitted on all" if fitted else "declared"
+    known = sorted(set(names[np.unique(codes[train])])) if fitted else _declared(how)
+    ids = pd.Index(known).get_indexer(names) + 1
+    how = "one vocabulary fitted on all scenarios" if fitted else "declared"
+    return ids.astype(np.int64)[codes], len(known) + 1, f"{values}, {how}"
 
 
-def standardize(values, train, clients, statistics, transform):
-    """[rows, D] float32: z-scores or normal quantiles, fitted on training rows only.
+def _declared(values):
+    """The texts of a list of values, each once; "(missing)" is among them if a missing value is."""
+    import pandas as pd
 
-    clients  [rows] number of each row's scenario;  statistics: client, federation or none
+    codes, names = _codes(pd.Series(list(values)))
+    return list(dict.fromkeys(names[codes]))
+
+
+def standardize(values, train, clients, statistics, transform="standard"):
+    """[rows, D] float32: z-scores or normal quantiles, fitted on training rows only; constant columns are 0.
+
+    train    [rows] bool;  clients: [rows] number of a row's scenario;  statistics: client, federation, none
     """
     values = np.asarray(values, np.float64)
-    if statistics == "none":
+    if statistics == "none" or not values.shape[1]:
         return values.astype(np.float32)
     groups = clients if statistics == "client" else np.zeros(len(values), int)
     out = np.empty(values.shape, np.float32)
     for group in np.unique(groups):
         here = groups == group
         known, own = values[here & train], values[here]
-        if transform == "quantile" and values.shape[1]:
+        varies = np.ptp(known, axis=0) > 0  # not std > 0: rounding gives a constant 0.1 a deviation of 1e-17
+        if transform == "quantile":
             from sklearn.preprocessing import QuantileTransformer
 
-            many = max(1, min(1000, len(known)))
-            fitted = QuantileTransformer(n_quantiles=many, output_distribution="normal").fit(known)
-            out[here] = np.where(np.ptp(known, axis=0) > 0, fitted.transform(own), 0.0)
+            many = min(1000, len(known))
+            fitted = QuantileTransformer(n_quantiles=many, output_distribution="normal", subsample=None)
+            scaled = fitted.fit(known).transform(own)
         else:
-            mean, deviation = known.mean(0), known.std(0)
-            out[here] = np.where(deviation > 0, (own - mean) / np.where(deviation > 0, deviation, 1), 0.0)
+            scaled = (own - known.mean(0)) / np.where(varies, known.std(0), 1)
+        out[here] = np.where(varies, scaled, 0)
     return out
 
 
-def _leaks(df, kinds, labels, train):
-    """Warnings for columns that all but determine a label by themselves.
+def _held_out_auc(codes, label, train):
+    """AUC of one column by itself; NaN without both labels. codes [rows] ints ≥ 0, label [rows] 0, 1, NaN.
 
-    Half of the training rows give each value (or bin) of the column its rate; the other half is ranked by it.
-    So a unique id, which tells nothing about rows not seen yet, is not suspected.
+    Half of the training rows give each value its rate of positives; the other half is ranked by it. So a
+    unique id, which tells nothing about rows not seen yet, is not suspected.
     """
-    import pandas as pd
-    from sklearn.metrics import roc_auc_score
+    rows = np.flatnonzero(train & ~np.isnan(label))
+    known, held = rows[::2], rows[1::2]
+    if len(held) < 20:
+        return np.nan
+    size, prior = codes.max() + 1, label[known].mean()
+    rate = np.bincount(codes[known], label[known], size) + prior
+    rate /= np.bincount(codes[known], minlength=size) + 1
+    level = np.unique(rate, return_inverse=True)[1][codes[held]]
+    positive, negative = (np.bincount(level, weight) for weight in (label[held], 1 - label[held]))
+    pairs = positive.sum() * negative.sum()
+    return (np.cumsum(negative) - negative / 2) @ positive / pairs if pairs else np.nan
 
-    rows = np.flatnonzero(train)
-    first, second = rows[::2], rows[1::2]
-    warnings = []
-    for name, kind in kinds.items():
-        column = _text(df[name]) if kind == "categorical" else pd.to_numeric(df[name])
-        if kind == "numerical":
-            edges = np.unique(np.quantile(column.iloc[first], np.linspace(0, 1, 101)))
-            column = pd.Series(np.searchsorted(edges, column.to_numpy(), side="right"), index=df.index)
-        for task, label in labels.items():
-            known = ~np.isnan(label)
-            a, b = first[known[first]], second[known[second]]
-            if len(b) < 20 or min(np.unique(label[b], return_counts=True)[1]) in (0, len(b)):
-                continue
-            rate = pd.Series(label[a]).groupby(column.iloc[a].to_numpy()).mean()
-            guess = column.iloc[b].map(rate).fillna(label[a].mean()).to_numpy(float)
-            auc = roc_auc_score(label[b], guess)
-            if auc >= LEAK:
-                warnings.append(
-                    f"column {name!r} alone gives {task!r} an AUC of {auc:.3f}: it probably knows the "
-                    f"outcome (a leak). Leave it out with --ignore {name} unless it is known beforehand."
-                )
-    return warnings
+
+def _leaks(codes, labels, train):
+    """Warnings for columns that all but determine a label by themselves. codes, labels: name → [rows]"""
+    return [
+        f"column {name!r} alone gives {task!r} an AUC of {auc:.3f}: it probably knows the outcome (a leak). "
+        f"Leave it out with --ignore {name} unless it is known beforehand."
+        for name, column in codes.items()
+        for task, label in labels.items()
+        if (auc := _held_out_auc(column, label, train)) >= LEAK
+    ]
+
+
+def _bins(values, train):
+    """[rows] which hundredth of the training rows a number falls into."""
+    edges = np.unique(np.quantile(values[train], np.linspace(0, 1, 101)))
+    return np.searchsorted(edges, values, side="right")
+
+
+def _stack(columns, rows, dtype):
+    return np.stack(columns, 1) if columns else np.zeros((rows, 0), dtype)
 
 
 def from_dataframe(
@@ -217,112 +299,98 @@ def from_dataframe(
     df            a pandas DataFrame;  scenario: the column that names a row's scenario
     tasks         label columns: 0, 1 or missing
     categorical, numerical   feature columns; columns named nowhere are typed from their content, see
-                  `type_columns`; the outcome stands in every scenario's notes["typing"]
-    time          column to split by: the last rows of all are test, those before validation, none of one
-                  moment on both sides; None: at random inside each scenario, with `seed`
+                  `type_columns`; what came of it stands in every scenario's notes["typing"]
+    time          column of numbers or ISO dates to split by: the last rows of all are test, those before
+                  validation, none of one moment on both sides; None: at random in each scenario, with `seed`
     split         shares of train, valid and test; with `time` also {"valid": first, "test": first moment}
-    categories    hash (into `buckets`; nothing is fitted) · union (values of all clients' training rows) ·
-                  {field: declared values}, the others hashed. A pandas Categorical is always declared.
-                  A value that is not among them is read as "unknown", and so is one that nobody trained on
+    categories    hash (into `buckets`; nothing is fitted) · union (values of all clients' training rows, a
+                  federation must exchange them) · {field: declared values}, the others hashed. A pandas
+                  Categorical is always declared. A value that is not among them is read as "unknown", row 0
     statistics    numerical columns are fitted on the training rows of the `client` · of the whole
-                  `federation` · `none`;  transform: standard (z-score) or quantile (to a normal)
+                  `federation` (it must exchange sums) · `none`;  transform: standard (z-score) or quantile
     minimum_rows  smaller scenarios are left out, and named in the notes
-    ctcvr         (click, conversion): the second label becomes click AND conversion
+    ctcvr         (click, conversion): the second label becomes click AND conversion; a missing conversion
+                  after no click is 0
     raises        UserError that names source, row, column or scenario, and the remedy
     """
-    import pandas as pd
-
-    tasks, ignore = list(tasks), list(ignore)
-    used = {
-        "scenario": [scenario],
-        "task": tasks,
-        "categorical": list(categorical or ()),
-        "numerical": list(numerical or ()),
-        "time": [time] if time else [],
-        "ignore": ignore,
-    }
-    _check_columns(df, used, source)
+    df = df.set_axis([str(column) for column in df.columns], axis=1).reset_index(drop=True)
+    tasks = [str(task) for task in tasks]
+    roles = {"scenario": [scenario], "task": tasks, "time": [] if time is None else [time], "ignore": ignore}
+    roles |= {"categorical": categorical or (), "numerical": numerical or ()}
+    roles = {role: [str(column) for column in columns] for role, columns in roles.items()}
+    _check_columns(df, roles, source)
     if not tasks:
         raise UserError("tasks is empty: name at least one label column.")
+    if buckets < 1:
+        raise UserError(f"buckets is {buckets}, but it must be 1 or more.")
     choose("statistics", statistics, ("client", "federation", "none"))
     choose("transform", transform, ("standard", "quantile"))
-    if df[scenario].isna().any():
-        at = int(np.flatnonzero(df[scenario].isna())[0])
-        raise _place(scenario, at, None, source, "names no scenario. Fill it in, or drop the row.")
-    df = df.reset_index(drop=True)
-    sizes = df[scenario].value_counts()
-    small = [f"{name} ({rows} rows)" for name, rows in sizes.items() if rows < minimum_rows]
+    named = {column for columns in roles.values() for column in columns}
+    guessed = type_columns(df[[column for column in df.columns if column not in named]])
+    kinds = dict.fromkeys(roles["categorical"], "categorical")
+    kinds |= dict.fromkeys(roles["numerical"], "numerical") | guessed
+    if not kinds:
+        raise UserError(f"{source}: no feature column is left beside scenario, tasks and what is ignored.")
+    how = {column: buckets for column, kind in kinds.items() if kind == "categorical"}
+    if isinstance(categories, dict):
+        how |= {choose("field in categories", str(field), how): v for field, v in categories.items()}
+    elif choose("categories", categories, ("hash", "union")) == "union":
+        how = dict.fromkeys(how, "union")
+
+    names, clients, left_out = _clients(df[roles["scenario"][0]], minimum_rows, source)
     labels = {task: _labels(df[task], source) for task in tasks}
     if ctcvr:
         click, conversion = (labels[choose("task in ctcvr", name, tasks)] for name in ctcvr)
-        labels[ctcvr[1]] = np.where(np.isnan(click + conversion), np.nan, click * conversion).astype(
-            "float32"
-        )
-    named = {column for columns in used.values() for column in columns}
-    kinds = {column: "categorical" for column in used["categorical"]}
-    kinds.update({column: "numerical" for column in used["numerical"]})
-    kinds.update(type_columns(df[[column for column in df.columns if column not in named]]))
-    if not kinds:
-        raise UserError(f"{source}: no feature column is left beside scenario, tasks and what is ignored.")
+        no = (click == 0) | (conversion == 0)
+        labels[ctcvr[1]] = np.where(no, np.float32(0), click * conversion)
     numbers = {c: _numbers(df[c], source) for c, kind in kinds.items() if kind == "numerical"}
+    moments = None if time is None else _moments(df[roles["time"][0]], source)
 
-    keep = df[scenario].map(sizes >= minimum_rows).to_numpy(bool)
-    if not keep.any():
-        raise UserError(f"{source}: no scenario has {minimum_rows} rows; the largest has {sizes.max()}.")
-    df = df[keep].reset_index(drop=True)
-    labels = {task: values[keep] for task, values in labels.items()}
-    part = _split(df, time, split, scenario, seed, source)
+    keep = clients >= 0
+    df, clients = df[keep], clients[keep]
+    labels, numbers = ({c: v[keep] for c, v in block.items()} for block in (labels, numbers))
+    part = _split(None if moments is None else moments[keep], split, clients, names, seed)
     train = part == 0
-    names = sorted(df[scenario].unique())
-    clients = pd.Index(names).get_indexer(df[scenario])
     for n, name in enumerate(names):
         counts = np.bincount(part[clients == n], minlength=3)
         if not counts.all():
-            empty = SPLITS[int(np.argmin(counts))]
+            where = f"{source}: scenario {name!r} has no {SPLITS[int(np.argmin(counts))]} rows"
             raise UserError(
-                f"{source}: scenario {str(name)!r} has no {empty} rows after the split ({counts.sum()} in all)."
-                f" Leave it out with minimum_rows={counts.sum() + 1}, or split otherwise."
+                f"{where} after the split ({counts.sum()} in all). "
+                f"Leave it out with minimum_rows={counts.sum() + 1}, or split otherwise."
             )
 
-    fields, ids, typing = {}, [], {}
-    for column, kind in kinds.items():
-        if kind == "numerical":
-            typing[column] = f"numerical, {transform}, fitted on training rows ({statistics})"
-            continue
-        declared = isinstance(categories, dict)
-        how = (
-            categories.get(column, buckets)
-            if declared
-            else {"hash": buckets, "union": "union"}.get(choose("categories", categories, ("hash", "union")))
+    encoded = {column: encode_category(df[column], how[column], train) for column in how}
+    typing = {column: text for column, (_, _, text) in encoded.items()}
+    typing |= dict.fromkeys(numbers, f"numerical, {transform}, fitted on training rows ({statistics})")
+    if statistics == "none":
+        typing |= dict.fromkeys(numbers, "numerical, as it is")
+    ids = {column: codes for column, (codes, _, _) in encoded.items()}
+    values = standardize(_stack([*numbers.values()], len(df), float), train, clients, statistics, transform)
+    warnings = _leaks(ids | {c: _bins(v, train) for c, v in numbers.items()}, labels, train)
+    whole = [column for column in guessed if column in numbers and not (numbers[column] % 1).any()]
+    if whole:
+        warnings.append(
+            f"read as quantities, since they hold many whole numbers: {', '.join(whole)}. An id among them "
+            f"must be declared: --categorical {','.join(whole)}"
         )
-        encoded, fields[column], text = encode_category(df[column], how, train)
-        typing[column] = f"categorical, {df[column].nunique()} values, {text}"
-        ids.append(encoded)
-    ids = np.stack(ids, 1) if ids else np.zeros((len(df), 0), np.int64)
-    values = [numbers[column][keep] for column in numbers]
-    values = np.stack(values, 1) if values else np.zeros((len(df), 0))
-    values = standardize(values, train, clients, statistics, transform)
-    target = np.stack(list(labels.values()), 1)
     notes = {
-        "typing": typing,
-        "warnings": _leaks(df, kinds, labels, train) + [f"left out: scenario {name}" for name in small],
+        "typing": {column: typing[column] for column in kinds},
+        "warnings": warnings + [f"left out: {text}" for text in left_out],
         "statistics": statistics,
         "categories": categories if isinstance(categories, str) else "declared",
         "source": str(source),
     }
+    blocks = (_stack([*ids.values()], len(df), np.int64), values, np.stack([*labels.values()], 1))
+    fields = {column: size for column, (_, size, _) in encoded.items()}
     return [
         Scenario(
-            str(name),
+            name,
             tuple(tasks),
             dict(fields),
             tuple(numbers),
             *(
-                Rows(
-                    *(
-                        torch.from_numpy(block[(clients == n) & (part == k)])
-                        for block in (ids, values, target)
-                    )
-                )
+                Rows(*(torch.from_numpy(block[(clients == n) & (part == k)]) for block in blocks))
                 for k in range(3)
             ),
             notes,
@@ -335,17 +403,24 @@ def read_csv(path, **options):
     """pandas.read_csv for a .csv, .csv.gz or .tsv file, its failures as UserError that names the file."""
     import pandas as pd
 
-    separator = "\t" if ".tsv" in Path(path).suffixes else ","
+    options |= {"sep": "\t" if ".tsv" in Path(path).suffixes else ",", "low_memory": False}
     try:
-        return pd.read_csv(path, sep=separator, **options)
+        header = pd.read_csv(path, sep=options["sep"], header=None, nrows=1, dtype=str).iloc[0].dropna()
+        _check_header(header.tolist(), path)  # pandas renames the second of two equal columns without a word
+        frame = pd.read_csv(path, **options)
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except pd.errors.EmptyDataError as error:
         raise UserError(f"{path} is empty.") from error
-    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError, ValueError) as error:
+    except UserError:
+        raise
+    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError, ValueError, zlib.error) as error:
         raise UserError(
             f"{path} cannot be read as a table: {str(error).strip()}. Save it as UTF-8 CSV."
         ) from error
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus first columns for row names
+        raise UserError(f"{path}: the rows have more values than the header has names. Mend the header.")
+    return frame
 
 
 def _read_parquet(path):
@@ -371,9 +446,7 @@ READERS = {
 def read_table(path, **columns):
     """Scenarios from a .csv, .csv.gz, .tsv or .parquet file; `columns` as in `from_dataframe`."""
     name = Path(path).name.lower()
-    ending = next(
-        (ending for ending in sorted(READERS, key=len, reverse=True) if name.endswith(ending)), None
-    )
+    ending = next((ending for ending in READERS if name.endswith(ending)), None)
     if ending is None:
         raise UserError(f"{path}: what format is it? Its name must end in one of: {', '.join(READERS)}.")
     return from_dataframe(READERS[ending](path), source=Path(path).name, **columns)

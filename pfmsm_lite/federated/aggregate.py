@@ -85,8 +85,11 @@ def _fedamp(exchange, method):
 
     Differs from the source: the scale of the distances is their own mean, not a constant to tune.
     """
-    squared = torch.cdist(exchange.sources, exchange.sources).square()
-    scale = squared.mean((-2, -1), keepdim=True) * method.temperature
+    exact = "donot_use_mm_for_euclid_dist"
+    squared = torch.cdist(exchange.sources, exchange.sources, compute_mode=exact).square()
+    pairs = (exchange.present[:, :, None] & exchange.present[:, None, :]).to(squared)
+    mean = (pairs * squared).sum((-2, -1), keepdim=True) / pairs.sum((-2, -1), keepdim=True).clamp(min=1)
+    scale = method.temperature * mean
     return (-squared / torch.where(scale > 0, scale, 1.0)).softmax(-1)
 
 
@@ -182,7 +185,9 @@ class EmbeddingExchange:
         key = tuple(present)
         if key not in self._shares:
             here = [float(p) for p in present]
-            if self.rule == "rows":
+            if self.rule == "sum":
+                shares = [h * (count > 0) for h, count in zip(here, self.counts, strict=True)]
+            elif self.rule == "rows":
                 total = max(sum(h * size for h, size in zip(here, self.sizes, strict=True)), 1.0)
                 shares = [
                     (count > 0) * (h * size / total)

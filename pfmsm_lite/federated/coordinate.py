@@ -32,6 +32,8 @@ def turn(aa, ab, bb, radius, rescale="norm"):
     into its part along a, linear in w, and the rest, h·(1 − w) with h the distance of b from the line of a:
     the derivative then has one zero, in closed form.
     """
+    kind = aa.dtype
+    aa, ab, bb = aa.double(), ab.double(), bb.double()  # a reference much shorter than the update cancels
     length = aa.clamp(min=0).sqrt()
     safe = torch.where(aa > 0, aa, 1.0)
     along = ab / safe  # b = along·a + rest, ‖rest‖ = height·‖a‖; all lengths below in units of ‖a‖
@@ -56,7 +58,7 @@ def turn(aa, ab, bb, radius, rescale="norm"):
     moved = (x**2 * aa + 2 * x * y * ab + y**2 * bb).clamp(min=0).sqrt()
     factor = RESCALE[choose("rescale", rescale, RESCALE)](length, moved, radius)
     factor = torch.where(stays, 1.0, factor)
-    return x * factor, y * factor
+    return (x * factor).to(kind), (y * factor).to(kind)
 
 
 def coordinate(local, reference, radius=0.4, rescale="norm"):
@@ -75,7 +77,10 @@ def coordinate(local, reference, radius=0.4, rescale="norm"):
     """
     if not 0 <= radius < 1:
         raise UserError(f"The radius of coordination is {radius}, but it must be at least 0 and below 1.")
-    if local.ndim < 1 or reference.shape[-1:] != local.shape[-1:] or reference.ndim > local.ndim:
+    fits = local.ndim >= reference.ndim >= 1 and all(
+        r in (1, n) for r, n in zip(reference.shape[::-1], local.shape[::-1], strict=False)
+    )
+    if not fits or reference.shape[-1] != local.shape[-1]:
         raise ValueError(f"updates {tuple(local.shape)} and reference {tuple(reference.shape)} do not fit")
     if not (local.isfinite().all() and reference.isfinite().all()):
         raise FloatingPointError("an update to coordinate holds NaN or inf; leave that client out")

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pfmsm_lite.errors import choose
 from pfmsm_lite.models.template import TEMPLATES, compose
 
 
@@ -58,7 +59,7 @@ class Experts(nn.Module):
 
     def __init__(self, inputs, experts, hidden, tasks, template, batch_norm, generator):
         super().__init__()
-        start, shape, _ = TEMPLATES[template]
+        start, shape, _ = TEMPLATES[choose("template", template, TEMPLATES)]
         layers = list(zip((inputs, *hidden[:-1]), hidden, strict=True))
         copies = 1 if shape is None else tasks  # with a template every task has experts of its own
         self.template = template
@@ -185,10 +186,10 @@ class MMoE(nn.Module):
 
 
 def _product(logits, parent, child):
-    """Replace the child's logit by that of P(parent) · P(child)."""
-    log_p = F.logsigmoid(logits[:, parent]) + F.logsigmoid(logits[:, child])
+    """Replace the child's logit by that of P = σ(x)·σ(y): 1/P − 1 = e⁻ˣ + e⁻ʸ + e⁻ˣ⁻ʸ, exact at any x, y."""
+    x, y = logits[:, parent], logits[:, child]
     columns = list(logits.unbind(1))
-    columns[child] = log_p - torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
+    columns[child] = -torch.logsumexp(torch.stack([-x, -y, -x - y]), 0)
     return torch.stack(columns, 1)
 
 
@@ -199,16 +200,20 @@ def parameter_groups(model):
     by their PARTS; a name is never searched for letters. Groups: embedding, expert.scenario, expert.local,
     expert.task, gate, tower, norm. Raises TypeError for a parameter that no module claims.
     """
-    groups = {}
+    groups, norm = {}, {}
     for path, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
-            for name, tensor in module.state_dict(keep_vars=True).items():
-                groups.setdefault("norm", {})[f"{path}.{name}"] = tensor
+            norm.update({f"{path}.{name}": t for name, t in module.state_dict(keep_vars=True).items()})
+    taken = {id(tensor) for tensor in norm.values()}
+    if norm:
+        groups["norm"] = norm
+    for path, module in model.named_modules():
         for part, group in getattr(module, "PARTS", {}).items():
             owned = getattr(module, part)
             for name, tensor in [("", owned)] if torch.is_tensor(owned) else owned.named_parameters():
                 full = ".".join(filter(None, (path, part, name)))
-                groups.setdefault(group, {})[full] = tensor
+                if id(tensor) not in taken:
+                    groups.setdefault(group, {})[full] = tensor
     claimed = {id(tensor) for group in groups.values() for tensor in group.values()}
     orphans = [name for name, tensor in model.named_parameters() if id(tensor) not in claimed]
     if orphans:

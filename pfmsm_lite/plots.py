@@ -1,0 +1,451 @@
+"""Figures: pure functions from results to a matplotlib Figure; nothing is shown, saved or kept by pyplot.
+
+Every title states what the data say, with numbers computed from them; `fig.alt` says it in words.
+"""
+
+import functools
+import math
+import textwrap
+import threading
+import zlib
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from pfmsm_lite.analysis import per_seed
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+LOCK = threading.RLock()  # matplotlib's settings are global, so one figure at a time is built
+GREY, INK = "#8c8c8c", "#333333"
+METHOD_STYLE = {  # method → colour (Okabe-Ito), marker; the first four are the ones that stand out
+    "pooled": ("#000000", "s"),
+    "local": ("#E69F00", "v"),
+    "fedavg": ("#0072B2", "D"),
+    "pf_msmtrec": ("#D55E00", "o"),
+    "embedding_only": ("#009E73", "P"),
+    "fedavg_used": ("#56B4E9", "d"),
+    "no_template": ("#CC79A7", "<"),
+    "no_normalization": ("#B59F00", ">"),
+    "no_coordination": ("#6A51A3", "^"),
+    "no_personalization": ("#7F7F7F", "X"),
+}
+MAIN = tuple(METHOD_STYLE)[:4]
+OTHER = ("#009E73", "#CC79A7", "#56B4E9", "#6A51A3")  # methods of one's own, chosen by their name
+SEQUENTIAL, DIVERGING = "Blues", "RdBu"
+STAGES = ("rows", "train", "upload", "normalize", "coordinate", "aggregate", "download")
+
+
+def method_style(method):
+    """(colour, marker) of a method, the same in every figure; any other name gets one by its letters."""
+    code = zlib.crc32(method.encode())
+    return METHOD_STYLE.get(method) or (OTHER[code % len(OTHER)], "ophH*"[code // 7 % 5])
+
+
+def _styled(draw):
+    @functools.wraps(draw)
+    def inside(*arguments, **options):
+        with LOCK, mpl.rc_context(fname=STYLE):
+            return draw(*arguments, **options)
+
+    return inside
+
+
+def _finish(figure, title, note, alt):
+    """Title to the left, note below, alt text."""
+    wrapped = textwrap.fill(title, int(figure.get_figwidth() * 9.2))
+    figure.suptitle(wrapped, x=0.012, ha="left")
+    if note:
+        note = textwrap.fill(note, int(figure.get_figwidth() * 12.5))
+        figure.supxlabel(note, x=0.012, ha="left", color="#555555")
+    figure.alt = " ".join(f"{title}. {alt}".split())
+    return figure
+
+
+def _short(name, width=16):
+    name = str(name)
+    return name if len(name) <= width else f"{name[: width // 2]}…{name[len(name) - width // 2 + 1 :]}"
+
+
+def _highlighted(methods):
+    """The methods drawn in colour: all of up to five, else the main ones and any outside the table."""
+    if len(methods) <= 5:
+        return list(methods)
+    return [m for m in methods if m in MAIN or m not in METHOD_STYLE] or list(methods[:5])
+
+
+def _finding(averages):
+    """(the method the title is about, what the averages [seeds × methods] say of it against its rivals)."""
+    means = averages.mean()
+    federated = [m for m in means.index if m != "pooled"] or list(means.index)
+    hero = "pf_msmtrec" if "pf_msmtrec" in means else max(federated, key=lambda m: means[m])
+    rivals = [m for m in ("fedavg", "local") if m in means and m != hero]
+    rivals = rivals or [m for m in sorted(federated, key=lambda m: -means[m]) if m != hero][:1]
+    phrases = []
+    for rival in rivals:
+        points = 100 * (averages[hero] - averages[rival]).dropna()
+        mean = points.mean()
+        if not len(points):
+            continue
+        if abs(mean) < 0.05 or not ((points > 0).all() or (points < 0).all()):  # the seeds disagree
+            phrases.append(f"is level with {rival} ({mean:+.1f})")
+        else:
+            phrases.append(f"{'leads' if mean > 0 else 'trails'} {rival} by {abs(mean):.1f}")
+    seeds = f"mean of {len(averages)} seeds" if len(averages) > 1 else "one seed"
+    if not phrases:
+        return hero, f"{hero}: average AUC {means[hero]:.3f}, {seeds}"
+    return hero, f"{hero} {' and '.join(phrases)}: AUC points, {seeds}"
+
+
+@_styled
+def auc_by_scenario(results, ceiling=None, split="test"):
+    """AUC of every method in every scenario, one panel per task; line through a dot: range over seeds.
+
+    results  DataFrame of History.results, over methods and seeds (columns of history.RESULTS)
+    ceiling  [N, T] best reachable AUC, scenarios and tasks in the order of `results`, or None
+    returns  Figure; with more than five methods the minor ones are grey
+    raises   ValueError where `split` has no rows, or for another shape of `ceiling`
+    """
+    rows = results[results["split"] == split]
+    if not len(rows):
+        raise ValueError(f"results have no rows of split {split!r}")
+    methods, scenarios, tasks = (list(dict.fromkeys(rows[key])) for key in ("method", "scenario", "task"))
+    if ceiling is not None and np.shape(ceiling) != (len(scenarios), len(tasks)):
+        raise ValueError(
+            f"ceiling has shape {np.shape(ceiling)}, not {len(scenarios)} scenarios × {len(tasks)} tasks"
+        )
+    aucs = rows.groupby(["task", "scenario", "method"], sort=False)["auc"].agg(["mean", "min", "max"])
+    sizes = rows.groupby("scenario")["rows"].max()
+    main = _highlighted(methods)
+    minor = [m for m in methods if m not in main]
+    lanes = dict(zip(main, np.linspace(-0.3, 0.3 if not minor else 0.16, max(len(main), 2)), strict=False))
+    lanes.update(dict.fromkeys(minor, 0.32))
+
+    columns = min(len(tasks), 3)
+    lines = math.ceil(len(tasks) / columns)
+    height = lines * (0.3 + len(scenarios) * (0.56 if len(scenarios) <= 8 else 0.46)) + 1.7
+    figure = Figure(figsize=(8, height))
+    grid = figure.add_gridspec(lines, columns + 1, width_ratios=[1] * columns + [0.5])
+    axes = []
+    for t in range(len(tasks)):
+        shared = {"sharex": axes[0], "sharey": axes[0]} if axes else {}
+        axes.append(figure.add_subplot(grid[t // columns, t % columns], **shared))
+        axes[t].tick_params(labelleft=t % columns == 0, length=0)
+    for t, (ax, task) in enumerate(zip(axes, tasks, strict=True)):
+        ax.set_title(_short(task, 30 if columns < 3 else 20), fontweight="bold")
+        ax.set_xlabel("AUC")
+        ax.grid(axis="x")
+        for n, scenario in enumerate(scenarios):
+            if n % 2:
+                ax.axhspan(n - 0.5, n + 0.5, color="#f4f4f4", zorder=0, linewidth=0)
+            best = math.nan if ceiling is None else float(ceiling[n][t])
+            ax.plot([best, best], [n - 0.42, n + 0.42], color=INK, linewidth=2, linestyle=(0, (2, 1)))
+            missing = []
+            for method in methods:
+                key, y = (task, scenario, method), n + lanes[method]
+                mean, low, high = aucs.loc[key] if key in aucs.index else [math.nan] * 3
+                color, marker = method_style(method) if method in main else (GREY, "o")
+                if math.isnan(mean):
+                    missing.append(method)
+                    continue
+                if method in main:
+                    ax.plot([low, high], [y, y], color=color, linewidth=1.5)
+                    ax.plot(mean, y, marker, color=color)
+                else:
+                    ax.plot(mean, y, "o", color=GREY, markersize=4, alpha=0.75)
+            if missing:
+                text = "n/a" if len(missing) == len(methods) else "n/a: " + ", ".join(missing)
+                place = ax.get_yaxis_transform()
+                ax.text(0.02, n, text, transform=place, color=GREY, fontsize=9, va="center")
+    names = [f"{_short(name)}\n{sizes[name]:,} rows" for name in scenarios]
+    axes[0].set_yticks(range(len(scenarios)), names)
+    axes[0].set_ylim(len(scenarios) - 0.5, -0.5)
+
+    handles = [_handle(method, *method_style(method)) for method in main]
+    handles += [_handle(f"{len(minor)} others", GREY, "o", markersize=4)] if minor else []
+    handles += [_handle("best reachable", INK, linestyle=(0, (2, 1)))] if ceiling is not None else []
+    legend = figure.add_subplot(grid[0, columns])
+    legend.axis("off")
+    legend.legend(handles=handles, loc="upper left", borderaxespad=0)
+    averages = per_seed(results, split)
+    hero, title = _finding(averages)
+    means = averages.mean().sort_values(ascending=False)
+    ranking = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+    note = f"Average AUC on {split} rows: {ranking}."
+    if rows["auc"].isna().any():
+        note += " n/a: one class only, so there is no AUC."
+    return _finish(figure, title, note, f"{note} {len(scenarios)} scenarios, tasks {', '.join(tasks)}.")
+
+
+def _handle(label, color, marker="", **options):
+    from matplotlib.lines import Line2D
+
+    options = {"linestyle": "", **options}
+    return Line2D([], [], color=color, marker=marker, label=label, **options)
+
+
+@_styled
+def convergence(rounds):
+    """Average validation AUC (over scenarios and tasks) by round: mean, range over seeds, best round.
+
+    rounds   DataFrame of History.rounds, over methods and seeds (columns of history.ROUNDS)
+    returns  Figure
+    raises   ValueError where no round has a validation AUC
+    """
+    from scipy.optimize import isotonic_regression
+
+    curves = rounds.groupby(["method", "round", "seed"], sort=False)["valid_auc"].mean().unstack("seed")
+    curves = curves.dropna(how="all")
+    if not len(curves):
+        raise ValueError("rounds have no validation AUC")
+    methods = [m for m in dict.fromkeys(rounds["method"]) if m in curves.index.get_level_values(0)]
+    main, last = _highlighted(methods), int(rounds["round"].max())
+    figure = Figure(figsize=(8, 4.6))
+    ax = figure.subplots()
+    ends, peaks = {}, {}
+    for method in sorted(methods, key=main.__contains__):
+        own = curves.loc[method].sort_index()
+        mean, color = own.mean(axis=1), method_style(method)[0]
+        bold = method in main
+        line = {"color": color, "linewidth": 2.4} if bold else {"color": GREY, "linewidth": 1.1, "alpha": 0.8}
+        ax.plot(mean.index, mean, **line, zorder=3 if bold else 2)
+        if bold:
+            ax.fill_between(own.index, own.min(axis=1), own.max(axis=1), color=color, alpha=0.18, linewidth=0)
+        peaks[method] = (int(mean.idxmax()), float(mean.max()))
+        ax.plot(*peaks[method], "o", color=line["color"], markersize=8 if bold else 4, zorder=4)
+        ends[method] = (int(mean.index[-1]), float(mean.iloc[-1]))
+    margin = 0.02 * last if last > 1 else 0.5
+    ax.set_xlim(1 - margin, last + margin)
+    ax.set_xticks(
+        sorted({1, *ax.get_xticks()[ax.get_xticks() >= 1].round().astype(int)} & {*range(1, last + 1)})
+    )
+    ax.set_xlim(1 - margin, last + margin)
+    ax.set_xlabel("round (dot: best)")
+    ax.set_ylabel("average validation AUC")
+    ax.grid(axis="y")
+
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high)
+    gap = 0.058 * (high - low)  # a line of text
+    order = sorted(ends, key=lambda m: ends[m][1])
+    shift = gap * np.arange(len(order))
+    places = isotonic_regression(np.array([ends[m][1] for m in order]) - shift).x + shift
+    side = ax.get_yaxis_transform()  # x from 0 to 1 over the axes, y in AUC
+    for method, y in zip(order, places, strict=True):
+        x, end = ends[method]
+        color = method_style(method)[0] if method in main else "#6f6f6f"
+        start = (x - 1 + margin) / (last - 1 + 2 * margin)
+        line = {"color": color, "linewidth": 0.8, "alpha": 0.7, "clip_on": False, "transform": side}
+        ax.plot([start, 1.01, 1.05], [end, end, y], **line)
+        weight = "bold" if method in main else "normal"
+        text = f"{method} {end:.3f}"
+        ax.text(1.06, y, text, transform=side, color=color, va="center", fontsize=10, weight=weight)
+
+    hero, _ = _finding(curves.groupby("method").max().T)
+    rivals = [m for m in ("fedavg", "local") if m in peaks and m != hero][:1]
+    parts = [f"{m} peaks in round {peaks[m][0]} at {peaks[m][1]:.3f}" for m in (hero, *rivals)]
+    title = f"{', '.join(parts)} (of {last} round{'s' if last > 1 else ''})"
+    seeds = rounds["seed"].nunique()
+    note = "" if seeds == 1 else f"Lines: mean of {seeds} seeds; bands: their range."
+    peak = "; ".join(f"{m}: round {peaks[m][0]}, {peaks[m][1]:.3f}" for m in methods)
+    return _finish(
+        figure, title, note, f"Average validation AUC by round; best round of each method: {peak}."
+    )
+
+
+def _units(array, unit):
+    """One unit by its name, or the mean over the experts (over all units where there is none)."""
+    if unit is not None:
+        return array.sel(unit=unit), str(unit)
+    experts = [name for name in array["unit"].values if str(name).startswith("expert ")]
+    over = array.sel(unit=experts) if experts else array
+    return over.mean("unit"), f"mean over {len(experts)} experts" if experts else "mean over all units"
+
+
+def _rounds(array, rounds):
+    """The asked rounds, or the first, the middle and the last."""
+    there = [int(r) for r in array["round"].values]
+    if rounds is None:
+        rounds = [there[0], there[(len(there) - 1) // 2], there[-1]]
+    rounds = list(dict.fromkeys(int(r) for r in rounds))
+    if not set(rounds) <= set(there):
+        raise ValueError(f"rounds {rounds} asked for, but rounds {there[0]} to {there[-1]} were recorded")
+    return rounds
+
+
+def _order(clusters, count):
+    """Clients sorted by cluster: (order [N], labels in that order or None)."""
+    if clusters is None:
+        return np.arange(count), None
+    labels = list(clusters)
+    if len(labels) != count:
+        raise ValueError(f"{len(labels)} cluster labels for {count} clients")
+    first = list(dict.fromkeys(labels))
+    order = sorted(range(count), key=lambda n: first.index(labels[n]))
+    return np.array(order), [labels[n] for n in order]
+
+
+def _matrix(ax, values, names, labels, cmap, limits, numbers=None):
+    """A heatmap [N, N] with client names, and boxes around the clusters."""
+    count = len(values)
+    colors = mpl.colormaps[cmap].with_extremes(bad="#dddddd")
+    image = ax.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=limits[0], vmax=limits[1])
+    step, size = math.ceil(count / 16), 10 if count <= 8 else 8 if count <= 12 else 7
+    names = [_short(name, 12) for name in names][::step]
+    turned = 90 if max(map(len, names)) > 2 or count > 8 else 0
+    ax.set_xticks(range(0, count, step), names, rotation=turned, fontsize=size)
+    ax.set_yticks(range(0, count, step), names, fontsize=size)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    for i, j in np.ndindex(count, count) if numbers else ():
+        if np.isfinite(values[i, j]):
+            color = "white" if values[i, j] > 0.55 else INK
+            ax.text(j, i, numbers(values[i, j]), ha="center", va="center", color=color, fontsize=9)
+    for label in dict.fromkeys(labels or ()):
+        start, length = labels.index(label) - 0.5, labels.count(label)
+        box = Rectangle(
+            (start, start), length, length, fill=False, edgecolor="black", linewidth=1.8, clip_on=False
+        )
+        ax.add_patch(box)
+    return image
+
+
+def _share(labels, count):
+    """Masks [N, N]: pairs of the same cluster, of different ones (without clusters all of them)."""
+    other = ~np.eye(count, dtype=bool)
+    if labels is None or len(set(labels)) < 2:
+        return np.zeros_like(other), other
+    same = np.array(labels)[:, None] == np.array(labels)[None]
+    return same & other, ~same
+
+
+def _mean(values, mask):
+    kept = values[mask & np.isfinite(values)]
+    return float(kept.mean()) if kept.size else math.nan
+
+
+@_styled
+def conflicts(cosines, unit=None, rounds=None, clusters=None):
+    """Cosines between the clients' updates, before (upper row) and after coordination, in several rounds.
+
+    cosines   History.cosines [stage, round, unit, client, other]
+    unit      its name, or None: the mean over the experts
+    rounds    numbers of rounds, or None: first, middle, last
+    clusters  N labels of the clients, or None: clients are sorted by them and boxes drawn around them
+    returns   Figure; one row only where coordination changed nothing
+    raises    ValueError for a round that was not recorded or another number of labels; KeyError for the unit
+    """
+    values, where = _units(cosines, unit)
+    rounds = _rounds(values, rounds)
+    names = [str(name) for name in values["client"].values]
+    order, labels = _order(clusters, len(names))
+    shown = (
+        values.sel(round=rounds).transpose("stage", "round", "client", "other").sel(stage=["before", "after"])
+    )
+    shown = np.array(shown.values[:, :, order][:, :, :, order], float)
+    changed = not np.allclose(shown[0], shown[1], atol=5e-4, equal_nan=True)
+    within, across = _share(labels, len(names))
+    kind = "between clusters" if within.any() else "mean"
+
+    stages = ("before\ncoordination", "after\ncoordination") if changed else ("no coordination",)
+    figure = Figure(figsize=(8, 1.5 + 2.55 * len(stages)))
+    axes = figure.subplots(len(stages), len(rounds), squeeze=False, sharex=True, sharey=True)
+    for s, stage in enumerate(stages):
+        for k, number in enumerate(rounds):
+            ax, matrix = axes[s, k], shown[s, k].copy()
+            mean = _mean(matrix, across)
+            np.fill_diagonal(matrix, np.nan)
+            image = _matrix(ax, matrix, [names[n] for n in order], labels, DIVERGING, (-1, 1))
+            ax.set_title((f"round {number}\n" if s == 0 else "") + f"{kind} {mean:+.2f}".replace("-", "−"))
+            ax.tick_params(labelbottom=s == len(stages) - 1, labelleft=k == 0)
+        axes[s, 0].set_ylabel(stage, fontweight="bold")
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=25, ticks=[-1, -0.5, 0, 0.5, 1])
+    bar.set_label("cosine of two updates")
+    bar.ax.set_yticklabels(["−1 opposed", "−0.5", "0", "0.5", "1 same"])
+
+    before, after = (_mean(shown[s, -1], across) for s in (0, 1))
+    verb = "oppose" if before < -0.05 else "agree" if before > 0.05 else "neither agree nor oppose"
+    whose = "different clusters" if within.any() else "different clients"
+    title = f"Round {rounds[-1]}: updates of {whose} {verb} (mean cosine {before:+.2f}); "
+    title += f"coordination turns them to {after:+.2f}" if changed else "nothing coordinates them"
+    note = f"Updates: {where}. Grey diagonal: 1 by definition."
+    if within.any():
+        own = [_mean(shown[s, -1], within) for s in (0, 1)]
+        note += f" Boxes: true clusters; inside, round {rounds[-1]}: {own[0]:+.2f} before"
+        note += f", {own[1]:+.2f} after." if changed else "."
+    alt = f"Maps of {len(names)} × {len(names)} cosines, rounds {', '.join(map(str, rounds))}. {note}"
+    return _finish(figure, title.replace("-", "−"), note.replace(" -", " −"), alt)
+
+
+@_styled
+def mixing(weights, unit=None, rounds=None, clusters=None):
+    """Who learns from whom: a row is what one client's mixture is made of, on one scale from 0 to 1.
+
+    weights   History.weights [round, unit, client, source]
+    unit      its name, or None: the mean over the experts
+    rounds    numbers of rounds, or None: first, middle, last
+    clusters  N labels of the clients, or None: clients are sorted by them and boxes drawn around them
+    returns   Figure
+    raises    ValueError for a round that was not recorded or another number of labels; KeyError for the unit
+    """
+    values, where = _units(weights, unit)
+    rounds = _rounds(values, rounds)
+    names = [str(name) for name in values["client"].values]
+    order, labels = _order(clusters, len(names))
+    shown = values.sel(round=rounds).transpose("round", "client", "source").values
+    shown = np.array(shown[:, order][:, :, order], float)
+
+    figure = Figure(figsize=(8, 4.4 if len(names) > 1 else 3.6))
+    axes = figure.subplots(1, len(rounds), squeeze=False, sharey=True)[0]
+    numbers = (lambda v: f"{100 * v:.0f}") if len(names) <= 8 else None
+    for ax, number, matrix in zip(axes, rounds, shown, strict=True):
+        image = _matrix(ax, matrix, [names[n] for n in order], labels, SEQUENTIAL, (0, 1), numbers)
+        ax.set_title(f"round {number}", fontweight="bold")
+        ax.set_xlabel("… learns from")
+        ax.tick_params(labelleft=ax is axes[0])
+    axes[0].set_ylabel("client …")
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=25, ticks=[0, 0.25, 0.5, 0.75, 1])
+    bar.ax.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "100 %"])
+    bar.set_label("share of its mixture")
+
+    within, across = _share(labels, len(names))
+    own = 100 * np.nanmean(np.diag(shown[-1]))
+    mates, others = (100 * float(np.nansum(shown[-1] * mask)) / len(names) for mask in (within, across))
+    parts = [f"{own:.0f} % from itself"]
+    if within.any():
+        parts.append(f"{mates:.0f} % from its own cluster")
+    parts.append(f"{others:.0f} % from others")
+    title = f"Round {rounds[-1]}: a client takes {', '.join(parts[:-1])} and {parts[-1]}"
+    note = f"Each row adds up to 100 %. Weights: {where}, average over the clients in the title."
+    note += " Boxes: true clusters." if within.any() else ""
+    top = [names[order[m]] for m in np.nan_to_num(shown[-1]).argmax(1)]
+    alt = "; ".join(f"{names[n]} takes most from {source}" for n, source in zip(order, top, strict=True))
+    return _finish(figure, title, note, f"Maps of weights, rounds {', '.join(map(str, rounds))}. {alt}.")
+
+
+FIGURES = {"auc": auc_by_scenario, "convergence": convergence, "conflicts": conflicts, "mixing": mixing}
+
+
+def draw_all(histories, ceiling=None, clusters=None):
+    """Every figure that the histories have data for: {name in FIGURES: Figure}.
+
+    histories  list of History, over methods and seeds; conflicts and mixing show the first one of
+               pf_msmtrec, else the first that recorded weights, and are left out where none did
+    ceiling    [N, T] best reachable AUC;  clusters: N labels of the clients; or None
+    raises     ValueError as the single functions do
+    """
+    import pandas as pd
+
+    histories = list(histories)
+    figures = {
+        "auc": auc_by_scenario(pd.concat([h.results for h in histories]), ceiling),
+        "convergence": convergence(pd.concat([h.rounds for h in histories])),
+    }
+    recorded = [h for h in histories if "weights" in h.arrays and len(h.clients) > 1]
+    recorded.sort(key=lambda h: h.method != "pf_msmtrec")
+    if recorded:
+        figures["conflicts"] = conflicts(recorded[0].cosines, clusters=clusters)
+        figures["mixing"] = mixing(recorded[0].weights, clusters=clusters)
+    return figures
