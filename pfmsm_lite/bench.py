@@ -1,6 +1,5 @@
 """Speed and memory on this machine, measured in one run: look at the ratios, not at the seconds."""
 
-import resource
 import statistics
 import sys
 import time
@@ -100,7 +99,11 @@ def seconds(*functions, repeats=REPEATS):
 
 
 def peak_mib():
-    """Peak memory of this process, MiB."""
+    """Peak memory of this process, MiB; NaN on Windows, which does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

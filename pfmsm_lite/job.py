@@ -54,10 +54,10 @@ def _table(arguments):
 
 # data → (reader: arguments → (scenarios, truth or None), defaults that suit it, unless asked otherwise)
 DATA = {
-    "synthetic": (_synthetic, {"rounds": 20}),
+    "synthetic": (_synthetic, {"rounds": 12}),
     "kuairand": (
         _kuairand,
-        {"rounds": 14, "batch_size": 1024, "learning_rate": 1e-3, "unknown_rate": 0.4},
+        {"rounds": 20, "batch_size": 1024, "learning_rate": 1e-3, "unknown_rate": 0.5},
     ),
     "a table": (_table, {"rounds": 20}),
 }
@@ -245,12 +245,13 @@ def main_job(out, arguments, show=print, screen=sys.stderr):
     write_config(out, arguments, data_digest, scenarios)
     describe(scenarios, truth, chosen, arguments, show)
     cells = [(method, seed) for seed in arguments["seeds"] for method in chosen]
+    sizes = {s.name: len(s.train.labels) for s in scenarios}
     del scenarios
     started = time.monotonic()
     histories = _run_cells(cells, settings, out, arguments, data_digest, screen)
     show(f"{len(cells)} runs in {time.monotonic() - started:.0f} s\n")
     histories = [histories[method.name, seed] for method in chosen for seed in arguments["seeds"]]
-    write(out, histories, truth)
+    write(out, histories, sizes, truth)
     report(out, histories, truth, show)
     return histories
 
@@ -370,7 +371,7 @@ class Progress:
             self.screen.flush()
 
 
-def write(out, histories, truth=None):
+def write(out, histories, sizes, truth=None):
     """results.csv, history.csv, one .npz a run, and the figures."""
     import pandas as pd
 
@@ -384,7 +385,7 @@ def write(out, histories, truth=None):
         if history.arrays:
             history.save(out / f"{history.method}-{history.seed}.npz")
     known = {} if truth is None else {"ceiling": truth.ceiling, "clusters": truth.clusters}
-    for name, figure in plots.draw_all(histories, **known).items():
+    for name, figure in plots.draw_all(histories, sizes=sizes, **known).items():
         figure.savefig(out / f"{name}.png")
 
 

@@ -34,6 +34,7 @@ OPERATORS = {
     },
     "aggregate": {
         "learned": "weights learned on the server from the updates (pseudo-gradient)",
+        "partners": "as `learned`, a client's own weight fixed",
         "mean": "weighted by rows: FedAvg",
         "self": "a fixed weight for oneself, the rest even",
         "cosine": "softmax of the updates' similarity",
@@ -105,10 +106,13 @@ class Method:
     server_step: float = option(1.0, "server step: factor on every update", above=0.0)
     aggregate: str = operator("aggregate", "mean", "server: whom a client's mixture is made of")
     self_weight: float = option(
-        0.5, "a client's own weight: of `self`, and where `learned` starts", above=0.0, below=1.0
+        0.5,
+        "a client's own weight: of `self` and `partners`, and where `learned` starts",
+        above=0.0,
+        below=1.0,
     )
     mixing_step: float = option(
-        0.5, "step by which `learned` and `fedhca2` change their weights", at_least=0.0
+        0.5, "step by which `learned`, `partners` and `fedhca2` change their weights", at_least=0.0
     )
     temperature: float = option(0.2, "temperature of `cosine` and `fedamp`", above=0.0)
     embedding: str = operator("embedding", "used", "how shared embedding rows are averaged")
@@ -128,7 +132,7 @@ class Settings:
     """What every method gets alike: the size of the model and the way it is trained."""
 
     local_epochs: int = option(1, "epochs over its own rows that a client trains in a round", at_least=1)
-    batch_size: int = option(256, "rows in a mini-batch", at_least=1)
+    batch_size: int = option(128, "rows in a mini-batch", at_least=1)
     learning_rate: float = option(3e-3, "Adam's step", above=0.0)
     weight_decay: float = option(0.0, "Adam's weight decay of everything but the embeddings", at_least=0.0)
     embedding_size: int = option(8, "width of an embedding vector", at_least=1)
@@ -171,15 +175,27 @@ _PF = Method(
     compose="hadamard",
     normalize="moment",
     coordinate="two_vector",
-    aggregate="learned",
+    aggregate="partners",
+    embedding="sum",
 )
 
 METHODS = _table(
     Method("pooled", "one model, all rows in one place: what a federation cannot do", pooled=True),
     Method("local", "every client alone"),
-    Method("embedding_only", "only the embedding tables are shared", share={"embedding": "mean"}),
+    Method(
+        "embedding_only",
+        "only the embedding tables are shared, as pf_msmtrec does",
+        share={"embedding": "mean"},
+        embedding="sum",
+    ),
     Method("fedavg", "everything averaged by client size", share=_EVERYTHING, embedding="rows"),
     Method("fedavg_used", "FedAvg, but each embedding row by its use", share=_EVERYTHING),
+    Method(
+        "fedavg_sum",
+        "FedAvg, but embedding changes added up, as pf_msmtrec does",
+        share=_EVERYTHING,
+        embedding="sum",
+    ),
     _PF,
     replace(_PF, name="no_template", summary="pf_msmtrec without the parameter template", compose="none"),
     replace(_PF, name="no_normalization", summary="pf_msmtrec without normalization", normalize="none"),

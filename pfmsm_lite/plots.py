@@ -27,6 +27,7 @@ METHOD_STYLE = {  # method → colour (Okabe-Ito), marker; the first four are th
     "pf_msmtrec": ("#D55E00", "o"),
     "embedding_only": ("#009E73", "P"),
     "fedavg_used": ("#56B4E9", "d"),
+    "fedavg_sum": ("#44AA99", "p"),
     "no_template": ("#CC79A7", "<"),
     "no_normalization": ("#B59F00", ">"),
     "no_coordination": ("#6A51A3", "^"),
@@ -35,7 +36,6 @@ METHOD_STYLE = {  # method → colour (Okabe-Ito), marker; the first four are th
 MAIN = tuple(METHOD_STYLE)[:4]
 OTHER = ("#009E73", "#CC79A7", "#56B4E9", "#6A51A3")  # methods of one's own, chosen by their name
 SEQUENTIAL, DIVERGING = "Blues", "RdBu"
-STAGES = ("rows", "train", "upload", "normalize", "coordinate", "aggregate", "download")
 
 
 def method_style(method):
@@ -44,7 +44,7 @@ def method_style(method):
     return METHOD_STYLE.get(method) or (OTHER[code % len(OTHER)], "ophH*"[code // 7 % 5])
 
 
-def _styled(draw):
+def styled(draw):
     @functools.wraps(draw)
     def inside(*arguments, **options):
         with LOCK, mpl.rc_context(fname=STYLE):
@@ -53,7 +53,7 @@ def _styled(draw):
     return inside
 
 
-def _finish(figure, title, note, alt):
+def finish(figure, title, note, alt):
     """Title to the left, note below, alt text."""
     wrapped = textwrap.fill(title, int(figure.get_figwidth() * 9.2))
     figure.suptitle(wrapped, x=0.012, ha="left")
@@ -99,12 +99,13 @@ def _finding(averages):
     return hero, f"{hero} {' and '.join(phrases)}: AUC points, {seeds}"
 
 
-@_styled
-def auc_by_scenario(results, ceiling=None, split="test"):
+@styled
+def auc_by_scenario(results, ceiling=None, split="test", sizes=None):
     """AUC of every method in every scenario, one panel per task; line through a dot: range over seeds.
 
     results  DataFrame of History.results, over methods and seeds (columns of history.RESULTS)
     ceiling  [N, T] best reachable AUC, scenarios and tasks in the order of `results`, or None
+    sizes    scenario → its training rows, to be written beside its name, or None
     returns  Figure; with more than five methods the minor ones are grey
     raises   ValueError where `split` has no rows, or for another shape of `ceiling`
     """
@@ -117,7 +118,7 @@ def auc_by_scenario(results, ceiling=None, split="test"):
             f"ceiling has shape {np.shape(ceiling)}, not {len(scenarios)} scenarios × {len(tasks)} tasks"
         )
     aucs = rows.groupby(["task", "scenario", "method"], sort=False)["auc"].agg(["mean", "min", "max"])
-    sizes = rows.groupby("scenario")["rows"].max()
+    sizes = {name: f"\n{count:,} rows" for name, count in (sizes or {}).items()}
     main = _highlighted(methods)
     minor = [m for m in methods if m not in main]
     lanes = dict(zip(main, np.linspace(-0.3, 0.3 if not minor else 0.16, max(len(main), 2)), strict=False))
@@ -159,7 +160,7 @@ def auc_by_scenario(results, ceiling=None, split="test"):
                 text = "n/a" if len(missing) == len(methods) else "n/a: " + ", ".join(missing)
                 place = ax.get_yaxis_transform()
                 ax.text(0.02, n, text, transform=place, color=GREY, fontsize=9, va="center")
-    names = [f"{_short(name)}\n{sizes[name]:,} rows" for name in scenarios]
+    names = [f"{_short(name)}{sizes.get(name, '')}" for name in scenarios]
     axes[0].set_yticks(range(len(scenarios)), names)
     axes[0].set_ylim(len(scenarios) - 0.5, -0.5)
 
@@ -176,7 +177,7 @@ def auc_by_scenario(results, ceiling=None, split="test"):
     note = f"Average AUC on {split} rows: {ranking}."
     if rows["auc"].isna().any():
         note += " n/a: one class only, so there is no AUC."
-    return _finish(figure, title, note, f"{note} {len(scenarios)} scenarios, tasks {', '.join(tasks)}.")
+    return finish(figure, title, note, f"{note} {len(scenarios)} scenarios, tasks {', '.join(tasks)}.")
 
 
 def _handle(label, color, marker="", **options):
@@ -186,7 +187,7 @@ def _handle(label, color, marker="", **options):
     return Line2D([], [], color=color, marker=marker, label=label, **options)
 
 
-@_styled
+@styled
 def convergence(rounds):
     """Average validation AUC (over scenarios and tasks) by round: mean, range over seeds, best round.
 
@@ -250,9 +251,7 @@ def convergence(rounds):
     seeds = rounds["seed"].nunique()
     note = "" if seeds == 1 else f"Lines: mean of {seeds} seeds; bands: their range."
     peak = "; ".join(f"{m}: round {peaks[m][0]}, {peaks[m][1]:.3f}" for m in methods)
-    return _finish(
-        figure, title, note, f"Average validation AUC by round; best round of each method: {peak}."
-    )
+    return finish(figure, title, note, f"Average validation AUC by round; best round of each method: {peak}.")
 
 
 def _units(array, unit):
@@ -287,7 +286,7 @@ def _order(clusters, count):
     return np.array(order), [labels[n] for n in order]
 
 
-def _matrix(ax, values, names, labels, cmap, limits, numbers=None):
+def heatmap(ax, values, names, labels, cmap, limits, numbers=None):
     """A heatmap [N, N] with client names, and boxes around the clusters."""
     count = len(values)
     colors = mpl.colormaps[cmap].with_extremes(bad="#dddddd")
@@ -326,7 +325,7 @@ def _mean(values, mask):
     return float(kept.mean()) if kept.size else math.nan
 
 
-@_styled
+@styled
 def conflicts(cosines, unit=None, rounds=None, clusters=None):
     """Cosines between the clients' updates, before (upper row) and after coordination, in several rounds.
 
@@ -357,7 +356,7 @@ def conflicts(cosines, unit=None, rounds=None, clusters=None):
             ax, matrix = axes[s, k], shown[s, k].copy()
             mean = _mean(matrix, across)
             np.fill_diagonal(matrix, np.nan)
-            image = _matrix(ax, matrix, [names[n] for n in order], labels, DIVERGING, (-1, 1))
+            image = heatmap(ax, matrix, [names[n] for n in order], labels, DIVERGING, (-1, 1))
             ax.set_title((f"round {number}\n" if s == 0 else "") + f"{kind} {mean:+.2f}".replace("-", "−"))
             ax.tick_params(labelbottom=s == len(stages) - 1, labelleft=k == 0)
         axes[s, 0].set_ylabel(stage, fontweight="bold")
@@ -376,10 +375,10 @@ def conflicts(cosines, unit=None, rounds=None, clusters=None):
         note += f" Boxes: true clusters; inside, round {rounds[-1]}: {own[0]:+.2f} before"
         note += f", {own[1]:+.2f} after." if changed else "."
     alt = f"Maps of {len(names)} × {len(names)} cosines, rounds {', '.join(map(str, rounds))}. {note}"
-    return _finish(figure, title.replace("-", "−"), note.replace(" -", " −"), alt)
+    return finish(figure, title.replace("-", "−"), note.replace(" -", " −"), alt)
 
 
-@_styled
+@styled
 def mixing(weights, unit=None, rounds=None, clusters=None):
     """Who learns from whom: a row is what one client's mixture is made of, on one scale from 0 to 1.
 
@@ -401,7 +400,7 @@ def mixing(weights, unit=None, rounds=None, clusters=None):
     axes = figure.subplots(1, len(rounds), squeeze=False, sharey=True)[0]
     numbers = (lambda v: f"{100 * v:.0f}") if len(names) <= 8 else None
     for ax, number, matrix in zip(axes, rounds, shown, strict=True):
-        image = _matrix(ax, matrix, [names[n] for n in order], labels, SEQUENTIAL, (0, 1), numbers)
+        image = heatmap(ax, matrix, [names[n] for n in order], labels, SEQUENTIAL, (0, 1), numbers)
         ax.set_title(f"round {number}", fontweight="bold")
         ax.set_xlabel("… learns from")
         ax.tick_params(labelleft=ax is axes[0])
@@ -422,25 +421,26 @@ def mixing(weights, unit=None, rounds=None, clusters=None):
     note += " Boxes: true clusters." if within.any() else ""
     top = [names[order[m]] for m in np.nan_to_num(shown[-1]).argmax(1)]
     alt = "; ".join(f"{names[n]} takes most from {source}" for n, source in zip(order, top, strict=True))
-    return _finish(figure, title, note, f"Maps of weights, rounds {', '.join(map(str, rounds))}. {alt}.")
+    return finish(figure, title, note, f"Maps of weights, rounds {', '.join(map(str, rounds))}. {alt}.")
 
 
 FIGURES = {"auc": auc_by_scenario, "convergence": convergence, "conflicts": conflicts, "mixing": mixing}
 
 
-def draw_all(histories, ceiling=None, clusters=None):
+def draw_all(histories, ceiling=None, clusters=None, sizes=None):
     """Every figure that the histories have data for: {name in FIGURES: Figure}.
 
     histories  list of History, over methods and seeds; conflicts and mixing show the first one of
                pf_msmtrec, else the first that recorded weights, and are left out where none did
     ceiling    [N, T] best reachable AUC;  clusters: N labels of the clients; or None
+    sizes      scenario → its training rows, or None
     raises     ValueError as the single functions do
     """
     import pandas as pd
 
     histories = list(histories)
     figures = {
-        "auc": auc_by_scenario(pd.concat([h.results for h in histories]), ceiling),
+        "auc": auc_by_scenario(pd.concat([h.results for h in histories]), ceiling, sizes=sizes),
         "convergence": convergence(pd.concat([h.rounds for h in histories])),
     }
     recorded = [h for h in histories if "weights" in h.arrays and len(h.clients) > 1]

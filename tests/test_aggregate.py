@@ -300,7 +300,7 @@ def test_centring_the_sources_changes_nothing_behind_the_softmax():
     )
 
 
-def learn(problem, rounds, steps, rate, rule="learned"):
+def learn(problem, rounds, steps, rate, rule):
     """Rounds of local training and aggregation on the quadratic problem: (last Exchange, losses after)."""
     clients = len(problem.target)
     everybody = torch.ones(1, clients, dtype=torch.bool)
@@ -317,35 +317,56 @@ def learn(problem, rounds, steps, rate, rule="learned"):
     return exchange, problem.losses(received[0])
 
 
-def test_learned_weights_start_at_the_self_weight_and_step_against_the_gradient():
+def mixture(rule, logits):
+    """The weights that a rule makes of its logits."""
+    if rule == "learned":
+        return logits.softmax(-1)
+    own = torch.eye(logits.shape[-1]).to(logits)
+    return 0.5 * own + 0.5 * logits.masked_fill(own > 0, -torch.inf).softmax(-1)
+
+
+LEARNED = pytest.mark.parametrize("rule", ["learned", "partners"])
+
+
+@LEARNED
+def test_learned_weights_start_at_the_self_weight_and_step_against_the_gradient(rule):
     problem = Quadratic()
-    first, _ = learn(problem, 1, 1, 0.01)
+    first, _ = learn(problem, 1, 1, 0.01, rule)
     assert torch.allclose(first.weights[0], start_weights(5, 0.5, first.gram))
     logits = first.weights.log().requires_grad_()
-    problem.losses((logits.softmax(-1) @ first.sources)[0]).sum().backward()
-    second, _ = learn(problem, 2, 1, 0.01)
-    down = method("learned").mixing_step * torch.nn.functional.normalize(logits.grad, dim=-1)
-    assert torch.allclose(second.weights, (logits - down).softmax(-1).detach())
+    problem.losses((mixture(rule, logits) @ first.sources)[0]).sum().backward()
+    second, _ = learn(problem, 2, 1, 0.01, rule)
+    down = method(rule).mixing_step * torch.nn.functional.normalize(logits.grad, dim=-1)
+    assert torch.allclose(second.weights, mixture(rule, logits - down).detach())
 
 
-def test_learned_weights_find_the_clusters():
+@LEARNED
+def test_learned_weights_find_the_clusters(rule):
     problem = Quadratic(clients=6, size=10)
     cluster = torch.tensor([0, 1, 0, 1, 0, 1])
     problem.target = 3 * random(2, 10, seed=9)[cluster] + 0.3 * random(6, 10, seed=10)
-    last, losses = learn(problem, 15, 3, 0.05)
+    last, losses = learn(problem, 15, 3, 0.05, rule)
     mates = cluster[:, None] == cluster
     weights = last.weights[0]
     for n in range(6):
         assert weights[n, mates[n]].min() > 2 * weights[n, ~mates[n]].max()
-    for rule in ("mean", "self"):
-        assert losses.mean() < learn(problem, 15, 3, 0.05, rule)[1].mean()
+    for other in ("mean", "self"):
+        assert losses.mean() < learn(problem, 15, 3, 0.05, other)[1].mean()
 
 
-def test_a_client_that_did_not_move_keeps_its_weights():
+@LEARNED
+def test_a_client_that_did_not_move_keeps_its_weights(rule):
     inputs = game(4)
     for delta in inputs.deltas[1:]:
         delta[:, 1] = 0
-    assert torch.allclose(play("learned", inputs).weights[:, 1], start_weights(4, 0.5, inputs.start)[1])
+    assert torch.allclose(play(rule, inputs).weights[:, 1], start_weights(4, 0.5, inputs.start)[1])
+
+
+def test_with_partners_a_clients_own_weight_stays_while_all_weights_draw_it_home():
+    problem = Quadratic(clients=6, size=10)
+    partners, learned = (learn(problem, 40, 5, 0.1, rule)[0].weights[0] for rule in ("partners", "learned"))
+    assert torch.allclose(partners.diagonal(), torch.tensor(0.5).double())
+    assert (learned.diagonal() > 0.9).all()
 
 
 @pytest.mark.parametrize(("turned", "scale"), [(1.0, 1.5), (-1.0, 0.5)])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pfmsm_lite.data.table import from_dataframe, read_csv
+from pfmsm_lite.data.table import from_dataframe, read_csv, read_labels, refuse
 from pfmsm_lite.errors import UserError, choose
 
 TASKS = ("is_click", "long_view", "is_like")
@@ -17,17 +17,32 @@ USER_FIELDS += [f"onehot_feat{k}" for k in range(18)]
 VIDEO_FIELDS = ["author_id", "video_type", "upload_type", "music_type", "tag"]
 USER_NUMBERS = ["follow_user_num", "fans_user_num", "friend_user_num", "register_days"]
 VIDEO_NUMBERS = ["video_duration"]
+REQUIRED = ("date", "hourmin", "tab")  # numbers of the log without which a row has no place
+NUMBERS = (*USER_NUMBERS, *VIDEO_NUMBERS, *REQUIRED)
 SOURCE = "Zenodo record 10439422, KuaiRand-Pure.tar.gz"
 
 
-def _read(path, columns):
-    """The named columns of a CSV file; a missing one is named."""
+def _read(path, columns, key=None):
+    """The named columns of a CSV file; a bad cell is named with its row, and a `key` that is there twice."""
+    import pandas as pd
+
     head = read_csv(path, nrows=0).columns.tolist()
     for column in columns:
         choose(f"column in {path}:", column, head)
     frame = read_csv(path, usecols=columns)
     if frame.empty:
         raise UserError(f"{path} has no rows.")
+    for column in columns:
+        if column in TASKS:
+            read_labels(frame[column], path)
+        elif column in NUMBERS:
+            numbers = pd.to_numeric(frame[column], errors="coerce")
+            gap = frame[column].isna() & (column not in REQUIRED)
+            bad = (numbers.isna() & ~gap).to_numpy()
+            refuse(bad, frame[column], path, "is no number. Mend or drop the row.")
+        if column == key:
+            twice = frame[column].duplicated().to_numpy()
+            refuse(twice, frame[column], path, "is there twice. Drop one of the rows.")
     return frame
 
 
@@ -71,8 +86,8 @@ def read_kuairand(
             raise UserError(f"{directory / name} is missing. It is in {SOURCE}.")
     for task in tasks:
         choose("task of KuaiRand", task, TASKS)
-    users = _read(directory / USERS, ["user_id", *USER_FIELDS, *USER_NUMBERS])
-    videos = _read(directory / VIDEOS, ["video_id", *VIDEO_FIELDS, *VIDEO_NUMBERS])
+    users = _read(directory / USERS, ["user_id", *USER_FIELDS, *USER_NUMBERS], key="user_id")
+    videos = _read(directory / VIDEOS, ["video_id", *VIDEO_FIELDS, *VIDEO_NUMBERS], key="video_id")
     log = _logs(directory, ["user_id", "video_id", "date", "hourmin", "tab", *tasks])
     sizes = log["tab"].value_counts()
     wanted = sorted(sizes.index[sizes >= minimum_rows]) if tabs is None else list(tabs)

@@ -130,11 +130,13 @@ def _intercept(score, rate, noise, name):
 
     if not noise < rate < 1 - noise:
         raise UserError(f"rates: {rate} cannot be reached in {name} with label_noise {noise}.")
-    return brentq(lambda b: _probability(score + b, noise).mean() - rate, -60, 60)
+    return brentq(lambda b: _probability(score + b, noise).mean() - rate, -60 - score.max(), 60 - score.min())
 
 
 def _probability(score, noise):
-    return noise + (1 - 2 * noise) / (1 + np.exp(-score))
+    from scipy.special import expit
+
+    return noise + (1 - 2 * noise) * expit(score)
 
 
 def synthetic(
@@ -197,6 +199,8 @@ def synthetic(
     ):
         _range(name, value, low, high)
     choose("statistics", statistics, STATISTICS)
+    if len(set(tasks)) < width:
+        raise UserError(f"tasks={tuple(tasks)} names a task twice. Give every task a name of its own.")
     if relatedness is None:
         relatedness = [int(n >= (count + 1) // 2) for n in range(count)]
     related, clusters = _correlation(relatedness, count, within, across)

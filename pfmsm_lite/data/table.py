@@ -24,7 +24,7 @@ def _bad_cell(column, position, source, remedy):
     return UserError(f"{source}: {row}, column {column.name!r}: {shown} {remedy}")
 
 
-def _refuse(wrong, column, source, remedy):
+def refuse(wrong, column, source, remedy):
     """Raise for the first row of `column` that is `wrong` [rows] bool."""
     if np.any(wrong):
         raise _bad_cell(column, int(np.argmax(wrong)), source, remedy)
@@ -52,13 +52,13 @@ def _check_header(columns, source):
         raise UserError(f"{source} has the column {', '.join(map(repr, twice))} twice. Rename or drop one.")
 
 
-def _labels(column, source):
+def read_labels(column, source):
     """[rows] float32 of 0, 1 and NaN; anything else is refused with its row."""
     import pandas as pd
 
     numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
     known = column.notna().to_numpy()
-    _refuse(known & ~np.isin(numbers, [0, 1]), column, source, "is no label: it must be 0, 1 or empty.")
+    refuse(known & ~np.isin(numbers, [0, 1]), column, source, "is no label: it must be 0, 1 or empty.")
     return numbers.astype(np.float32)
 
 
@@ -71,7 +71,7 @@ def _numbers(column, source):
         "is no usable number. Fill it in, declare the column categorical (--categorical), or leave it "
         f"out (--ignore {column.name})."
     )
-    _refuse(~(np.abs(numbers) < BEYOND), column, source, remedy)
+    refuse(~(np.abs(numbers) < BEYOND), column, source, remedy)
     return numbers
 
 
@@ -82,9 +82,13 @@ def _moments(column, source):
     if pd.api.types.is_numeric_dtype(column):
         moments = column
     else:
-        moments = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+        text = column.astype("string") if column.dtype == object else column
+        dates = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+        numbers = pd.to_numeric(text, errors="coerce")
+        # one bad cell makes text of a column of numbers: blame that cell, not the numbers
+        moments = numbers if numbers.notna().sum() > dates.notna().sum() else dates
     remedy = "is no time. Write a number or a date as 2022-05-04 (13:00:00), or split at random (no time)."
-    _refuse(moments.isna().to_numpy(), column, source, remedy)
+    refuse(moments.isna().to_numpy(), column, source, remedy)
     return moments
 
 
@@ -125,7 +129,7 @@ def _clients(column, minimum_rows, source):
     """
     import pandas as pd
 
-    _refuse(column.isna().to_numpy(), column, source, "names no scenario. Fill it in, or drop the row.")
+    refuse(column.isna().to_numpy(), column, source, "names no scenario. Fill it in, or drop the row.")
     values = column.unique().tolist()
     try:
         values = sorted(values)
@@ -147,7 +151,10 @@ def _split(moments, split, clients, names, seed):
             raise UserError(f'split={split}: it takes {{"valid": moment, "test": moment}} and a time column.')
         first = [split["valid"], split["test"]]
     else:
-        shares = np.asarray(split, float)
+        try:
+            shares = np.asarray(split, float)
+        except (TypeError, ValueError):
+            shares = np.zeros(0)
         if shares.shape != (3,) or not (shares > 0).all():
             raise UserError(f"split={split}: it takes three shares above 0, for train, valid and test.")
         shares = np.cumsum(shares)[:2] / shares.sum()
@@ -159,7 +166,7 @@ def _split(moments, split, clients, names, seed):
                 for cut in np.round(shares * len(rows)).astype(int):
                     part[order[cut:]] += 1
             return part
-        first = moments.sort_values().iloc[(shares * len(moments)).astype(int)]
+        first = moments.sort_values().iloc[np.minimum(shares * len(moments), len(moments) - 1).astype(int)]
     return _by_time(moments, *first)
 
 
@@ -333,12 +340,18 @@ def from_dataframe(
         raise UserError(f"{source}: no feature column is left beside scenario, tasks and what is ignored.")
     how = {column: buckets for column, kind in kinds.items() if kind == "categorical"}
     if isinstance(categories, dict):
+        for field, values in categories.items():
+            if isinstance(values, (str, int)):
+                raise UserError(
+                    f"categories: {field!r} has {values!r}, but it takes a list of values. A field that is "
+                    "not named is hashed."
+                )
         how |= {choose("field in categories", str(field), how): v for field, v in categories.items()}
     elif choose("categories", categories, ("hash", "union")) == "union":
         how = dict.fromkeys(how, "union")
 
     names, clients, left_out = _clients(df[roles["scenario"][0]], minimum_rows, source)
-    labels = {task: _labels(df[task], source) for task in tasks}
+    labels = {task: read_labels(df[task], source) for task in tasks}
     if ctcvr:
         click, conversion = (labels[choose("task in ctcvr", name, tasks)] for name in ctcvr)
         no = (click == 0) | (conversion == 0)
@@ -403,7 +416,8 @@ def read_csv(path, **options):
     """pandas.read_csv for a .csv, .csv.gz or .tsv file, its failures as UserError that names the file."""
     import pandas as pd
 
-    options |= {"sep": "\t" if ".tsv" in Path(path).suffixes else ",", "low_memory": False}
+    tabs = Path(path).name.lower().endswith((".tsv", ".tsv.gz"))
+    options |= {"sep": "\t" if tabs else ",", "low_memory": False}
     try:
         header = pd.read_csv(path, sep=options["sep"], header=None, nrows=1, dtype=str).iloc[0].dropna()
         _check_header(header.tolist(), path)  # pandas renames the second of two equal columns without a word

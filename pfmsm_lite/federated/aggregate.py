@@ -107,20 +107,40 @@ def softmax_chain(gradient, weights):
     return weights * (gradient - (weights * gradient).sum(-1, keepdim=True))
 
 
+def _descend(exchange, method, free):
+    """Logits after a step of fixed length down the pseudo-gradient, row by row; free [N, N]: 1 if learned."""
+    last = exchange.previous
+    weights = last.weights * free
+    weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
+    gradient = softmax_chain(pseudo_gradient(exchange.delta, last.sources) * free, weights)
+    length = gradient.norm(dim=-1, keepdim=True)
+    return last.memory["logits"] - method.mixing_step * gradient / torch.where(length > 0, length, 1.0)
+
+
 def _learned(exchange, method):
-    """Weights by gradient descent on the server, with no data and no extra traffic: a step of fixed length
-    along the pseudo-gradient, row by row, from the self-weight and the rest even."""
+    """Weights by gradient descent on the server, with no data and no extra traffic: a softmax over all
+    clients, from the self-weight and the rest even.
+
+    A client's pseudo-gradient is that of its training loss, which its own parameters fit best: given time,
+    the weights draw back to the diagonal.
+    """
     if exchange.previous is None:
         start = start_weights(exchange.gram.shape[-1], method.self_weight, exchange.gram)
         logits = start.log().expand_as(exchange.gram)
     else:
-        gradient = pseudo_gradient(exchange.delta, exchange.previous.sources)
-        gradient = softmax_chain(gradient, exchange.previous.weights)
-        length = gradient.norm(dim=-1, keepdim=True)
-        step = gradient / torch.where(length > 0, length, 1.0)
-        logits = exchange.previous.memory["logits"] - method.mixing_step * step
+        logits = _descend(exchange, method, torch.ones_like(exchange.gram))
     exchange.memory["logits"] = logits
     return logits.softmax(-1)
+
+
+def _partners(exchange, method):
+    """As `learned`, but a client's own weight stays: only what the others get of the rest is learned."""
+    own = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
+    first = exchange.previous is None
+    logits = torch.zeros_like(exchange.gram) if first else _descend(exchange, method, 1 - own)
+    exchange.memory["logits"] = logits
+    others = logits.masked_fill(own > 0, -torch.inf).softmax(-1).nan_to_num()  # one client has no others
+    return method.self_weight * own + (1 - method.self_weight) * others
 
 
 def _fedhca2(exchange, method):
@@ -145,6 +165,7 @@ AGGREGATE = {
     "cosine": _cosine,
     "fedamp": _fedamp,
     "learned": _learned,
+    "partners": _partners,
     "fedhca2": _fedhca2,
 }
 

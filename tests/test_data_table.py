@@ -1,0 +1,392 @@
+"""Any table into scenarios: what is fitted on which rows, what is refused, and what may not matter."""
+
+import gzip
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.preprocessing import QuantileTransformer
+
+from pfmsm_lite.data import SPLITS, digest, from_dataframe, read_table
+from pfmsm_lite.data.table import type_columns
+from pfmsm_lite.errors import UserError
+
+TASKS = ["click", "buy"]
+ROLES = {"scenario": "shop", "tasks": TASKS, "categorical": ["city"], "numerical": ["price", "age", "row"]}
+BY_DAY = ROLES | {"time": "day", "split": {"valid": 60, "test": 80}}
+
+
+def frame(rows=400, seed=0):
+    """Two shops on very different scales, 100 days, 6 cities; `row` numbers the rows."""
+    draw = np.random.default_rng(seed)
+    shop = draw.choice(["a", "b"], rows, p=[0.7, 0.3])
+    return pd.DataFrame(
+        {
+            "shop": shop,
+            "day": draw.permutation(np.arange(rows) % 100),
+            "city": draw.choice([f"city {k}" for k in range(6)], rows),
+            "price": draw.gamma(2, 50, rows) * np.where(shop == "a", 1, 30),
+            "age": draw.normal(40, 10, rows),
+            "row": np.arange(rows),
+            "click": draw.integers(0, 2, rows),
+            "buy": draw.integers(0, 2, rows),
+        }
+    )
+
+
+def build(df, **options):
+    return from_dataframe(df, **(BY_DAY | options))
+
+
+def column(scenarios, name, split):
+    """One numerical column of one split, over all scenarios, as it was (statistics="none")."""
+    k = scenarios[0].numericals.index(name)
+    return np.concatenate([s.rows(split).numerical[:, k].numpy() for s in scenarios])
+
+
+def refused(fragments, call, *arguments, **options):
+    with pytest.raises(UserError) as caught:
+        call(*arguments, **options)
+    text = str(caught.value)
+    assert "\n" not in text and all(fragment in text for fragment in fragments), text
+
+
+@pytest.mark.parametrize("statistics", ["client", "federation", "none"])
+@pytest.mark.parametrize("categories", ["hash", "union", {"city": ["city 0", "city 3"]}])
+def test_nothing_of_valid_and_test_rows_reaches_the_training_rows(categories, statistics):
+    df = frame()
+    for transform in ("standard", "quantile"):
+        options = {"categories": categories, "statistics": statistics, "transform": transform}
+        before, later, changed = build(df, **options), df["day"] >= 60, df.copy()
+        changed.loc[later, "city"] = "a new town"
+        changed.loc[later, ["price", "age", "row"]] *= 1000.0
+        changed.loc[later, "click"] = changed.loc[later, "buy"] = (changed["price"] > 9e5).astype(int)
+        after = build(changed, **options)
+        for one, two in zip(before, after, strict=True):
+            assert all(a.equal(b) for a, b in zip(one.train[:3], two.train[:3], strict=True))
+            assert not one.test.numerical.equal(two.test.numerical) and one.fields == two.fields
+            assert one.notes["warnings"] == two.notes["warnings"]
+
+
+def test_an_unseen_value_is_row_zero_and_a_gap_is_a_value_of_its_own():
+    df = frame()
+    df.loc[df["day"] >= 80, "city"] = "a new town"
+    df.loc[df["day"] == 3, "city"] = None
+    kept = build(df, categories="union")
+    assert kept[0].fields == {"city": 8}  # six cities, the gap, and unknown
+    for scenario in kept:
+        assert (scenario.train.categorical > 0).all() and (scenario.valid.categorical > 0).all()
+        assert (scenario.test.categorical == 0).all()
+    declared = build(df, categories={"city": ["city 2", "city 1", "city 2"]})
+    assert declared[0].fields == {"city": 3}
+    ids = np.concatenate([s.train.categorical.numpy()[:, 0] for s in declared])
+    cities = pd.concat([df[(df["shop"] == s) & (df["day"] < 60)]["city"] for s in "ab"])
+    assert ids.tolist() == [{"city 2": 1, "city 1": 2}.get(city, 0) for city in cities]
+    as_pandas = build(df.assign(city=df["city"].astype("category").cat.set_categories(["city 2", "city 1"])))
+    assert digest(as_pandas) == digest(declared)
+    hashed = build(df, buckets=3)[0]
+    assert hashed.fields == {"city": 4} and set(hashed.test.categorical.unique().tolist()) <= {1, 2, 3}
+
+
+def test_statistics_are_fitted_where_they_say():
+    df = frame()
+    df["age"] = 0.1 + 0.2  # constant: 0 wherever it is fitted, whatever the rounding
+    train = df[df["day"] < 60]
+    for n, shop in enumerate("ab"):
+        for split, days in (("train", df["day"] < 60), ("test", df["day"] >= 80)):
+            price = df[(df["shop"] == shop) & days]["price"].to_numpy()
+            own = train[train["shop"] == shop]["price"]
+            by_hand = {
+                "client": (price - own.mean()) / own.std(ddof=0),
+                "federation": (price - train["price"].mean()) / train["price"].std(ddof=0),
+                "none": price,
+            }
+            for statistics, want in by_hand.items():
+                found = build(df, statistics=statistics)[n]
+                assert found.notes["statistics"] == statistics
+                assert np.allclose(found.rows(split).numerical[:, 0], want, rtol=1e-5)
+                assert (
+                    found.rows(split).numerical[:, 1] == (np.float32(0.3) if statistics == "none" else 0)
+                ).all()
+            scaler = QuantileTransformer(n_quantiles=len(own), output_distribution="normal")
+            want = scaler.fit(own.to_numpy()[:, None]).transform(price[:, None])[:, 0]
+            found = build(df, transform="quantile")[n].rows(split).numerical
+            assert np.allclose(found[:, 0], want, atol=1e-5) and (found[:, 1] == 0).all()
+
+
+def test_a_hash_is_the_same_in_every_process_and_in_every_company():
+    code = (
+        "import pandas as pd, numpy as np; from pfmsm_lite.data.table import encode_category as e;"
+        "print(e(pd.Series(['Łódź', 'x', '12', None]), 997, np.ones(4, bool))[0].tolist())"
+    )
+    elsewhere = subprocess.check_output(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": "1"}
+    )
+    assert elsewhere == b"[475, 586, 963, 591]\n"  # pinned: the tables of a saved model are in this order
+    df = frame()
+    whole, part = build(df)[1], build(df[(df["shop"] == "b") & (df["city"] < "city 4")])[0]
+    rows = (df[(df["shop"] == "b") & (df["day"] < 60)]["city"] < "city 4").tolist()
+    assert whole.train.categorical[rows].equal(part.train.categorical)
+    numbers = df.assign(city=df["row"] % 30)
+    gaps = numbers.assign(city=numbers["city"].astype(float).where(numbers["row"] > 0))
+    one, two = (np.concatenate([s.train.categorical for s in build(d)]) for d in (numbers, gaps))
+    assert (one != two).sum() <= 1 and len(np.unique(one)) > 25
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 12), min_size=30, max_size=60),
+    st.tuples(*[st.integers(1, 5)] * 3),
+)
+def test_no_row_of_the_future_is_trained_on(times, shares):
+    rows = len(times)
+    df = pd.DataFrame({"shop": "a", "when": times, "t": times, "click": 0, "row": np.arange(rows)})
+    options = {"scenario": "shop", "tasks": ["click"], "numerical": ["t", "row"], "statistics": "none"}
+    try:
+        found = from_dataframe(df, time="when", split=shares, **options)
+    except UserError as error:
+        assert "after the split" in str(error)
+        return
+    train, valid, test = (column(found, "t", split) for split in SPLITS)
+    assert train.max() < valid.min() and valid.max() < test.min()
+    assert sorted(np.concatenate([column(found, "row", split) for split in SPLITS])) == list(range(rows))
+    cuts = np.sort(times)[
+        [int(shares[0] / sum(shares) * rows + 1e-9), int(sum(shares[:2]) / sum(shares) * rows + 1e-9)]
+    ]
+    assert valid.min() == cuts[0] and test.min() == cuts[1]
+
+
+def test_moments_are_numbers_or_dates_and_the_bounds_belong_to_the_later_part():
+    df = frame()
+    numbers = build(df, statistics="none")
+    days = {split: df["day"].iloc[column(numbers, "row", split).astype(int)] for split in SPLITS}
+    assert (days["train"].max(), days["valid"].min(), days["valid"].max(), days["test"].min()) == (
+        59,
+        60,
+        79,
+        80,
+    )
+    start = pd.Timestamp("2022-01-01")
+    dates = start + pd.to_timedelta(df["day"], "D")
+    bounds = {"valid": "2022-03-02", "test": start + pd.Timedelta(days=80)}
+    for when in (
+        dates,
+        dates.dt.tz_localize("UTC"),
+        dates.astype(str),
+        dates.dt.strftime("%Y-%m-%dT00:00:00Z"),
+    ):
+        assert digest(build(df.assign(day=when), split=bounds, statistics="none")) == digest(numbers)
+
+
+def test_a_random_split_is_drawn_inside_each_scenario():
+    df, options = frame(), ROLES | {"statistics": "none"}
+    found = from_dataframe(df, **options)
+    for scenario, size in zip(found, df["shop"].value_counts().sort_index(), strict=True):
+        counts = [len(scenario.rows(split).labels) for split in SPLITS]
+        assert sum(counts) == size and np.allclose(counts, np.multiply((0.6, 0.2, 0.2), size), atol=1)
+    rows = np.concatenate([column(found, "row", split) for split in SPLITS])
+    assert sorted(rows) == list(range(400))
+    alone = from_dataframe(df[df["shop"] == "b"], **options)
+    assert digest(alone) == digest(found[1:])
+    assert (
+        digest(from_dataframe(df, **options))
+        == digest(found)
+        != digest(from_dataframe(df, **options, seed=1))
+    )
+
+
+def test_the_order_of_rows_and_columns_does_not_matter_to_a_split_by_time():
+    df = frame()
+    for categories in ("hash", "union"):
+        first = build(df, categories=categories)
+        shuffled = df.sample(frac=1, random_state=1)
+        second = build(shuffled[shuffled.columns[::-1]], categories=categories)
+        for one, two in zip(first, second, strict=True):
+            for split in SPLITS:
+                rows = [np.concatenate(r.rows(split)[:3], 1) for r in (one, two)]
+                rows = [r[r[:, 3].argsort()] for r in rows]  # by the column `row`
+                assert np.allclose(*rows, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["x", "y"] * 60, "categorical"),
+        ([True, False] * 60, "categorical"),
+        (pd.Categorical([1, 2] * 60), "categorical"),
+        (pd.date_range("2022-01-01", periods=120), "categorical"),
+        (list(range(50)) + [0] * 70, "categorical"),
+        (list(range(51)) + [0] * 69, "numerical"),
+        ([float(k) for k in range(50)] + [0.0] * 70, "categorical"),
+        ([*range(119), None], "categorical"),
+        ([0.5, 1.5] * 60, "numerical"),
+        ([0.5, None] * 60, "numerical"),  # and so refused: its gaps must be filled in
+        ([None] * 120, "categorical"),
+    ],
+)
+def test_a_column_named_nowhere_is_typed_by_its_content(values, kind):
+    assert type_columns(pd.DataFrame({"x": values})) == {"x": kind}
+
+
+def test_what_was_guessed_and_what_was_named_stands_in_the_notes():
+    df = frame().assign(code=lambda d: d["row"] + 7000, vip=lambda d: d["row"] % 2 == 0)
+    found = from_dataframe(df, "shop", TASKS, categorical=["age"], time="day", ignore=["price"])
+    assert set(found[0].fields) == {"age", "city", "vip"} and found[0].numericals == ("row", "code")
+    typing = found[0].notes["typing"]
+    assert typing["city"] == "categorical, 6 values, hashed into 4096 buckets"
+    assert typing["code"] == "numerical, standard, fitted on training rows (client)"
+    assert list(typing) == ["age", "city", "row", "code", "vip"]
+    hint = [text for text in found[0].notes["warnings"] if "read as quantities" in text]
+    assert len(hint) == 1 and "--categorical row,code" in hint[0]
+    assert not [
+        text for text in build(df, ignore=["code", "vip"])[0].notes["warnings"] if "quantities" in text
+    ]
+
+
+def test_a_column_that_knows_a_label_is_suspected_and_an_id_is_not():
+    df = frame(2000)
+    df["paid"] = df["buy"] * 3.5 + df["price"] * 1e-6
+    df["state"] = np.where(df["click"] == 1, "done", "open")
+    df["user"] = [f"user {k}" for k in range(2000)]  # unique: by heart it knows every label
+    df["late"] = np.where(df["day"] >= 3, df["click"], 0)  # AUC .985 on all rows, .975 on days 0 to 59
+    more = {"categorical": ["city", "state", "user", "late"], "numerical": ["price", "age", "row", "paid"]}
+    warnings = build(df, **more)[0].notes["warnings"]
+    assert len(warnings) == 2 and all("a leak" in text for text in warnings)
+    assert "'state' alone gives 'click'" in warnings[0] and "--ignore paid" in warnings[1]
+    # days 0 to 2 alone are trained on: that later rows give the label away must not be looked up
+    warnings = build(df, **more, split={"valid": 3, "test": 50})[0].notes["warnings"]
+    assert not [text for text in warnings if "late" in text]
+
+
+@pytest.mark.parametrize(
+    "name", ["my.csv", "my.csv.gz", "my.tsv", "my.tsv.gz", "my.parquet", "MY.CSV", "MY.TSV", "old.tsv.csv"]
+)
+def test_files_of_every_kind_give_the_same_scenarios(tmp_path, name):
+    df = frame().assign(vip=lambda d: d["row"] % 3 == 0)
+    df["click"] = df["click"].astype(float).where(df["row"] % 7 > 0)
+    options = BY_DAY | {"categorical": ["city", "vip"]}
+    if name.endswith("parquet"):
+        df.to_parquet(tmp_path / name)
+    else:
+        tabs = name.lower().removesuffix(".gz").endswith(".tsv")
+        df.to_csv(tmp_path / name, index=False, sep="\t" if tabs else ",")
+    assert digest(read_table(tmp_path / name, **options)) == digest(from_dataframe(df, **options))
+
+
+def test_a_digest_notices_every_part_of_a_scenario():
+    df = frame()
+    known = {digest(build(df))}
+    known.add(digest(build(df.rename(columns={"price": "cost"}), numerical=["cost", "age", "row"])))
+    known.add(digest(build(df.replace({"shop": {"a": "A"}}))))
+    for name, value in (("price", -1.5), ("city", "elsewhere"), ("click", 2)):
+        for day in (10, 70, 90):
+            changed = df.copy()
+            place = df.index[df["day"] == day][0]
+            changed.loc[place, name] = 1 - df.loc[place, name] if value == 2 else value
+            known.add(digest(build(changed)))
+    assert len(known) == 12
+
+
+def test_missing_labels_stay_missing_and_ctcvr_is_click_and_conversion():
+    df = frame()
+    pairs = [(c, b) for c in (0, 1, np.nan) for b in (0, 1, np.nan)]
+    df[TASKS] = [pairs[k % 9] for k in range(len(df))]
+    plain, product = (build(df, statistics="none", ctcvr=pair) for pair in (None, TASKS))
+    want = dict(zip(range(9), [0, 0, 0, 0, 1, np.nan, 0, np.nan, np.nan], strict=True))
+    for one, two in zip(plain, product, strict=True):
+        kind = one.train.numerical[:, 2].numpy().astype(int) % 9
+        assert np.array_equal(one.train.labels, np.array(pairs, np.float32)[kind], equal_nan=True)
+        assert np.array_equal(two.train.labels[:, 0], one.train.labels[:, 0], equal_nan=True)
+        assert np.array_equal(two.train.labels[:, 1], [want[k] for k in kind], equal_nan=True)
+    words = df[TASKS].astype("Int64").astype("string")  # "0", "1" and a gap, as text
+    assert digest(build(df.assign(**words), statistics="none")) == digest(plain)
+
+
+def test_scenarios_come_in_order_of_their_values_and_small_ones_are_named():
+    df = frame().assign(shop=lambda d: np.where(d["row"] < 5, 7, np.where(d["row"] % 2, 10, 2)))
+    found = build(df, minimum_rows=6)
+    assert [s.name for s in found] == ["2", "10"]
+    assert "left out: scenario 7 (5 rows)" in found[0].notes["warnings"]
+    assert sum(len(s.rows(split).labels) for s in found for split in SPLITS) == 395
+
+
+def cell(name, row, value):
+    return lambda df: df.assign(**{name: df[name].astype(object).where(df["row"] != row, value)})
+
+
+BAD_CELLS = {
+    "text label": (cell("buy", 8, "yes"), ["t.csv: row 9 (line 10", "'buy'", "'yes'", "0, 1 or empty"]),
+    "half a label": (cell("click", 0, 0.5), ["row 1 (line 2", "'click'", "0.5"]),
+    "infinite": (cell("price", 4, np.inf), ["row 5", "'price'", "inf", "--ignore price"]),
+    "too large": (cell("price", 4, -1e31), ["row 5", "'price'", "-1e+31"]),
+    "no scenario": (cell("shop", 2, None), ["row 3", "'shop'", "names no scenario"]),
+    "no time": (lambda df: cell("day", 2, "soon")(df).astype({"day": str}), ["row 3", "'day'", "'soon' is"]),
+    "no date": (lambda df: cell("day", 2, "soon")(df.assign(day="2022-05-01")), ["row 3", "'soon' is"]),
+    "time gap": (lambda df: cell("day", 2, None)(df).astype({"day": float}), ["row 3", "'day'", "no time"]),
+    "column twice": (lambda df: pd.concat([df, df["city"]], axis=1), ["t.csv", "'city' twice", "Rename"]),
+    "no rows": (lambda df: df[:0], ["t.csv has no rows"]),
+    "no valid rows": (
+        lambda df: df[(df["shop"] == "a") | (df["day"] < 60) | (df["day"] >= 80)],
+        ["t.csv", "scenario 'b' has no valid rows", "minimum_rows="],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_CELLS)
+def test_bad_rows_are_refused_with_their_place(case):
+    spoil, fragments = BAD_CELLS[case]
+    refused(fragments, build, spoil(frame()), source="t.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "fragments"),
+    [
+        ({"split": (0.6, 0.4)}, ["split=(0.6, 0.4)", "three shares"]),
+        ({"split": (1, 0, 1)}, ["shares above 0"]),
+        ({"split": (0.5, 0.5, 1e-20)}, ["test"]),
+        ({"split": "time"}, ["split=time", "three shares"]),
+        ({"split": {"valid": 60}}, ["valid", "test", "a time column"]),
+        ({"split": {"valid": 80, "test": 60}}, ["80", "60", "valid comes after test"]),
+        ({"split": {"valid": "2022-05-04", "test": "2022-05-05"}}, ["do not fit the time column", "0 to 99"]),
+        ({"split": {"valid": 200, "test": 300}}, ["'a' has no valid rows"]),
+        ({"time": None}, ["and a time column"]),
+        ({"tasks": []}, ["tasks is empty"]),
+        ({"buckets": 0}, ["buckets is 0"]),
+        ({"statistics": "global"}, ["statistics 'global'", "client, federation, none"]),
+        ({"transform": "quantiles"}, ["Did you mean 'quantile'"]),
+        ({"categories": "unions"}, ["Did you mean 'union'"]),
+        ({"categories": {"town": ["x"]}}, ["'town'", "city"]),
+        ({"categories": {"city": "hash"}}, ["city", "hash"]),
+        ({"ctcvr": ("clik", "buy")}, ["task in ctcvr", "Did you mean 'click'"]),
+        ({"minimum_rows": 1000}, ["no scenario has 1000 rows", "the largest has"]),
+        ({"categorical": ["click"]}, ["'click' is named as task and as categorical"]),
+        ({"categorical": [], "numerical": [], "ignore": frame().columns[2:6]}, ["no feature column"]),
+    ],
+)
+def test_bad_options_are_refused_by_name(options, fragments):
+    refused(fragments, build, frame(), **options)
+
+
+def test_files_that_are_no_tables_are_refused_by_name(tmp_path):
+    good = frame().to_csv(index=False)
+    zipped = gzip.compress(good.encode())
+    files = {
+        "header.csv": (good.splitlines()[0].encode(), ["header.csv has no rows"]),
+        "twice.csv": (b"shop,click,click\na,0,1\n", ["'click' twice"]),
+        "wide.csv": (b"shop,click\na,0,1\nb,1,1\n", ["more values than the header"]),
+        "ragged.csv": (b"shop,click\na,0\nb,1,1\n", ["cannot be read as a table", "line 3"]),
+        "latin.csv": ("shop,click\nMünchen,0\n".encode("latin-1"), ["latin.csv", "UTF-8"]),
+        "cut.csv.gz": (zipped[: len(zipped) // 2], ["cut.csv.gz", "cannot be read"]),
+        "plain.csv.gz": (good.encode(), ["plain.csv.gz", "cannot be read"]),
+        "broken.parquet": (b"PAR1 and no more", ["broken.parquet", "Parquet"]),
+        "sheet.xlsx": (b"PK", ["what format", ".csv.gz", ".parquet"]),
+    }
+    for name, (content, fragments) in files.items():
+        (tmp_path / name).write_bytes(content)
+        refused(fragments, read_table, tmp_path / name, **BY_DAY)
+    refused(["There is no file", "none.parquet"], read_table, tmp_path / "none.parquet", **BY_DAY)
