@@ -126,6 +126,15 @@ def test_the_payload_is_what_it_says_to_the_byte():
         assert sum(entry[2] for entry in upload) == 4 * dense + rows * (SMALL["embedding_size"] + 1) * 4
 
 
+def test_a_client_sends_nothing_for_a_task_that_it_lacks():
+    half, whole = start(PF, [scenario("a", missing=("conversion",)), scenario("b", seed=1)]).payload()
+    for (name, short, _), (_, full, _) in zip(half, whole, strict=True):
+        if name.startswith("towers"):
+            assert short == (1, *full[1:]) and full[0] == 2
+        elif not name.startswith("embedding"):
+            assert short == full
+
+
 def test_local_parts_and_batch_norm_of_one_client_never_reach_another():
     data = scenarios(2)
     groups = [parameter_groups(c.model) for c in start(PF, data, batch_norm=True).clients]

@@ -64,15 +64,14 @@ class Federation:
 
     def payload(self):
         """What one round sends: per client, the list of (name, shape, bytes) that it uploads."""
-        dense = [(name, shape, 4 * _size(shape)) for b in self.blocks for name, shape in b.shapes.items()]
         uploads = []
-        for counts in self.embedding.counts:
-            rows, width = int((counts > 0).sum()), self.embedding.table.shape[1]
-            table = [
-                ("embedding.weight (rows in use)", (rows, width), 4 * rows * width),
-                ("embedding.weight (their numbers)", (rows,), 4 * rows),
-            ]
-            uploads.append(dense + (table if self.shares_embedding else []))
+        for n, counts in enumerate(self.embedding.counts):
+            upload = [entry for block in self.blocks for entry in block.upload(n)]
+            if self.shares_embedding:
+                rows, width = int((counts > 0).sum()), self.embedding.table.shape[1]
+                upload.append(("embedding.weight (rows in use)", (rows, width), 4 * rows * width))
+                upload.append(("embedding.weight (their numbers)", (rows,), 4 * rows))
+            uploads.append(upload)
         return uploads
 
     def train(self):
@@ -158,13 +157,6 @@ class Federation:
         for block, saved in zip(self.blocks, state["blocks"], strict=True):
             block.load(saved)
         self.embedding.table = state["table"]
-
-
-def _size(shape):
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def run(

@@ -1,5 +1,7 @@
 """The server: normalize → coordinate → aggregate, on one flat matrix [U, N, P] per kind of parameter."""
 
+import math
+
 import torch
 
 from pfmsm_lite.federated.aggregate import Exchange, aggregate, cosines, mixing_weights
@@ -37,10 +39,11 @@ class Block:
         self.previous = None  # last round's Exchange
         self.received = self.pack()
 
-    @property
-    def bytes(self):
-        """Bytes of one client's upload, or download, of this block."""
-        return 4 * self.units * sum(self.segments)
+    def upload(self, client):
+        """What one client sends of this block: [(name, shape, bytes)]; of a task that it lacks, nothing."""
+        units = int(self.has[:, client].sum())
+        shapes = {name: (units, *s[1:]) if self.units > 1 else s for name, s in self.shapes.items()}
+        return [(name, shape, 4 * math.prod(shape)) for name, shape in shapes.items() if units]
 
     @torch.no_grad()
     def pack(self, tensors=None):
