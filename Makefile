@@ -7,7 +7,7 @@ BIN := .venv/bin
 endif
 ARGS ?=
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench lab notebooks clean
 
 run: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite run $(ARGS)
@@ -18,6 +18,12 @@ test: .venv/test.stamp
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lab: .venv/test.stamp
+	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
+
+notebooks: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pfmsm_lite notebooks $(ARGS)
 
 bench: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite bench

@@ -49,7 +49,7 @@ def parser():
         description="PF-MSMTrec and its yardsticks: from rows to a table, four figures and a saved run.",
     )
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(dest="command", metavar="{run,bench}", required=True)
+    commands = top.add_subparsers(dest="command", metavar="{run,bench,notebooks}", required=True)
     run = commands.add_parser(
         "run",
         help="train methods and compare them (the default command)",
@@ -57,7 +57,12 @@ def parser():
         epilog="Methods: " + "; ".join(f"{m.name}: {m.summary}" for m in METHODS.values()),
     )
     bench = commands.add_parser("bench", help="measure speed and memory on this machine")
-    for command in (run, bench):
+    course = commands.add_parser("notebooks", help="execute the stale notebooks in full, keep their outputs")
+    course.add_argument("names", nargs="*", metavar="NN", help="beginnings of names; none: all chapters")
+    course.add_argument("--all", action="store_true", help="those that are current too")
+    course.add_argument("--fast", action="store_true", help="only try them, in FAST mode; keep nothing")
+    course.add_argument("--folder", default="notebooks", metavar="DIR", help="default notebooks")
+    for command in (run, bench, course):
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     data = run.add_argument_group("data")
     data.add_argument(
@@ -153,6 +158,16 @@ def bench(options):
     return 0
 
 
+def notebooks(options):
+    from pfmsm_lite.notebooks import refresh, rehearse
+
+    if options.fast:
+        rehearse(options.folder, options.names)
+    else:
+        refresh(options.folder, options.names, options.all)
+    return 0
+
+
 def main(argv=None):
     """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -160,7 +175,7 @@ def main(argv=None):
         argv.insert(0, "run")
     try:
         options = parser().parse_args(argv)
-        return {"run": job, "bench": bench}[options.command](options)
+        return {"run": job, "bench": bench, "notebooks": notebooks}[options.command](options)
     except UserError as error:
         if "--debug" in argv:
             raise

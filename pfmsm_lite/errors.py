@@ -6,6 +6,10 @@ import difflib
 class UserError(ValueError):
     """Bad input or a bad setting: one paragraph that names the place and the remedy."""
 
+    def _render_traceback_(self):
+        """In a notebook IPython shows this in the place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def choose(kind, name, choices):
     """Return `name` if it is one of `choices`; else raise a UserError that suggests the nearest."""

@@ -1,0 +1,1 @@
+"""Drawings of single chapters: pure functions from data to a matplotlib Figure."""

@@ -1,0 +1,46 @@
+"""Every chapter is executed by papermill in FAST mode; what is committed is looked at as well."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from pfmsm_lite.notebooks import faults, stale
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+each = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+@each
+def test_a_chapter_runs_fast_and_clean(path):
+    command = [sys.executable, "-m", "pfmsm_lite", "notebooks", "--fast", path.stem, "--folder", str(FOLDER)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@each
+def test_a_chapter_has_the_form_of_a_chapter(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", ())]
+    assert len(tagged) == 1 and "FAST = False" in tagged[0].source
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "<details>" in prose and prose.startswith("# ")
+    assert any("claim(" in cell.source for cell in code)
+    assert len([cell for cell in code if len(cell.source.splitlines()) > 25]) == 0
+
+
+@each
+def test_committed_outputs_are_there_clean_and_current(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert not faults(notebook)
+    assert any(cell.get("outputs") for cell in notebook.cells)
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < 250 * 1024
+    assert not re.search(r"/(home|root|tmp|work|Users)/", re.sub(r'"image/png": "[^"]*"', "", text))
+    assert "papermill" not in notebook.metadata and "widgets" not in notebook.metadata
+    assert not stale(path), f"{path.stem} is stale: python -m pfmsm_lite notebooks {path.stem[:2]}"
