@@ -9,7 +9,7 @@ def per_seed(results, split="test"):
     """Average AUC over scenarios and tasks: DataFrame, one row per seed, one column per method."""
     rows = results[results["split"] == split]
     order = list(dict.fromkeys(rows["method"]))
-    return rows.pivot_table(index="seed", columns="method", values="auc", aggfunc="mean")[order]
+    return rows.groupby(["seed", "method"])["auc"].mean().unstack("method")[order]
 
 
 def paired_interval(first, second, level=0.95):

@@ -38,16 +38,44 @@ OTHER = ("#009E73", "#CC79A7", "#56B4E9", "#6A51A3")  # methods of one's own, ch
 SEQUENTIAL, DIVERGING = "Blues", "RdBu"
 
 
+def _styles(methods):
+    """method → (colour, marker), all different: where two names fall on one, the later takes the next."""
+    free = [(color, marker) for marker in "ophH*" for color in OTHER]
+    found = {}
+    for method in methods:
+        style = method_style(method)
+        if style in found.values() and free:
+            style = next(s for s in free[free.index(style) :] + free if s not in found.values())
+        found[method] = style
+    return found
+
+
 def method_style(method):
     """(colour, marker) of a method, the same in every figure; any other name gets one by its letters."""
     code = zlib.crc32(method.encode())
     return METHOD_STYLE.get(method) or (OTHER[code % len(OTHER)], "ophH*"[code // 7 % 5])
 
 
+FONTS = (
+    "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Microsoft YaHei",
+    "WenQuanYi Zen Hei", "SimHei", "Arial Unicode MS",
+)  # fmt: skip
+
+
+@functools.cache
+def _fonts():
+    """(the FONTS that are installed, the code points that they have)."""
+    from matplotlib.font_manager import findfont, get_font, get_font_names
+
+    fonts = [name for name in FONTS if name in set(get_font_names())]
+    return fonts, set().union(*(get_font(findfont(name)).get_charmap() for name in fonts))
+
+
 def styled(draw):
     @functools.wraps(draw)
     def inside(*arguments, **options):
         with LOCK, mpl.rc_context(fname=STYLE):
+            mpl.rcParams["font.family"] = _fonts()[0]
             return draw(*arguments, **options)
 
     return inside
@@ -69,6 +97,16 @@ def _short(name, width=16):
     return name if len(name) <= width else f"{name[: width // 2]}…{name[len(name) - width // 2 + 1 :]}"
 
 
+def _labels(names, width=16):
+    """Names as they are written on an axis: short, without letters that no font has, all different."""
+    known = _fonts()[1]
+    short = [_short("".join(c if ord(c) in known else "□" for c in str(name)), width) for name in names]
+    return [
+        label if short.count(label) == 1 and "□" not in label else _short(f"{n}: {label}", width)
+        for n, label in enumerate(short, 1)
+    ]
+
+
 def _highlighted(methods):
     """The methods drawn in colour: all of up to five, else the main ones and any outside the table."""
     if len(methods) <= 5:
@@ -78,7 +116,9 @@ def _highlighted(methods):
 
 def _finding(averages):
     """(the method the title is about, what the averages [seeds × methods] say of it against its rivals)."""
-    means = averages.mean()
+    means = averages.mean().dropna()
+    if not len(means):
+        return None, "No AUC: one class only in every scenario"
     federated = [m for m in means.index if m != "pooled"] or list(means.index)
     hero = "pf_msmtrec" if "pf_msmtrec" in means else max(federated, key=lambda m: means[m])
     rivals = [m for m in ("fedavg", "local") if m in means and m != hero]
@@ -87,10 +127,13 @@ def _finding(averages):
     for rival in rivals:
         points = 100 * (averages[hero] - averages[rival]).dropna()
         mean = points.mean()
+        signed = f"{mean:+z.1f}".replace("-", "−")
         if not len(points):
             continue
-        if abs(mean) < 0.05 or not ((points > 0).all() or (points < 0).all()):  # the seeds disagree
-            phrases.append(f"is level with {rival} ({mean:+.1f})")
+        if abs(mean) < 0.05:
+            phrases.append(f"is level with {rival} ({signed})")
+        elif not ((points > 0).all() or (points < 0).all()):
+            phrases.append(f"has no clear distance to {rival} ({signed}, seeds disagree)")
         else:
             phrases.append(f"{'leads' if mean > 0 else 'trails'} {rival} by {abs(mean):.1f}")
     seeds = f"mean of {len(averages)} seeds" if len(averages) > 1 else "one seed"
@@ -121,12 +164,15 @@ def auc_by_scenario(results, ceiling=None, split="test", sizes=None):
     sizes = {name: f"\n{count:,} rows" for name, count in (sizes or {}).items()}
     main = _highlighted(methods)
     minor = [m for m in methods if m not in main]
-    lanes = dict(zip(main, np.linspace(-0.3, 0.3 if not minor else 0.16, max(len(main), 2)), strict=False))
+    places = np.linspace(-0.3, 0.16 if minor else 0.3, len(main)) if len(main) > 1 else [0.0]
+    lanes = dict(zip(main, places, strict=True))
+    styles = _styles(main)
     lanes.update(dict.fromkeys(minor, 0.32))
 
     columns = min(len(tasks), 3)
     lines = math.ceil(len(tasks) / columns)
-    height = lines * (0.3 + len(scenarios) * (0.56 if len(scenarios) <= 8 else 0.46)) + 1.7
+    height = lines * (0.85 + len(scenarios) * (0.56 if len(scenarios) <= 8 else 0.46)) + 1.15
+    height = max(height, 1.75 + 0.23 * (len(main) + 2))  # the legend
     figure = Figure(figsize=(8, height))
     grid = figure.add_gridspec(lines, columns + 1, width_ratios=[1] * columns + [0.5])
     axes = []
@@ -134,8 +180,9 @@ def auc_by_scenario(results, ceiling=None, split="test", sizes=None):
         shared = {"sharex": axes[0], "sharey": axes[0]} if axes else {}
         axes.append(figure.add_subplot(grid[t // columns, t % columns], **shared))
         axes[t].tick_params(labelleft=t % columns == 0, length=0)
+    titles = _labels(tasks, 20 if columns < 3 else 14)
     for t, (ax, task) in enumerate(zip(axes, tasks, strict=True)):
-        ax.set_title(_short(task, 30 if columns < 3 else 20), fontweight="bold")
+        ax.set_title(titles[t], fontweight="bold")
         ax.set_xlabel("AUC")
         ax.grid(axis="x")
         for n, scenario in enumerate(scenarios):
@@ -147,7 +194,7 @@ def auc_by_scenario(results, ceiling=None, split="test", sizes=None):
             for method in methods:
                 key, y = (task, scenario, method), n + lanes[method]
                 mean, low, high = aucs.loc[key] if key in aucs.index else [math.nan] * 3
-                color, marker = method_style(method) if method in main else (GREY, "o")
+                color, marker = styles.get(method, (GREY, "o"))
                 if math.isnan(mean):
                     missing.append(method)
                     continue
@@ -157,24 +204,29 @@ def auc_by_scenario(results, ceiling=None, split="test", sizes=None):
                 else:
                     ax.plot(mean, y, "o", color=GREY, markersize=4, alpha=0.75)
             if missing:
-                text = "n/a" if len(missing) == len(methods) else "n/a: " + ", ".join(missing)
+                few = ", ".join(missing)
+                few = few if len(few) < 20 else f"{len(missing)} of {len(methods)} methods"
+                text = "n/a" if len(missing) == len(methods) else f"n/a: {few}"
                 place = ax.get_yaxis_transform()
                 ax.text(0.02, n, text, transform=place, color=GREY, fontsize=9, va="center")
-    names = [f"{_short(name)}{sizes.get(name, '')}" for name in scenarios]
+    labels = _labels(scenarios)
+    names = [f"{label}{sizes.get(name, '')}" for label, name in zip(labels, scenarios, strict=True)]
     axes[0].set_yticks(range(len(scenarios)), names)
     axes[0].set_ylim(len(scenarios) - 0.5, -0.5)
 
-    handles = [_handle(method, *method_style(method)) for method in main]
+    handles = [_handle(method, *styles[method]) for method in main]
     handles += [_handle(f"{len(minor)} others", GREY, "o", markersize=4)] if minor else []
     handles += [_handle("best reachable", INK, linestyle=(0, (2, 1)))] if ceiling is not None else []
-    legend = figure.add_subplot(grid[0, columns])
+    legend = figure.add_subplot(grid[:, columns])
     legend.axis("off")
     legend.legend(handles=handles, loc="upper left", borderaxespad=0)
     averages = per_seed(results, split)
     hero, title = _finding(averages)
     means = averages.mean().sort_values(ascending=False)
-    ranking = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+    ranking = ", ".join(f"{name} {value:.3f}" for name, value in means.items()).replace(" nan", " n/a")
     note = f"Average AUC on {split} rows: {ranking}."
+    if len(averages) > 1:
+        note += f" Marks: mean of {len(averages)} seeds; lines: their range."
     if rows["auc"].isna().any():
         note += " n/a: one class only, so there is no AUC."
     return finish(figure, title, note, f"{note} {len(scenarios)} scenarios, tasks {', '.join(tasks)}.")
@@ -207,7 +259,7 @@ def convergence(rounds):
     ax = figure.subplots()
     ends, peaks = {}, {}
     for method in sorted(methods, key=main.__contains__):
-        own = curves.loc[method].sort_index()
+        own = curves.loc[method].sort_index().ffill()  # a run that stopped keeps what it had
         mean, color = own.mean(axis=1), method_style(method)[0]
         bold = method in main
         line = {"color": color, "linewidth": 2.4} if bold else {"color": GREY, "linewidth": 1.1, "alpha": 0.8}
@@ -242,7 +294,8 @@ def convergence(rounds):
         ax.plot([start, 1.01, 1.05], [end, end, y], **line)
         weight = "bold" if method in main else "normal"
         text = f"{method} {end:.3f}"
-        ax.text(1.06, y, text, transform=side, color=color, va="center", fontsize=10, weight=weight)
+        ink = INK if method in main else color  # the line leads there in its colour; text has to be dark
+        ax.text(1.06, y, text, transform=side, color=ink, va="center", fontsize=10, weight=weight)
 
     hero, _ = _finding(curves.groupby("method").max().T)
     rivals = [m for m in ("fedavg", "local") if m in peaks and m != hero][:1]
@@ -289,10 +342,10 @@ def _order(clusters, count):
 def heatmap(ax, values, names, labels, cmap, limits, numbers=None):
     """A heatmap [N, N] with client names, and boxes around the clusters."""
     count = len(values)
-    colors = mpl.colormaps[cmap].with_extremes(bad="#dddddd")
+    colors = mpl.colormaps[cmap].with_extremes(bad="#b5b5b5")
     image = ax.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=limits[0], vmax=limits[1])
     step, size = math.ceil(count / 16), 10 if count <= 8 else 8 if count <= 12 else 7
-    names = [_short(name, 12) for name in names][::step]
+    names = _labels(names, 12)[::step]
     turned = 90 if max(map(len, names)) > 2 or count > 8 else 0
     ax.set_xticks(range(0, count, step), names, rotation=turned, fontsize=size)
     ax.set_yticks(range(0, count, step), names, fontsize=size)
@@ -300,7 +353,7 @@ def heatmap(ax, values, names, labels, cmap, limits, numbers=None):
     ax.spines[:].set_visible(False)
     for i, j in np.ndindex(count, count) if numbers else ():
         if np.isfinite(values[i, j]):
-            color = "white" if values[i, j] > 0.55 else INK
+            color = "white" if values[i, j] > 0.63 else INK
             ax.text(j, i, numbers(values[i, j]), ha="center", va="center", color=color, fontsize=9)
     for label in dict.fromkeys(labels or ()):
         start, length = labels.index(label) - 0.5, labels.count(label)
@@ -339,6 +392,8 @@ def conflicts(cosines, unit=None, rounds=None, clusters=None):
     values, where = _units(cosines, unit)
     rounds = _rounds(values, rounds)
     names = [str(name) for name in values["client"].values]
+    if len(names) < 2:
+        raise ValueError("conflicts need at least two clients")
     order, labels = _order(clusters, len(names))
     shown = (
         values.sel(round=rounds).transpose("stage", "round", "client", "other").sel(stage=["before", "after"])
@@ -346,7 +401,7 @@ def conflicts(cosines, unit=None, rounds=None, clusters=None):
     shown = np.array(shown.values[:, :, order][:, :, :, order], float)
     changed = not np.allclose(shown[0], shown[1], atol=5e-4, equal_nan=True)
     within, across = _share(labels, len(names))
-    kind = "between clusters" if within.any() else "mean"
+    kind = "between clusters" if within.any() else "of two clients"
 
     stages = ("before\ncoordination", "after\ncoordination") if changed else ("no coordination",)
     figure = Figure(figsize=(8, 1.5 + 2.55 * len(stages)))
@@ -357,7 +412,7 @@ def conflicts(cosines, unit=None, rounds=None, clusters=None):
             mean = _mean(matrix, across)
             np.fill_diagonal(matrix, np.nan)
             image = heatmap(ax, matrix, [names[n] for n in order], labels, DIVERGING, (-1, 1))
-            ax.set_title((f"round {number}\n" if s == 0 else "") + f"{kind} {mean:+.2f}".replace("-", "−"))
+            ax.set_title((f"round {number}\n" if s == 0 else "") + f"{mean:+z.2f}".replace("-", "−"))
             ax.tick_params(labelbottom=s == len(stages) - 1, labelleft=k == 0)
         axes[s, 0].set_ylabel(stage, fontweight="bold")
     bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=25, ticks=[-1, -0.5, 0, 0.5, 1])
@@ -367,13 +422,13 @@ def conflicts(cosines, unit=None, rounds=None, clusters=None):
     before, after = (_mean(shown[s, -1], across) for s in (0, 1))
     verb = "oppose" if before < -0.05 else "agree" if before > 0.05 else "neither agree nor oppose"
     whose = "different clusters" if within.any() else "different clients"
-    title = f"Round {rounds[-1]}: updates of {whose} {verb} (mean cosine {before:+.2f}); "
-    title += f"coordination turns them to {after:+.2f}" if changed else "nothing coordinates them"
-    note = f"Updates: {where}. Grey diagonal: 1 by definition."
+    title = f"Round {rounds[-1]}: updates of {whose} {verb} (mean cosine {before:+z.2f}); "
+    title += f"coordination turns them to {after:+z.2f}" if changed else "nothing coordinates them"
+    note = f"Number above a map: mean cosine {kind}. Updates: {where}. Grey diagonal: 1 by definition."
     if within.any():
         own = [_mean(shown[s, -1], within) for s in (0, 1)]
-        note += f" Boxes: true clusters; inside, round {rounds[-1]}: {own[0]:+.2f} before"
-        note += f", {own[1]:+.2f} after." if changed else "."
+        note += f" Boxes: true clusters; inside, round {rounds[-1]}: {own[0]:+z.2f} before"
+        note += f", {own[1]:+z.2f} after." if changed else "."
     alt = f"Maps of {len(names)} × {len(names)} cosines, rounds {', '.join(map(str, rounds))}. {note}"
     return finish(figure, title.replace("-", "−"), note.replace(" -", " −"), alt)
 
@@ -434,15 +489,17 @@ def draw_all(histories, ceiling=None, clusters=None, sizes=None):
                pf_msmtrec, else the first that recorded weights, and are left out where none did
     ceiling    [N, T] best reachable AUC;  clusters: N labels of the clients; or None
     sizes      scenario → its training rows, or None
-    raises     ValueError as the single functions do
+    raises     ValueError for clusters, sizes or a ceiling of other shapes, as the single functions do
     """
     import pandas as pd
 
     histories = list(histories)
     figures = {
         "auc": auc_by_scenario(pd.concat([h.results for h in histories]), ceiling, sizes=sizes),
-        "convergence": convergence(pd.concat([h.rounds for h in histories])),
     }
+    rounds = pd.concat([h.rounds for h in histories])
+    if rounds["valid_auc"].notna().any():
+        figures["convergence"] = convergence(rounds)
     recorded = [h for h in histories if "weights" in h.arrays and len(h.clients) > 1]
     recorded.sort(key=lambda h: h.method != "pf_msmtrec")
     if recorded:
