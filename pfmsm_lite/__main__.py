@@ -1,14 +1,13 @@
 """The command line; parses, calls, prints; nothing else."""
 
 import argparse
+import shlex
 import sys
 import textwrap
 
 from pfmsm_lite import __version__
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.methods import METHODS
-
-COMMANDS = ("run", "bench")
 
 
 def names(text):
@@ -129,7 +128,9 @@ def job(options):
     """Run or resume the main job."""
     from pfmsm_lite import job
 
-    arguments = {key: value for key, value in vars(options).items() if key not in ("command", "debug")}
+    arguments = {
+        key: value for key, value in vars(options).items() if key not in ("command", "debug", "words")
+    }
     changes = {key: arguments[key] for key in ("rounds", "threads", "processes")}
     resume = arguments.pop("resume")
     if resume:
@@ -142,6 +143,7 @@ def job(options):
     else:
         arguments["threads"] = arguments["threads"] or 1
         arguments["processes"] = arguments["processes"] or 2
+        arguments["command"] = f"python -m pfmsm_lite {shlex.join(options.words)}"
         out, arguments = job.prepare(arguments)
     try:
         job.main_job(out, arguments)
@@ -174,7 +176,7 @@ def main(argv=None):
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv.insert(0, "run")
     try:
-        options = parser().parse_args(argv)
+        options = parser().parse_args(argv, argparse.Namespace(words=argv))
         return {"run": job, "bench": bench, "notebooks": notebooks}[options.command](options)
     except UserError as error:
         if "--debug" in argv:

@@ -31,6 +31,31 @@ def paired_interval(first, second, level=0.95):
     return mean, float(low), float(high)
 
 
+def against(results, hero="pf_msmtrec", split="test"):
+    """How far one method is ahead of every other: DataFrame indexed by method, sorted by AUC.
+
+    results  rows of results.csv, of several methods over the same seeds
+    returns  auc (mean of the seeds' averages), difference, low, high: hero − method in AUC points, 95 %
+    """
+    import pandas as pd
+
+    averages = per_seed(results, split)
+    lines = {}
+    for method in averages:
+        found = [100 * x for x in paired_interval(averages[hero], averages[method])]
+        found = found if method != hero else [math.nan] * 3
+        lines[method] = [averages[method].mean(), *found]
+    columns = ["auc", "difference", "low", "high"]
+    return pd.DataFrame.from_dict(lines, "index", columns=columns).sort_values("auc", ascending=False)
+
+
+def share_of_the_way(results, hero="pf_msmtrec", low="local", high="pooled", split="test"):
+    """(hero − low) / (high − low) over seeds: mean and 95 % t interval; 1: as good as `high`."""
+    averages = per_seed(results, split)
+    ratio = (averages[hero] - averages[low]) / (averages[high] - averages[low])
+    return paired_interval(ratio, np.zeros(len(ratio)))
+
+
 def summary(histories, reference="fedavg", split="test"):
     """One row per method: average AUC, paired difference to `reference` in AUC points, bytes, seconds.
 

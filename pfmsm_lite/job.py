@@ -168,7 +168,8 @@ def machine():
 def write_config(out, arguments, digest, scenarios):
     chosen, settings = declared(arguments)
     config = {
-        "command": "python -m pfmsm_lite run",
+        "command": arguments.get("command", "python -m pfmsm_lite run"),
+        "date": time.strftime("%Y-%m-%d"),
         "arguments": arguments,
         "methods": [asdict(method) for method in chosen],
         "settings": asdict(settings),
@@ -411,9 +412,9 @@ def report(out, histories, truth, show):
         if path.suffix in (".csv", ".json", ".png"):
             show(f"  {path.name}")
     arrays = len(list(out.glob("*.npz")))
-    show(
-        f"  {arrays} × METHOD-SEED.npz (update norms, cosines, aggregation weights per round)\n  checkpoint/"
-    )
+    if arrays:
+        show(f"  {arrays} × METHOD-SEED.npz (update norms, cosines, aggregation weights per round)")
+    show("  checkpoint/")
 
 
 def flags():

@@ -1,0 +1,63 @@
+"""The README says what is true: its tables are those of the committed results, its commands exist."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pfmsm_lite.__main__ import parser
+from pfmsm_lite.analysis import against, share_of_the_way
+from pfmsm_lite.federated.history import RESULTS
+from pfmsm_lite.methods import METHODS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MEASURED = sorted(path.parent.name for path in (ROOT / "results").glob("*/results.csv"))
+
+
+def results(name):
+    return pd.read_csv(ROOT / "results" / name / "results.csv")
+
+
+def shown(row):
+    if pd.isna(row.difference):
+        return f"| {row.Index} | {row.auc:.4f} | |"
+    return f"| {row.Index} | {row.auc:.4f} | {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}] |"
+
+
+@pytest.mark.parametrize("name", ["kuairand", "synthetic"])
+def test_the_tables_are_those_of_the_committed_results(name):
+    for row in against(results(name)).itertuples():
+        assert shown(row).replace("-", "−") in README.replace("-", "−"), shown(row)
+
+
+def test_the_share_of_the_way_to_pooled_is_what_the_results_say():
+    mean, low, high = (100 * x for x in share_of_the_way(results("kuairand")))
+    assert f"{mean:.0f} % [{low:.0f}, {high:.0f}] of the way from `local` to `pooled`" in README
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_measured_runs_have_five_seeds_the_known_columns_and_a_command_that_still_exists(name):
+    table = results(name)
+    assert tuple(table.columns) == RESULTS and table["seed"].nunique() >= 5
+    assert set(table["method"]) <= set(METHODS)
+    config = json.loads((ROOT / "results" / name / "config.json").read_text())
+    assert config["machine"] and config["versions"]["torch"] and config["date"]
+    options = parser().parse_args(config["command"].split()[3:])
+    assert sorted(options.seeds) == sorted(table["seed"].unique())
+
+
+def test_every_command_of_the_readme_is_understood():
+    commands = re.findall(r"python -m pfmsm_lite (run[^`\n]*)", README)
+    assert len(commands) > 3
+    for command in commands:
+        parser().parse_args(
+            command.replace("<name>", "x").split("#")[0].split() if "--help" not in command else []
+        )
+
+
+def test_every_file_that_the_readme_names_is_there():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
