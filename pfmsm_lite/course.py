@@ -128,7 +128,7 @@ def claim(text, condition):
 class Exercise:
     """What an answer must be, and what to say to one that is not.
 
-    kind   "number", "text", "function", or "array": what an answer is
+    kind   "number", "text", "function", "array" or "any": what an answer is
     shape  of an array; None: any
     judge  answer → "" if right, else the hint. It may raise: that counts as wrong
     hint   said when `judge` raised, or had nothing better to say
@@ -156,6 +156,7 @@ KINDS = {  # kind → (is an answer of that kind, in words)
         lambda answer: hasattr(answer, "shape") and hasattr(answer, "__array__"),
         "a tensor or an array",
     ),
+    "any": (lambda answer: True, "anything"),
 }
 
 

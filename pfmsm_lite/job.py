@@ -195,10 +195,17 @@ _worker = {}  # what a worker process keeps between cells
 
 
 def _start_worker(arguments, digest, queue):
-    """In a fresh process: read the data once."""
+    """In a fresh process: remember what to do, and end with the parent, however that ends."""
     import signal
+    import threading
+    from multiprocessing import connection, parent_process
+
+    def watch():  # a resumed run must not meet the workers of a killed one
+        connection.wait([parent_process().sentinel])
+        os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers
+    threading.Thread(target=watch, daemon=True).start()
     _worker.update(arguments=arguments, digest=digest, queue=queue)
 
 
@@ -284,35 +291,34 @@ def _run_cells(cells, settings, out, arguments, data_digest, screen):
 
     context = multiprocessing.get_context("spawn")
     processes = max(1, min(arguments["processes"], len(cells)))
-    with context.Manager() as manager:
-        queue = manager.Queue()
-        display = Progress(len(cells), arguments["rounds"], screen)
-        executor = ProcessPoolExecutor(
-            processes, context, initializer=_start_worker, initargs=(arguments, data_digest, queue)
-        )
-        try:
-            waiting = {}
-            for method, seed in cells:
-                path = str(out / "checkpoint" / f"{method.name}-{seed}.pt")
-                future = executor.submit(_cell, method, settings, arguments["rounds"], seed, path)
-                waiting[future] = (method.name, seed)
-            found = {}
-            for future in _as_they_come(waiting, queue, display):
-                found[waiting[future]] = future.result()
-            executor.shutdown()
-            return found
-        except BrokenProcessPool as error:
-            raise UserError(
-                f"A worker process died (out of memory?). What was finished is kept: --resume {out}, with "
-                "--processes 1 if memory is short."
-            ) from error
-        except BaseException:
-            for process in list((executor._processes or {}).values()):
-                process.kill()  # checkpoints are atomic: nothing is lost but the rounds since the last
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
-        finally:
-            display.close()
+    queue = context.Queue()
+    display = Progress(len(cells), arguments["rounds"], screen)
+    executor = ProcessPoolExecutor(
+        processes, context, initializer=_start_worker, initargs=(arguments, data_digest, queue)
+    )
+    try:
+        waiting = {}
+        for method, seed in cells:
+            path = str(out / "checkpoint" / f"{method.name}-{seed}.pt")
+            future = executor.submit(_cell, method, settings, arguments["rounds"], seed, path)
+            waiting[future] = (method.name, seed)
+        found = {}
+        for future in _as_they_come(waiting, queue, display):
+            found[waiting[future]] = future.result()
+        executor.shutdown()
+        return found
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"A worker process died (out of memory?). What was finished is kept: --resume {out}, with "
+            "--processes 1 if memory is short."
+        ) from error
+    except BaseException:
+        for process in list((executor._processes or {}).values()):
+            process.kill()  # checkpoints are atomic: nothing is lost but the rounds since the last
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        display.close()
 
 
 def _as_they_come(waiting, queue, display):

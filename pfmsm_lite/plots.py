@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from pfmsm_lite.analysis import per_seed
 
@@ -271,10 +272,7 @@ def convergence(rounds):
         ends[method] = (int(mean.index[-1]), float(mean.iloc[-1]))
     margin = 0.02 * last if last > 1 else 0.5
     ax.set_xlim(1 - margin, last + margin)
-    ax.set_xticks(
-        sorted({1, *ax.get_xticks()[ax.get_xticks() >= 1].round().astype(int)} & {*range(1, last + 1)})
-    )
-    ax.set_xlim(1 - margin, last + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
     ax.set_xlabel("round (dot: best)")
     ax.set_ylabel("average validation AUC")
     ax.grid(axis="y")

@@ -111,6 +111,15 @@ def same_run(first, second):
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
+def _in_group(group):
+    """Whether any process of a process group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes_and_ends_with_the_same_bytes(csv, tmp_path, capsys, how):
     options = (
@@ -132,14 +141,14 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(csv, tmp_path, capsys
     deadline = time.monotonic() + 60
     while not list(cut.glob("checkpoint/*.pt")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    if how == signal.SIGKILL:
-        os.killpg(process.pid, how)  # the workers too: as if the machine went down
-    else:
-        process.send_signal(how)
+    process.send_signal(how)
     error = process.communicate(timeout=60)[1].decode()
     assert process.returncode == (-how if how == signal.SIGKILL else 130)
     if how == signal.SIGINT:
         assert f"--resume {cut}" in error and "Traceback" not in error
+    while _in_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _in_group(process.pid), "workers outlive the run that was killed"
     assert not (cut / "results.csv").exists()
     assert main(["run", "--resume", str(cut)]) == 0
     same_run(tmp_path / "whole", cut)
