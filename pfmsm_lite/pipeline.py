@@ -64,7 +64,8 @@ def pipeline(weights=None, lit=None, clients=("scenario A", "scenario B", "scena
             panel.axis("off")
             draw(panel, faded[stage])
         else:
-            heatmap(panel, weights, [""] * len(weights), None, SEQUENTIAL, (0, 1))
+            heatmap(panel, weights, range(1, len(weights) + 1), None, SEQUENTIAL, (0, 1))
+            panel.set(xticks=[], yticks=[])
             panel.images[0].set_alpha(faded[stage])
             panel.set_xlabel("learns from …", fontsize=8, alpha=faded[stage])
             panel.set_ylabel("client …", fontsize=8, alpha=faded[stage])
