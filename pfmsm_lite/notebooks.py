@@ -11,6 +11,7 @@ from pfmsm_lite.errors import UserError
 PACKAGE = Path(__file__).parent
 PARTS = ("data", "models", "federated")  # of the package; with FILES, what a notebook's numbers hang on
 FILES = ("methods.py", "analysis.py", "plots.py", "pipeline.py", "course.py", "style.mplstyle")
+CELL_SECONDS = 180  # a cell that takes longer hangs
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -29,7 +30,7 @@ def digest(notebook, path):
         found.update(f"{cell.cell_type}\0{cell.source}\0".encode())
     files = [PACKAGE / name for name in FILES]
     files += [file for part in PARTS for file in sorted((PACKAGE / part).glob("*.py"))]
-    files.append(PACKAGE / "exercises" / f"chapter{Path(path).name[:2]}.py")
+    files += [PACKAGE / part / f"chapter{Path(path).name[:2]}.py" for part in ("exercises", "drawings")]
     for file in files:
         if file.exists():
             found.update(file.name.encode() + file.read_bytes().replace(b"\r\n", b"\n"))
@@ -57,7 +58,7 @@ def execute(path, target, fast):
     try:
         papermill.execute_notebook(
             str(path), str(target), parameters={"FAST": True} if fast else {}, cwd=str(Path(path).parent),
-            kernel_name="python3", progress_bar=False,
+            kernel_name="python3", progress_bar=False, execution_timeout=CELL_SECONDS,
         )  # fmt: skip
     finally:
         os.environ["PFMSM_FAST"] = before or ""
