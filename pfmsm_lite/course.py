@@ -1,6 +1,7 @@
 """What the notebooks lean on: environment check, figures with alt text, claims, exercises, widgets."""
 
 import base64
+import contextlib
 import importlib
 import io
 import math
@@ -238,9 +239,11 @@ def explore(draw, **controls):
         if hasattr(slider, "continuous_update"):
             slider.continuous_update = False
     start = {name: slider.value for name, slider in by_name.items()}
-    for values in [start, *(_ends(by_name, start) if os.environ.get("PFMSM_FAST") or _here["fast"] else [])]:
-        if fault(draw(**values)):
-            raise ValueError(f"{fault(draw(**values))}, at {values}")
+    rehearsed = _ends(by_name, start) if os.environ.get("PFMSM_FAST") or _here["fast"] else ()
+    for values in (start, *rehearsed):
+        with contextlib.suppress(UserError):  # said to the reader where the picture would be
+            if wrong := fault(draw(**values)):
+                raise ValueError(f"{wrong}, at {values}")
     output = ipywidgets.Output()
 
     def redraw(change=None):  # outputs are set, not printed into: that needs no answer of the front end

@@ -36,6 +36,7 @@ def test_begin_finds_its_chapter_from_any_folder_below_and_names_the_nearest(tmp
     (tmp_path / "notebooks" / "06_turning.ipynb").touch()
     monkeypatch.chdir(tmp_path / "notebooks" / "deep")
     threads = torch.get_num_threads()
+    monkeypatch.setattr(course, "_here", dict(course._here))
     begin("06_turning", fast=True)
     torch.set_num_threads(threads)
     assert "06_turning · fast" in capsys.readouterr().out and course.home() == tmp_path
