@@ -94,7 +94,7 @@ def parser():
     what = run.add_argument_group("run")
     what.add_argument("--methods", type=names, metavar="A,B", help=f"default: {','.join(DEFAULT_METHODS)}")
     what.add_argument(
-        "--rounds", type=int, metavar="R", help="federated rounds (synthetic 12, kuairand 20, own table 20)"
+        "--rounds", type=int, metavar="R", help="federated rounds (synthetic 10, kuairand 20, own table 20)"
     )
     what.add_argument("--seeds", type=numbers, default=[0, 1, 2], metavar="0,1,2", help="default 0,1,2")
     what.add_argument("--out", metavar="DIR", help="where the run is saved (default runs/<data>)")

@@ -166,13 +166,13 @@ def bench(show=print):
     stages = ("train", "pack", "normalize", "coordinate", "aggregate", "unpack", "embedding", "evaluate")
     show(f"  {'':34s}{'round':>8s}" + "".join(f"{stage:>11s}" for stage in stages) + "   beside training")
     cases = {
-        "4 clients, 80,000 rows": (4, 80_000, {}),
-        "16 clients, 80,000 rows": (16, 80_000, {}),
-        "64 clients, 80,000 rows": (64, 80_000, {}),
-        "16 clients, 160,000 rows": (16, 160_000, {}),
-        "16 clients, 320,000 rows": (16, 320_000, {}),
-        "16 clients, experts twice as wide": (16, 80_000, {"hidden": (128, 64)}),
-        "16 clients, experts 4 × as wide": (16, 80_000, {"hidden": (256, 128)}),
+        "4 clients, 65,536 rows": (4, 65_536, {}),
+        "16 clients, 65,536 rows": (16, 65_536, {}),
+        "64 clients, 65,536 rows": (64, 65_536, {}),
+        "16 clients, 131,072 rows": (16, 131_072, {}),
+        "16 clients, 262,144 rows": (16, 262_144, {}),
+        "16 clients, experts twice as wide": (16, 65_536, {"hidden": (128, 64)}),
+        "16 clients, experts 4 × as wide": (16, 65_536, {"hidden": (256, 128)}),
     }
     for name, (clients, rows, changes) in cases.items():
         found = federation_round(clients, rows, **changes)

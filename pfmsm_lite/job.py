@@ -54,7 +54,7 @@ def _table(arguments):
 
 # data → (reader: arguments → (scenarios, truth or None), defaults that suit it, unless asked otherwise)
 DATA = {
-    "synthetic": (_synthetic, {"rounds": 12}),
+    "synthetic": (_synthetic, {"rounds": 10}),
     "kuairand": (
         _kuairand,
         {"rounds": 20, "batch_size": 1024, "learning_rate": 1e-3, "unknown_rate": 0.5},
