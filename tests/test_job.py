@@ -287,7 +287,7 @@ def test_an_operator_option_leaves_ablations_and_rivals_what_they_are():
     chosen, _ = job.declared(arguments)
     assert [m.coordinate for m in chosen] == ["none", "pcgrad", "none", "pcgrad"]
     assert [m.server_step for m in chosen] == [1.3] * 4
-    assert [m.embedding for m in chosen] == ["rows", "used", "used", "used"]
+    assert [m.embedding for m in chosen] == ["rows", "sum", "sum", "sum"]
 
 
 def test_every_option_is_explained_with_its_default():

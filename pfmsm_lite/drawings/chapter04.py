@@ -77,7 +77,7 @@ def draw_epochs(curves):
     figure = Figure(figsize=(8, 4.3))
     axes = figure.subplots(1, 2, sharey=True)
     yardstick = np.max(next(iter(curves.values())), axis=1, keepdims=True)
-    ends = []
+    ends, work = [], set()
     for (epochs, values), color, marker in zip(curves.items(), COLORS, MARKERS, strict=False):
         points = 100 * (np.asarray(values) - yardstick)
         mean = points.mean(0)
@@ -86,17 +86,19 @@ def draw_epochs(curves):
             ax.fill_between(x, points.min(0), points.max(0), color=color, alpha=0.15, linewidth=0)
             ax.plot(x, mean, marker=marker, color=color, markersize=5, label=f"{epochs} a round")
         ends.append(f"{mean[-1]:+.1f} with {epochs}")
+        work.add(len(mean) * epochs)
     low = next(iter(curves))
     axes[0].set(xlabel="epochs at home", ylabel=f"AUC points to the best with {low} a round")
     axes[0].set_ylim(-6, 2)
     axes[1].set(xlabel="rounds (traffic)", xscale="log")
-    axes[1].set_xticks([1, 2, 5, 10, 20], [1, 2, 5, 10, 20])
+    axes[1].set_xticks([1, 2, 5, 10, 20, 40], [1, 2, 5, 10, 20, 40])
     axes[1].minorticks_off()
     axes[1].legend(title="local epochs", loc="lower right")
     for ax in axes:
         ax.grid(axis="y")
     seeds = len(yardstick)
-    title = f"In the last round, by local epochs: {', '.join(ends)} AUC points".replace("-", "−")
+    when = f"After {max(work)} epochs at home" if len(work) == 1 else "In the last round"
+    title = f"{when}, by local epochs: {', '.join(ends)} AUC points".replace("-", "−")
     note = f"Lines: mean of {seeds} seeds; bands: their range. Rounds further below are cut off."
     return finish(figure, title, note, f"AUC by epochs at home and by rounds. {note}")
 
