@@ -25,9 +25,9 @@ def draw_graph(weights, names, rows, clusters, least=0.05):
     returns   Figure
     """
     weights, count = np.asarray(weights, float), len(names)
-    figure = Figure(figsize=(7, 4.2))
+    figure = Figure(figsize=(7, 4.4))
     ax = figure.subplots()
-    ax.set(xlim=(-2.0, 2.0), ylim=(-1.35, 1.35), xticks=[], yticks=[])
+    ax.set(xlim=(-2.0, 2.0), ylim=(-1.45, 1.45), xticks=[], yticks=[])
     ax.set_aspect("equal")
     ax.spines[:].set_visible(False)
     labels = list(dict.fromkeys(clusters))
@@ -49,15 +49,17 @@ def draw_graph(weights, names, rows, clusters, least=0.05):
     for n in range(count):
         place = _node(n, count)
         color = COLORS[labels.index(clusters[n]) % len(COLORS)]
-        ax.plot(*place, "o", ms=86 * size[n], color=color, mec="white", zorder=3)
+        ax.plot(*place, "o", ms=128 * size[n], color=color, mec="white", zorder=3)
         ax.text(*place, names[n], color="white", weight="bold", ha="center", va="center", zorder=4)
-        outside = place * (1.22 + size[n])
+        outside = place * (1.16 + size[n]) + [0.28 * place[0], 0]
         text = f"{rows[n]:,} rows\nown {100 * weights[n, n]:.0f} %"
         ax.text(*outside, text, ha="center", va="center", fontsize=9, color=INK)
     same = np.equal.outer(clusters, clusters)
     mates = weights[same & ~np.eye(count, dtype=bool)].sum() / count
-    title = f"Of what a client takes, {100 * np.diag(weights).mean():.0f} % is its own, {100 * mates:.0f} % is from "
-    title += f"its own cluster, {100 * weights[~same].sum() / count:.0f} % from strangers"
+    title = (
+        f"Of what a client takes, {100 * np.diag(weights).mean():.0f} % is its own, {100 * mates:.0f} % is "
+    )
+    title += f"from its own cluster, {100 * weights[~same].sum() / count:.0f} % from strangers"
     note = "Colour: true cluster. Grey arrows: from another cluster. " + (
         f"Weights below {100 * least:.0f} % are not drawn." if drawn else "Nobody takes from anybody else."
     )
@@ -92,7 +94,7 @@ def draw_home(own, shares, train, valid):
     left.set_yticklabels(["0 %", "50 %", "100 %"])
     left.set_title("own weight under `learned`")
     left.grid(axis="y")
-    left.legend(loc="lower left", fontsize=9)
+    left.legend(loc="center right", fontsize=9)
     best = {}
     for values, color, name in ((train, TRAIN, "training rows"), (valid, VALID, "validation rows")):
         change = 1000 * (values - values[-1:])  # against: everything from itself
