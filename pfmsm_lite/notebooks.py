@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -51,7 +52,10 @@ def execute(path, target, fast):
     raises  papermill.PapermillExecutionError where a cell fails
     """
     import papermill
+    from traitlets.config import Config
 
+    # Sockets that are files: no port can be taken by another kernel, and nobody else can listen.
+    ipc = {} if sys.platform == "win32" else {"transport": "ipc"}
     start = time.monotonic()
     before = os.environ.get("PFMSM_FAST")
     os.environ["PFMSM_FAST"] = "1" if fast else ""
@@ -59,6 +63,7 @@ def execute(path, target, fast):
         papermill.execute_notebook(
             str(path), str(target), parameters={"FAST": True} if fast else {}, cwd=str(Path(path).parent),
             kernel_name="python3", progress_bar=False, execution_timeout=CELL_SECONDS,
+            config=Config(KernelManager=ipc),
         )  # fmt: skip
     finally:
         os.environ["PFMSM_FAST"] = before or ""

@@ -5,12 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 from small import scenario, scenarios
 
 from pfmsm_lite.data import Rows
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.federated import METHODS, Federation, Settings, run
 from pfmsm_lite.federated import checkpoint as checkpoints
+from pfmsm_lite.federated.history import score
+from pfmsm_lite.federated.row_adam import RowAdam
 from pfmsm_lite.models import parameter_groups
 
 SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
@@ -316,6 +321,21 @@ def test_lazy_adam_leaves_rows_alone_that_a_batch_does_not_use():
     assert moved.sum() == 2
 
 
+def test_row_adam_takes_the_steps_of_sparse_adam_bit_for_bit():
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(50, 8, generator=generator)
+    tables = [torch.nn.Parameter(start.clone()) for _ in range(2)]
+    optimizers = [torch.optim.SparseAdam([tables[0]], lr=0.01), RowAdam([tables[1]], lr=0.01)]
+    for _ in range(20):
+        ids = torch.randint(50, (20,), generator=generator)
+        slopes = torch.randn(20, 8, generator=generator)
+        for table, optimizer in zip(tables, optimizers, strict=True):
+            optimizer.zero_grad()
+            (torch.nn.functional.embedding(ids, table, sparse=True) * slopes).sum().backward()
+            optimizer.step()
+    assert torch.equal(*tables) and not torch.equal(tables[1], start)
+
+
 def test_the_regularizer_pulls_towards_what_was_received():
     data = scenarios(2)
     distance = []
@@ -409,6 +429,20 @@ def test_every_option_trains(options):
 def test_bad_settings_are_refused_by_name(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=40))
+def test_the_auc_is_scikit_learns_and_that_of_counting_pairs(rows):
+    labels = np.array([float(label) for label, _ in rows])
+    probabilities = np.array([value / 8 + 0.05 for _, value in rows])
+    assume(0 < labels.sum() < len(labels))
+    found = score(labels, probabilities)[2]
+    pairs = [
+        (p > q) + (p == q) / 2 for p in probabilities[labels == 1] for q in probabilities[labels == 0]
+    ]  # ties count half
+    assert found == pytest.approx(np.mean(pairs)) and found == pytest.approx(
+        roc_auc_score(labels, probabilities)
+    )
 
 
 def test_one_class_only_has_no_auc():

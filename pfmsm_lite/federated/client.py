@@ -1,11 +1,10 @@
 """The client: its rows, its model, its optimizer. Rows never leave this file."""
 
-import copy
-
 import torch
 import torch.nn.functional as F
 
 from pfmsm_lite.data import Rows
+from pfmsm_lite.federated.row_adam import RowAdam
 
 CHUNK = 16384  # rows in one forward pass of an evaluation
 
@@ -33,7 +32,7 @@ class Client:
         self._make_optimizers(lazy)
 
     def _make_optimizers(self, lazy):
-        """Fused Adam; with `lazy`, SparseAdam for the embedding table: rows without a gradient stay."""
+        """Fused Adam; with `lazy`, RowAdam for the embedding table: rows without a gradient stay."""
         step = self.settings.learning_rate
         table = [self.model.embedding.weight]
         rest = [p for p in self.model.parameters() if p is not table[0]]
@@ -43,7 +42,7 @@ class Client:
             groups.append({"params": table, "weight_decay": 0.0})
         self.optimizers = [torch.optim.AdamW(groups, lr=step, fused=True)]
         if lazy:
-            self.optimizers.append(torch.optim.SparseAdam(table, lr=step))
+            self.optimizers.append(RowAdam(table, lr=step))
 
     def forget_optimizer(self):
         for optimizer in self.optimizers:
@@ -120,7 +119,7 @@ class Client:
 
     def snapshot(self):
         """Everything that training may change, to go back to."""
-        return copy.deepcopy(self.model.state_dict())
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def state(self):
         """For a checkpoint: plain tensors, lists and dicts."""

@@ -46,10 +46,11 @@ def score(labels, probabilities):
     if positives in (0, rows) or not np.isfinite(probabilities).all():
         return rows, positives, math.nan, logloss
     from sklearn import config_context
-    from sklearn.metrics import roc_auc_score
+    from sklearn.metrics import auc, roc_curve
 
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        return rows, positives, float(roc_auc_score(labels, probabilities)), logloss
+        false, true, _ = roc_curve(labels, probabilities)  # roc_auc_score spends most of its time on checks
+        return rows, positives, float(auc(false, true)), logloss
 
 
 def average_auc(scores):

@@ -85,20 +85,21 @@ class Experts(nn.Module):
 
     def forward(self, inputs):
         """[B, I] → [B, V, E, H]; V = T where every task has experts of its own, else 1."""
-        hidden = None
+        hidden = None  # [V * E, B, O]: the experts outside, so that each one's rows lie together
         for layer in range(len(self.scenario)):
             weight = self.weights(layer)
             copies, experts, outputs, _ = weight.shape
             weight, bias = weight.flatten(0, 1), self.bias[layer].repeat(copies, 1)
             if hidden is None:  # all experts see the same rows: one matrix product does for all
-                hidden = F.linear(inputs, weight.flatten(0, 1), bias.flatten())
-                hidden = hidden.view(len(inputs), copies * experts, outputs)
+                rows = F.linear(inputs, weight.flatten(0, 1), bias.flatten())
+                hidden = rows.unflatten(1, (-1, outputs)).transpose(0, 1)
             else:
-                hidden = grouped_linear(hidden.transpose(0, 1), weight, bias).transpose(0, 1)
+                hidden = grouped_linear(hidden, weight, bias)
             if len(self.norm):
-                hidden = self.norm[layer](hidden.flatten(1)).view(hidden.shape)
+                rows = self.norm[layer](hidden.transpose(0, 1).flatten(1))
+                hidden = rows.unflatten(1, (-1, outputs)).transpose(0, 1)
             hidden = F.relu_(hidden.contiguous())
-        return hidden.unflatten(1, (copies, experts))
+        return hidden.transpose(0, 1).unflatten(1, (copies, experts))
 
 
 class Gates(nn.Module):

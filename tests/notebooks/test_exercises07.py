@@ -1,0 +1,81 @@
+"""Chapter 07: solutions pass, plausible mistakes are refused with the hint for that mistake."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from pfmsm_lite.course import verdict
+from pfmsm_lite.exercises.chapter07 import EXERCISES
+
+FILE = Path(__file__).parents[2] / "notebooks" / "solutions" / "chapter07.py"
+spec = importlib.util.spec_from_file_location("solutions07", FILE)
+solutions = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(solutions)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_solutions_pass_and_stubs_are_to_do(name):
+    assert verdict(EXERCISES[name], solutions.SOLUTIONS[name]) == ("ok", "")
+    assert verdict(EXERCISES[name], ...) == ("to do", "")
+
+
+def chain(weights, gradient):
+    return weights * (gradient - weights @ gradient)
+
+
+def even_rest(logits, n, own):
+    row = torch.full_like(logits, (1 - own) / (len(logits) - 1))
+    row[n] = own
+    return row
+
+
+def too_much(logits, n, own):
+    row = logits.softmax(-1)
+    row[n] = own
+    return row
+
+
+def uphill(weights, gradient, size):
+    g = chain(weights, gradient)
+    return (weights.log() + size * g / g.norm()).softmax(-1)
+
+
+def not_chained(weights, gradient, size):
+    return (weights.log() - size * gradient / gradient.norm()).softmax(-1)
+
+
+def any_length(weights, gradient, size):
+    return (weights.log() - size * chain(weights, gradient)).softmax(-1)
+
+
+def on_weights(weights, gradient, size):
+    g = chain(weights, gradient)
+    return weights - size * g / g.norm()
+
+
+WRONG = [
+    ("ex1", torch.tensor([-0.6, 0.6, -1.2]), "the sign"),
+    ("ex1", torch.tensor([0.2, -1.0, 0.8]), "centred"),
+    ("ex1", torch.tensor([1.0, -1.0, 2.0]), "sources alone"),
+    ("ex1", torch.zeros(2), "expected shape (3,)"),
+    ("ex1", 0.6, "expected a tensor or an array"),
+    ("ex2", lambda logits, n, own: logits.softmax(-1), "`learned`"),
+    ("ex2", even_rest, "evenly"),
+    ("ex2", too_much, "sum to one"),
+    ("ex2", lambda logits, n, own: own, "must return a tensor"),
+    ("ex2", lambda logits: logits, "TypeError"),
+    ("ex2", torch.zeros(4), "expected a function"),
+    ("ex3", uphill, "uphill"),
+    ("ex3", not_chained, "chain the gradient"),
+    ("ex3", any_length, "fixed length"),
+    ("ex3", on_weights, "on the logits"),
+    ("ex3", "softmax", "expected a function"),
+]
+
+
+@pytest.mark.parametrize("name, answer, words", WRONG)
+def test_mistakes_get_the_hint_for_that_mistake(name, answer, words):
+    state, hint = verdict(EXERCISES[name], answer)
+    assert state == "wrong" and words in hint
