@@ -14,6 +14,7 @@ from pfmsm_lite.data import Rows
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.federated import METHODS, Federation, Settings, run
 from pfmsm_lite.federated import checkpoint as checkpoints
+from pfmsm_lite.federated.encode import pool
 from pfmsm_lite.federated.history import score
 from pfmsm_lite.federated.row_adam import RowAdam
 from pfmsm_lite.models import parameter_groups
@@ -355,6 +356,16 @@ def test_pooled_has_all_rows_and_knows_the_scenario():
     assert [name for name, _ in client.views] == ["s0", "s1", "s2"]
     history = run(data, METHODS["pooled"], rounds=2, **SMALL)
     assert list(history.results["scenario"].unique()) == ["s0", "s1", "s2"]
+
+
+def test_pooling_takes_a_name_of_its_own_beside_a_column_called_scenario():
+    def renamed(one):
+        return replace(one, fields={"scenario": one.fields["user"], "item": one.fields["item"]})
+
+    merged, _ = pool([renamed(one) for one in scenarios(3)])
+    assert list(merged.fields) == ["scenario", "item", "scenario_"]
+    assert merged.train.categorical.shape[1] == 3
+    assert set(merged.train.categorical[:, 2].tolist()) == {1, 2, 3}
 
 
 def test_the_history_names_its_axes():

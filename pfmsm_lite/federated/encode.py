@@ -42,7 +42,10 @@ def check(scenarios):
 
 def pool(scenarios):
     """All rows in one place: one Scenario "all rows" with a field more, the scenario that a row is from."""
-    fields = {**scenarios[0].fields, "scenario": len(scenarios) + 1}
+    name = "scenario"
+    while name in scenarios[0].fields:  # somebody's own column
+        name += "_"
+    fields = {**scenarios[0].fields, name: len(scenarios) + 1}
 
     def tagged(rows, number):
         tag = torch.full((len(rows.labels), 1), number)
