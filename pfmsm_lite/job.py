@@ -91,6 +91,8 @@ def declared(arguments):
     for name in arguments["methods"]:
         method = METHODS[choose("method", name, METHODS)]
         changes = {k: v for k, v in asked.items() if getattr(method, k) == getattr(base, k)}
+        if not method.sent:
+            changes = {k: v for k, v in changes.items() if k not in ("personal", "phases")}
         if "gate" in method.share and method.share["gate"] == base.share["gate"] and arguments.get("gate"):
             changes["share"] = {**method.share, "gate": arguments["gate"]}
         chosen.append(replace(method, **changes))

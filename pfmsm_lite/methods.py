@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, fields, replace
 from pfmsm_lite.errors import UserError, choose
 
 GROUPS = ("embedding", "expert.scenario", "expert.local", "expert.task", "gate", "tower", "norm")
-POLICIES = ("local", "mean", "personalized")
 
 # operator → name → one line for --help and for the course; the functions stand in the module of the stage
 OPERATORS = {
@@ -39,7 +38,8 @@ OPERATORS = {
         "self": "a fixed weight for oneself, the rest even",
         "cosine": "softmax of the updates' similarity",
         "fedamp": "attention by distance between models",
-        "fedhca2": "each client adds the common update, scaled by a weight of its own",
+        "fedhca2": "each client adds the common update to its own, as much of it as has helped (encoders)",
+        "attention": "each client adds the updates that resemble its own, as much as has helped (decoders)",
     },
     "embedding": {
         "used": "each row by how often a client's training rows use it",
@@ -51,11 +51,24 @@ OPERATORS = {
         "keep": "each client keeps its Adam moments over the rounds",
         "reset": "each round starts with fresh Adam moments",
     },
+    "personal": {
+        "none": "a client is evaluated with what the server sent",
+        "finetune": "with a copy of it, trained on its own rows for one more round",
+        "ditto": "with a second model that trains beside it and is drawn towards it",
+    },
+    "phases": {
+        "together": "all parameters in every step",
+        "local_first": "an epoch for what stays at home, then one for what is shared",
+    },
     "undo": {
         "yes": "a client undoes the normalization on download with its own moments",
         "no": "a client keeps the normalized parameters",
     },
 }
+
+
+# what a group's policy may be: at home, by the method's rule (`aggregate`), or by a rule of its own
+POLICIES = ("local", "personalized", *OPERATORS["aggregate"])
 
 
 def option(default, text, choices=None, **bounds):
@@ -89,14 +102,16 @@ def _validate(declaration):
 class Method:
     """What is shared, what the server does with it, and what a client optimizes.
 
-    share maps each parameter group to local, mean or personalized; groups left out stay local.
-    The other fields name one operator each (see OPERATORS) or its strength.
+    share maps each parameter group to local, personalized (by the rule in `aggregate`) or a rule of its own
+    such as mean; groups left out stay local. needs: Settings without which it would be another method. The
+    other fields name one operator each (see OPERATORS) or its strength.
     """
 
     name: str
     summary: str
     share: dict = field(default_factory=dict)
     pooled: bool = False
+    needs: dict = field(default_factory=dict)
     compose: str = operator("compose", "none", "how an expert's weights are composed of their parts")
     normalize: str = operator("normalize", "none", "server: parameter normalization, eq. 8")
     undo: str = operator("undo", "no", "undo the normalization on download")
@@ -119,12 +134,43 @@ class Method:
     evidence: float = option(20.0, "rows at which `personal` trusts itself by half", above=0.0)
     optimizer_state: str = operator("optimizer_state", "keep", "the clients' Adam moments between rounds")
     proximal: float = option(0.0, "weight of |w_shared - w_received|^2 / 2 in a client's loss", at_least=0.0)
+    phases: str = operator("phases", "together", "what a client trains in turn")
+    personal: str = operator("personal", "none", "which model a client uses at home")
+    pull: float = option(0.1, "how much `ditto` draws the second model towards the shared one", at_least=0.0)
 
     def __post_init__(self):
         _validate(self)
         for group, policy in self.share.items():
             choose(f"parameter group in share of {self.name}", group, GROUPS)
             choose(f"policy of {group} in share of {self.name}", policy, POLICIES)
+        for wrong in self._contradictions():
+            raise UserError(f"The method {self.name!r} contradicts itself: {wrong}.")
+
+    @property
+    def sent(self):
+        """Group → policy of what leaves a client."""
+        return {group: policy for group, policy in self.share.items() if policy != "local"}
+
+    def _contradictions(self):
+        """What cannot be meant, in words."""
+        sent = self.sent
+        if self.pooled and sent:
+            yield f"all rows are in one place, but {', '.join(sent)} would be shared with other clients"
+        for stage in ("normalize", "coordinate"):
+            if getattr(self, stage) != "none" and sent.get("expert.scenario") != "personalized":
+                yield (
+                    f"{stage} is {getattr(self, stage)!r}, but expert.scenario is "
+                    f"{self.share.get('expert.scenario', 'local')!r}; share it as 'personalized', or leave "
+                    f"{stage} out"
+                )
+        if self.aggregate != "mean" and "personalized" not in sent.values():
+            yield (
+                f"aggregate is {self.aggregate!r}, but no group is 'personalized', so the rule has nothing "
+                "to mix"
+            )
+        for what, plain in (("personal", "none"), ("phases", "together")):
+            if getattr(self, what) != plain and not sent:
+                yield f"{what} is {getattr(self, what)!r}, but nothing is shared"
 
 
 @dataclass(frozen=True)
@@ -163,6 +209,7 @@ def _table(*methods):
 
 
 _EVERYTHING = {group: "mean" for group in GROUPS}
+_BODY = {"embedding": "mean", "expert.scenario": "mean"}
 _PF = Method(
     "pf_msmtrec",
     "template, normalization, coordination, personalized experts and towers",
@@ -205,5 +252,64 @@ METHODS = _table(
         name="no_personalization",
         summary="pf_msmtrec, mixtures replaced by FedAvg's mean",
         aggregate="mean",
+    ),
+    # The federated rivals. All have the embedding rule of pf_msmtrec, as a comparison must.
+    Method(
+        "fedprox",
+        "FedAvg whose clients stay near what they received (Li et al., MLSys 2020)",
+        share=_EVERYTHING,
+        embedding="sum",
+        proximal=0.01,
+    ),
+    Method(
+        "fedbn",
+        "FedAvg with BatchNorm layers that stay at home (Li et al., ICLR 2021)",
+        share={group: "mean" for group in GROUPS if group != "norm"},
+        needs={"batch_norm": True},
+        embedding="sum",
+    ),
+    Method(
+        "fedper",
+        "gates and towers stay at home, the rest is averaged (Arivazhagan et al., 2019)",
+        share=_BODY,
+        embedding="sum",
+    ),
+    Method(
+        "fedrep",
+        "as fedper, the part at home trained first (Collins et al., ICML 2021)",
+        share=_BODY,
+        embedding="sum",
+        phases="local_first",
+    ),
+    Method(
+        "ditto",
+        "FedAvg, and a second model at home that is drawn towards it (Li et al., ICML 2021)",
+        share=_EVERYTHING,
+        embedding="sum",
+        personal="ditto",
+    ),
+    Method(
+        "fedamp",
+        "attention between clients with similar models (Huang et al., AAAI 2021)",
+        share={**{group: "personalized" for group in GROUPS}, "embedding": "mean"},
+        embedding="sum",
+        aggregate="fedamp",
+        proximal=0.01,
+    ),
+    Method(
+        "fedhca2",
+        "conflict-averse updates of experts, attention between towers (Lu et al., CVPR 2024)",
+        share={"embedding": "mean", "expert.scenario": "personalized", "gate": "local", "tower": "attention"},
+        embedding="sum",
+        coordinate="cagrad",
+        rescale="cagrad",
+        aggregate="fedhca2",
+    ),
+    Method(
+        "local_finetune",
+        "FedAvg, then a round of training at home for each client's own use",
+        share=_EVERYTHING,
+        embedding="sum",
+        personal="finetune",
     ),
 )

@@ -24,6 +24,7 @@ from pfmsm_lite.methods import Method
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
 UNITS, SIZE, ROUNDS = 2, 6, 3
+OWN = ("fedhca2", "attention")  # rules that add to a client's own parameters, and mix none
 every_rule = pytest.mark.parametrize("rule", AGGREGATE)
 
 
@@ -32,7 +33,7 @@ def random(*shape, seed=0):
 
 
 def method(rule):
-    return Method("test", "a rule under test", aggregate=rule)
+    return Method("test", "a rule under test", share={"expert.scenario": "personalized"}, aggregate=rule)
 
 
 def game(clients, seed=0):
@@ -177,7 +178,7 @@ def test_a_refused_client_is_in_nobodys_mixture_that_round_and_again_in_the_next
         rule, SimpleNamespace(**{**vars(inputs), "deltas": inputs.deltas[:2], "present": inputs.present[:2]})
     )
     assert not refused.weights[:, others, 2].any()
-    if rule == "fedhca2":  # everyone keeps its own parameters
+    if rule in OWN:  # everyone keeps its own parameters
         assert torch.equal(refused.mixtures[:, 2], refused.sources[:, 2])
     else:
         assert not refused.weights[:, 2, 2].any()  # it gets what the others hold
@@ -206,7 +207,7 @@ def test_a_client_left_alone_keeps_its_own_and_the_refused_are_given_it_or_keep_
     inputs.present[-1][:, 1:] = False
     last = play(rule, inputs)
     assert torch.equal(last.mixtures[:, 0], last.sources[:, 0])
-    kept = last.sources[:, 2] if rule == "fedhca2" else last.sources[:, 0]
+    kept = last.sources[:, 2] if rule in OWN else last.sources[:, 0]
     assert torch.equal(last.mixtures[:, 2], kept)
 
 
@@ -369,14 +370,56 @@ def test_with_partners_a_clients_own_weight_stays_while_all_weights_draw_it_home
     assert (learned.diagonal() > 0.9).all()
 
 
-@pytest.mark.parametrize(("turned", "scale"), [(1.0, 1.5), (-1.0, 0.5)])
-def test_fedhca2_lengthens_an_update_that_went_on_helping_and_shortens_another(turned, scale):
+@pytest.mark.parametrize(("turned", "share"), [(1.0, 0.6), (-1.0, 0.0)])
+def test_fedhca2_adds_more_of_an_update_that_went_on_helping_and_less_of_another(turned, share):
     inputs = game(3)
     inputs.deltas = [inputs.deltas[0], turned * inputs.deltas[0]]
     inputs.present = inputs.present[:2]
     last = play("fedhca2", inputs)
-    assert torch.allclose(last.mixtures, last.received + scale * last.update)
+    assert torch.allclose(last.mixtures, last.received + last.delta + share * last.update)
     assert torch.equal(last.weights, torch.eye(3).double().expand(UNITS, 3, 3))
+
+
+def test_attention_by_hand():
+    """Scores ⟨Δ_n, Δ_m⟩ / √P with P = 4: client 0 scores itself 2 and the others 0 and −2."""
+    deltas = torch.tensor([[2.0, 0, 0, 0], [0, 2.0, 0, 0], [-2.0, 0, 0, 0]]).double()[None]
+    everybody = torch.ones(1, 3, dtype=torch.bool)
+    gram = deltas @ deltas.transpose(-2, -1)
+    exchange = Exchange(torch.zeros_like(deltas), deltas, deltas, gram, torch.ones(3), everybody, everybody)
+    mixing_weights(exchange, method("attention"))
+    e = torch.tensor([2.0, 0.0, -2.0]).double().exp()
+    attended = (e[0] * deltas[0, 0] + e[1] * deltas[0, 1] + e[2] * deltas[0, 2]) / e.sum()
+    assert torch.allclose(exchange.sources[0, 0], deltas[0, 0] + 0.1 * attended)
+
+
+def test_the_share_of_what_is_added_moves_down_the_finite_difference_of_the_loss():
+    """Quadratic losses |x − goal|²/2: one exact gradient step is what training does."""
+    goal, received = random(1, 4, 5, seed=7), random(1, 4, 5, seed=8)
+    everybody, rows = torch.ones(1, 4, dtype=torch.bool), torch.ones(4)
+    first = 0.1 * (goal - received)
+    exchange = Exchange(received, first, first.mean(1, keepdim=True).expand_as(first),
+                        first @ first.mT, rows, everybody, everybody)  # fmt: skip
+    mixing_weights(exchange, method("fedhca2"))
+    start = exchange.sources
+    second = 0.1 * (goal - start)
+    following = Exchange(start, second, second, second @ second.mT, rows, everybody, everybody, exchange)
+    mixing_weights(following, method("fedhca2"))
+    moved = following.memory["share"] - exchange.memory["share"]
+
+    def loss(share):
+        return ((received + first + share * exchange.update - goal) ** 2).sum(-1) / 2
+
+    slope = (loss(0.1 + 1e-5) - loss(0.1 - 1e-5)) / 2e-5
+    free = (following.memory["share"] > 0)[..., 0] & (following.memory["share"] < 1)[..., 0]
+    assert free.any() and (moved[..., 0][free] * slope[free] < 0).all()
+
+
+def test_fedamp_with_equal_models_is_the_mean():
+    inputs = game(4)
+    inputs.start[:] = inputs.start[:, :1]
+    inputs.deltas = [torch.zeros_like(inputs.start)]
+    inputs.present = inputs.present[:1]
+    assert torch.allclose(play("fedamp", inputs).weights, torch.tensor(0.25).double())
 
 
 # ---- the shared embedding table ----

@@ -477,7 +477,9 @@ def stop_after(number):
     return progress
 
 
-@pytest.mark.parametrize("name", ["pooled", "local", "fedavg", "pf_msmtrec"])
+@pytest.mark.parametrize(
+    "name", ["pooled", "local", "fedavg", "pf_msmtrec", "ditto", "local_finetune", "fedrep"]
+)
 @pytest.mark.parametrize("lazy", ["adam", "lazy_adam"])
 def test_a_run_that_was_cut_off_ends_with_the_same_bytes(tmp_path, name, lazy):
     data, options = scenarios(3), {**SMALL, "embedding_optimizer": lazy, "unknown_rate": 0.1}

@@ -143,20 +143,43 @@ def _partners(exchange, method):
     return method.self_weight * own + (1 - method.self_weight) * others
 
 
-def _fedhca2(exchange, method):
-    """Everyone keeps its own parameters; only the length of its coordinated update is learned
-    (after FedHCA2, CVPR 2024: a client's weight of the conflict-averse update grows while it helps)."""
-    scale = torch.ones_like(exchange.delta[..., :1])
+def _helped(exchange, method, extra):
+    """Everyone keeps its own update and adds `extra` [U, N, P], as much of it as has helped so far.
+
+    A client's share of it starts at 0.1 and stays in [0, 1]; it grows when the next round of training goes on
+    in the direction of what was added (the pseudo-gradient of the share), and shrinks when it goes back.
+    """
+    extra = extra * exchange.present[..., None]  # who is not there gets nothing
+    share = torch.full_like(exchange.delta[..., :1], 0.1)
     if exchange.previous is not None:
-        last = exchange.previous.update
-        inner = (exchange.delta * last).sum(-1, keepdim=True)
-        length = exchange.delta.norm(dim=-1, keepdim=True) * last.norm(dim=-1, keepdim=True)
+        last = exchange.previous.memory
+        inner = (exchange.delta * last["extra"]).sum(-1, keepdim=True)
+        length = exchange.delta.norm(dim=-1, keepdim=True) * last["extra"].norm(dim=-1, keepdim=True)
         cosine = inner / torch.where(length > 0, length, 1.0)
-        scale = (exchange.previous.memory["scale"] + method.mixing_step * cosine).clamp(min=0)
-    exchange.memory["scale"] = scale
-    exchange.sources = exchange.received + scale * exchange.update
+        share = (last["share"] + method.mixing_step * cosine).clamp(0, 1)
+    exchange.memory.update(share=share, extra=extra)
+    exchange.sources = exchange.received + exchange.delta + share * extra
     alone = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
     return alone.expand_as(exchange.gram)
+
+
+def _fedhca2(exchange, method):
+    """Hyper conflict-averse aggregation of encoders: own update + share · common update.
+
+    FedHCA2 (Lu et al., CVPR 2024), eq. 10 to 12. Differs from the source: the share's step has a fixed length
+    (`mixing_step` times the cosine), not that of an optimizer on the raw inner product.
+    """
+    return _helped(exchange, method, exchange.update)
+
+
+def _attention(exchange, method):
+    """Hyper cross attention of decoders: own update + share · softmax(Δ Δᵀ / √P) Δ (FedHCA2, eq. 13 to 15).
+
+    Differs from the source: one attention per tower, not per layer; the same share rule as above.
+    """
+    scores = exchange.gram / exchange.delta.shape[-1] ** 0.5
+    scores = scores.masked_fill(~exchange.present[:, None, :], -torch.inf)
+    return _helped(exchange, method, scores.softmax(-1).nan_to_num() @ exchange.delta)
 
 
 AGGREGATE = {
@@ -167,13 +190,14 @@ AGGREGATE = {
     "learned": _learned,
     "partners": _partners,
     "fedhca2": _fedhca2,
+    "attention": _attention,
 }
 
 
-def mixing_weights(exchange, method):
-    """The round's weights [U, N, N] by the method's rule, absent clients left out."""
-    rule = AGGREGATE[choose("aggregate", method.aggregate, AGGREGATE)]
-    return present_only(rule(exchange, method), exchange.present, exchange.has)
+def mixing_weights(exchange, method, rule=None):
+    """The round's weights [U, N, N] by a rule (else the method's `aggregate`), absent clients left out."""
+    mix = AGGREGATE[choose("aggregate", rule or method.aggregate, AGGREGATE)]
+    return present_only(mix(exchange, method), exchange.present, exchange.has)
 
 
 def cosines(gram):

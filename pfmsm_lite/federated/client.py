@@ -1,5 +1,8 @@
 """The client: its rows, its model, its optimizer. Rows never leave this file."""
 
+import copy
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -29,6 +32,7 @@ class Client:
         self.labels = self.train.labels.nan_to_num()
         self.mask = (~missing).float() if missing.any() else None
         self.generator = torch.Generator().manual_seed(seed)
+        self.personal = None  # another Client with the same rows: what this one uses at home
         self._make_optimizers(lazy)
 
     def _make_optimizers(self, lazy):
@@ -43,6 +47,27 @@ class Client:
         self.optimizers = [torch.optim.AdamW(groups, lr=step, fused=True)]
         if lazy:
             self.optimizers.append(RowAdam(table, lr=step))
+
+    def keep_a_model(self):
+        """Give this client a second model for its own use, with an optimizer and an order of its own."""
+        self.personal = copy.copy(self)
+        self.personal.model = copy.deepcopy(self.model)
+        self.personal.generator = torch.Generator().manual_seed(self.generator.initial_seed() + 1)
+        self.personal._make_optimizers(self.model.embedding.sparse)
+
+    def use_at_home(self, kind, epochs, pull):
+        """After a download: train the second model, as METHODS' `personal` says."""
+        twin, shared = self.personal, self.model.state_dict()
+        if kind == "finetune":
+            twin.model.load_state_dict(shared)
+            twin.forget_optimizer()
+            twin.fit(epochs)
+        else:
+            own = dict(twin.model.named_parameters())
+            twin.fit(epochs, [(own[name], shared[name]) for name in own], pull=pull)
+        if not twin.is_finite():
+            twin.model.load_state_dict(shared)
+            twin.forget_optimizer()
 
     def forget_optimizer(self):
         for optimizer in self.optimizers:
@@ -75,12 +100,17 @@ class Client:
         alone = self.settings.batch_norm and rows > 1 and len(batches[-1]) == 1
         return batches[:-1] if alone else batches  # BatchNorm cannot train on a single row
 
-    def fit(self, epochs, anchor=None, proximal=0.0):
+    def fit(self, epochs, anchor=None, proximal=0.0, pull=0.0):
         """Train for some epochs; returns the mean loss per task [T].
 
-        anchor   list of (parameter, received value): λ/2·‖parameter − value‖² is added to the loss
+        anchor    list of (parameter, received value) for the two regularizers below
+        proximal  λ: λ/2·‖parameter − value‖² is added to the loss
+        pull      λ of the same term, taken by its proximal step after each step of the optimizer:
+                  parameter ← (parameter + ηλ·value) / (1 + ηλ), which is exact for any λ, infinity included
         """
         self.model.train()
+        step = self.settings.learning_rate * pull
+        share = 1.0 if math.isinf(step) else step / (1 + step)
         total, steps = 0.0, 0
         for _ in range(epochs):
             for index in self.batches():
@@ -94,6 +124,9 @@ class Client:
                         parameter.grad.add_(parameter.detach() - value, alpha=proximal)
                 for optimizer in self.optimizers:
                     optimizer.step()
+                if share:
+                    for parameter, value in anchor:
+                        parameter.data.lerp_(value, share)
                 total, steps = total + losses.detach(), steps + 1
         return total / max(steps, 1)
 
@@ -123,7 +156,8 @@ class Client:
 
     def state(self):
         """For a checkpoint: plain tensors, lists and dicts."""
-        return {
+        twin = {} if self.personal is None else {"personal": self.personal.state()}
+        return twin | {
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
@@ -134,6 +168,8 @@ class Client:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
+        if self.personal is not None:
+            self.personal.load(state["personal"])
 
     def is_finite(self):
         """No NaN and no infinity in any parameter."""

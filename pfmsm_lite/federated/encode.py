@@ -132,6 +132,8 @@ def make_clients(scenarios, method, settings, seed):
         client = Client(names[n], own, local(train), views_n, settings, name_seed, lazy)
         client.unknown = torch.searchsorted(held, offset).to(settings.device)
         client.has_task = scenario.has_task
+        if method.personal != "none":
+            client.keep_a_model()
         clients.append(client)
         uses = torch.zeros(len(held))
         uses[torch.searchsorted(held, trained[n][0])] = trained[n][1].float()

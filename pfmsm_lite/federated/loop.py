@@ -14,6 +14,7 @@ from pfmsm_lite.federated.encode import make_clients
 from pfmsm_lite.federated.history import History, score
 from pfmsm_lite.federated.server import Block, serve
 from pfmsm_lite.methods import Method, Settings
+from pfmsm_lite.models import parameter_groups
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -35,12 +36,13 @@ class Federation:
     """N clients and a server, between two rounds. `run` drives it; step through it by hand to watch."""
 
     def __init__(self, scenarios, method, settings, seed):
+        settings = replace(settings, **method.needs)
         self.method, self.settings = method, settings
         self.clients, tables = make_clients(scenarios, method, settings, seed)
         self.tasks = scenarios[0].tasks
         self.rows = torch.tensor([float(len(c.labels)) for c in self.clients], device=settings.device)
         self.clock = Clock()
-        share = {group: policy for group, policy in method.share.items() if policy != "local"}
+        share = dict(method.sent)
         self.shares_embedding = share.pop("embedding", None) is not None
         self.embedding = EmbeddingExchange(
             tables["table"].to(settings.device),
@@ -58,8 +60,6 @@ class Federation:
         self.units = [label for block in self.blocks for label in block.labels]
 
     def _has(self, group):
-        from pfmsm_lite.models import parameter_groups
-
         return group in parameter_groups(self.clients[0].model)
 
     def payload(self):
@@ -93,7 +93,7 @@ class Federation:
             if self.method.optimizer_state == "reset":
                 client.forget_optimizer()
             start = time.perf_counter()
-            loss = client.fit(self.settings.local_epochs, anchor, self.method.proximal)
+            loss = self._fit(client, anchor)
             seconds.append(time.perf_counter() - start)
             fine = bool(loss.isfinite().all()) and client.is_finite()
             if not fine:
@@ -102,6 +102,30 @@ class Federation:
             losses.append(loss.cpu())
             accepted.append(fine)
         return torch.stack(losses), seconds, torch.tensor(accepted, device=self.rows.device)
+
+    def _fit(self, client, anchor):
+        """Local training, all at once or in phases; the loss is that of the last one."""
+        everything = dict(client.model.named_parameters())
+        home = {
+            name
+            for group, tensors in parameter_groups(client.model).items()
+            if group not in self.method.sent
+            for name in tensors
+        }
+        phases = {"together": [set(everything)], "local_first": [home, set(everything) - home]}
+        for names in phases[self.method.phases]:
+            for name, parameter in everything.items():
+                parameter.requires_grad_(name in names)
+            loss = client.fit(self.settings.local_epochs, anchor, self.method.proximal)
+        for parameter in everything.values():
+            parameter.requires_grad_(True)
+        return loss
+
+    def personalize(self):
+        """What a client does for its own use after the download; nothing for most methods."""
+        if self.method.personal != "none":
+            for client in self.clients:
+                client.use_at_home(self.method.personal, self.settings.local_epochs, self.method.pull)
 
     @torch.no_grad()
     def serve(self, accepted):
@@ -138,7 +162,7 @@ class Federation:
         found = []
         for client in self.clients:
             for name, view in client.views:
-                probabilities = client.predict(view[split]).numpy()
+                probabilities = (client.personal or client).predict(view[split]).numpy()
                 labels = view[split].labels.numpy()
                 for t, task in enumerate(self.tasks):
                     found.append((name, task, *score(labels[:, t], probabilities[:, t])))
@@ -220,6 +244,8 @@ def _one_round(federation, history, payload):
         history.stop(number, "every client's upload was NaN or infinite")
         return
     record = federation.serve(accepted)
+    with federation.clock("personal"):
+        federation.personalize()
     if true_gradient is not None:
         exchange = next(b for b in federation.blocks if b.group == "expert.scenario").previous
         gram = true_gradient @ true_gradient.transpose(-2, -1)

@@ -113,8 +113,8 @@ def serve(block, trained, accepted, rows, method, clock):
     with clock("aggregate"):
         exchange = Exchange(received, delta, update, gram, rows, present, block.has, block.previous)
         exchange.sources = received + update if update is not delta else trained
-        rule = method if block.policy == "personalized" else FEDAVG
-        exchange.weights = mixing_weights(exchange, rule)
+        rule = method.aggregate if block.policy == "personalized" else block.policy
+        exchange.weights = mixing_weights(exchange, method, rule)
         mixtures = aggregate(exchange.sources, exchange.weights)
         if undo is not None and method.undo == "yes":
             mixtures = undo.undo(mixtures)
@@ -128,9 +128,3 @@ def serve(block, trained, accepted, rows, method, clock):
         "normalized": moved,
     }
     return mixtures, record
-
-
-class FEDAVG:
-    """The rule of blocks whose policy is `mean`, whatever the method does with the personalized ones."""
-
-    aggregate = "mean"
