@@ -11,7 +11,7 @@ from pfmsm_lite.errors import UserError
 
 PACKAGE = Path(__file__).parent
 PARTS = ("data", "models", "federated")  # of the package; with FILES, what a notebook's numbers hang on
-FILES = ("methods.py", "analysis.py", "plots.py", "pipeline.py", "course.py", "style.mplstyle")
+FILES = ("methods.py", "analysis.py", "runs.py", "plots.py", "pipeline.py", "course.py", "style.mplstyle")
 CELL_SECONDS = 180  # a cell that takes longer hangs
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -32,6 +32,8 @@ def digest(notebook, path):
     files = [PACKAGE / name for name in FILES]
     files += [file for part in PARTS for file in sorted((PACKAGE / part).glob("*.py"))]
     files += [PACKAGE / part / f"chapter{Path(path).name[:2]}.py" for part in ("exercises", "drawings")]
+    if any('"results"' in cell.source for cell in notebook.cells):  # it shows long runs that are on disk
+        files += sorted((Path(path).resolve().parents[1] / "results").glob("*/*.*"))
     for file in files:
         if file.exists():
             found.update(file.name.encode() + file.read_bytes().replace(b"\r\n", b"\n"))
@@ -46,16 +48,21 @@ def stale(path):
     return notebook.metadata.get("pfmsm_lite", {}).get("digest") != digest(notebook, path)
 
 
+def by_files():
+    """Configuration of a kernel that talks over files, not ports: no other kernel can take its port, nobody
+    else can listen, and it has no warning to print. On Windows, where there are no such sockets: nothing."""
+    from traitlets.config import Config
+
+    return Config() if sys.platform == "win32" else Config(KernelManager={"transport": "ipc"})
+
+
 def execute(path, target, fast):
     """Run one notebook by papermill in its own folder, and write it to `target`; returns the seconds.
 
     raises  papermill.PapermillExecutionError where a cell fails
     """
     import papermill
-    from traitlets.config import Config
 
-    # Sockets that are files: no port can be taken by another kernel, and nobody else can listen.
-    ipc = {} if sys.platform == "win32" else {"transport": "ipc"}
     start = time.monotonic()
     before = os.environ.get("PFMSM_FAST")
     os.environ["PFMSM_FAST"] = "1" if fast else ""
@@ -63,7 +70,7 @@ def execute(path, target, fast):
         papermill.execute_notebook(
             str(path), str(target), parameters={"FAST": True} if fast else {}, cwd=str(Path(path).parent),
             kernel_name="python3", progress_bar=False, execution_timeout=CELL_SECONDS,
-            config=Config(KernelManager=ipc),
+            config=by_files(),
         )  # fmt: skip
     finally:
         os.environ["PFMSM_FAST"] = before or ""
