@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ PACKAGE = Path(__file__).parent
 PARTS = ("data", "models", "federated")  # of the package; with FILES, what a notebook's numbers hang on
 FILES = ("methods.py", "analysis.py", "runs.py", "plots.py", "pipeline.py", "course.py", "style.mplstyle")
 CELL_SECONDS = 180  # a cell that takes longer hangs
+STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -98,13 +100,19 @@ def faults(notebook):
 
 
 def normalized(notebook, path):
-    """The notebook as it is committed: no times, no widget state, no injected parameters, fixed ids."""
+    """The notebook as it is committed: no times, no widget state, no injected parameters, no style sheets
+    of tables, fixed ids."""
     notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", ())]
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"c{number:02d}"
         cell.metadata = {"tags": list(cell.metadata.tags)} if cell.metadata.get("tags") else {}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            for output in cell.outputs:
+                if "text/html" in output.get(
+                    "data", {}
+                ):  # every table brings the same style, and none needs it
+                    output.data["text/html"] = STYLE.sub("", output.data["text/html"])
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     language = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
     notebook.metadata = {
