@@ -6,8 +6,9 @@ else
 BIN := .venv/bin
 endif
 ARGS ?=
+DATA ?=
 
-.PHONY: run test lint bench lab notebooks clean
+.PHONY: run test test-browser lint bench report lab notebooks clean
 
 run: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite run $(ARGS)
@@ -15,15 +16,21 @@ run: .venv/run.stamp
 test: .venv/test.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
 
+test-browser: .venv/browser.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rfEsP tests/browser $(ARGS)
+
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 lab: .venv/test.stamp
-	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. notebooks/00_start_here.ipynb
 
 notebooks: .venv/test.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pfmsm_lite notebooks $(ARGS)
+
+report: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pfmsm_lite report $(DATA) $(ARGS)
 
 bench: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite bench
@@ -36,6 +43,10 @@ bench: .venv/run.stamp
 
 .venv/test.stamp: .venv/run.stamp pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+.venv/browser.stamp: .venv/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
 	touch $@
 
 clean:

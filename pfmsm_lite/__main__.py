@@ -40,30 +40,9 @@ def convert(default):
     return type(default)
 
 
-def parser():
-    from pfmsm_lite.job import DEFAULT_METHODS, explain, flags
-
-    top = Parser(
-        prog="python -m pfmsm_lite",
-        description="PF-MSMTrec and its yardsticks: from rows to a table, four figures and a saved run.",
-    )
-    top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(dest="command", metavar="{run,bench,notebooks}", required=True)
-    run = commands.add_parser(
-        "run",
-        help="train methods and compare them (the default command)",
-        description="Train methods on scenarios and compare them. Without options: the synthetic default.",
-        epilog="Methods: " + "; ".join(f"{m.name}: {m.summary}" for m in METHODS.values()),
-    )
-    bench = commands.add_parser("bench", help="measure speed and memory on this machine")
-    course = commands.add_parser("notebooks", help="execute the stale notebooks in full, keep their outputs")
-    course.add_argument("names", nargs="*", metavar="NN", help="beginnings of names; none: all chapters")
-    course.add_argument("--all", action="store_true", help="those that are current too")
-    course.add_argument("--fast", action="store_true", help="only try them, in FAST mode; keep nothing")
-    course.add_argument("--folder", default="notebooks", metavar="DIR", help="default notebooks")
-    for command in (run, bench, course):
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    data = run.add_argument_group("data")
+def data_options(command):
+    """What says which data, of `run` and of `report`."""
+    data = command.add_argument_group("data")
     data.add_argument(
         "--data",
         default="synthetic",
@@ -91,6 +70,75 @@ def parser():
         choices=("client", "federation", "none"),
         help="own table: standardize inside each scenario (default), over all, or not",
     )
+
+
+def parser():
+    from pfmsm_lite.job import DEFAULT_METHODS, explain, flags
+
+    top = Parser(
+        prog="python -m pfmsm_lite",
+        description="PF-MSMTrec and its yardsticks: from rows to a table, four figures and a saved run.",
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", metavar="{run,bench,report,notebooks,grade}", required=True)
+    run = commands.add_parser(
+        "run",
+        help="train methods and compare them (the default command)",
+        description="Train methods on scenarios and compare them. Without options: the synthetic default.",
+        epilog="Methods: " + "; ".join(f"{m.name}: {m.summary}" for m in METHODS.values()),
+    )
+    bench = commands.add_parser("bench", help="measure speed and memory on this machine")
+    course = commands.add_parser("notebooks", help="execute the stale notebooks in full, keep their outputs")
+    course.add_argument("names", nargs="*", metavar="NN", help="beginnings of names; none: all chapters")
+    course.add_argument("--all", action="store_true", help="those that are current too")
+    course.add_argument("--fast", action="store_true", help="only try them, in FAST mode; keep nothing")
+    course.add_argument("--folder", default="notebooks", metavar="DIR", help="default notebooks")
+    grade = commands.add_parser(
+        "grade",
+        help="run students' notebooks and print a line an exercise",
+        description="Run students' notebooks, each in a process of its own with limits on time and memory, "
+        "and print one line an exercise: ok, wrong, to do, not reached or no check cell, with the hint or "
+        "the reason. Cell [7] is the one that JupyterLab shows as [7] after Run All. A notebook runs in an "
+        "empty scratch folder; its file is only read. This is no sandbox against malice: the code of a "
+        "notebook may do all that you may do. Run notebooks of unknown people in a container.",
+    )
+    grade.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="files; names may differ from ours")
+    grade.add_argument("--csv", metavar="FILE", help="write the lines for all notebooks there too")
+    grade.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="limit of a cell (default 60, with --full 180); a notebook may take five times as long",
+    )
+    grade.add_argument(
+        "--memory",
+        type=int,
+        default=4096,
+        metavar="MIB",
+        help="how much memory a kernel may ask for (default 4096; 0: no limit); a chapter asks for about "
+        "1600. It works on Linux; macOS and Windows ignore it",
+    )
+    grade.add_argument("--full", action="store_true", help="the long version of every run, not the FAST one")
+    page = commands.add_parser(
+        "report",
+        help="one HTML file to hand on: a finished run, or a short comparison on data",
+        description="Execute chapter 08 on a finished run's directory, or on data, and keep one HTML file: "
+        "tables, figures with what they show in words, code folded away.",
+    )
+    page.add_argument(
+        "what", nargs="?", metavar="RUN_DIR", help="a finished run's directory; or the same as --data"
+    )
+    data_options(page)
+    page.set_defaults(data=None)
+    page.add_argument("--methods", type=names, metavar="A,B", help="of data: default a short list")
+    page.add_argument("--rounds", type=int, metavar="R", help="of data: as for run")
+    page.add_argument("--seeds", type=numbers, metavar="0,1,2", help="of data: default 0,1,2")
+    page.add_argument(
+        "--out", metavar="FILE.html", help="default: report.html in RUN_DIR, or NAME-report.html here"
+    )
+    for command in (run, bench, page, course, grade):
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    data_options(run)
     what = run.add_argument_group("run")
     what.add_argument("--methods", type=names, metavar="A,B", help=f"default: {','.join(DEFAULT_METHODS)}")
     what.add_argument(
@@ -160,6 +208,28 @@ def bench(options):
     return 0
 
 
+def report(options):
+    """The page of a finished run, or of data; what is given beside a run's directory is refused."""
+    from pathlib import Path
+
+    from pfmsm_lite.report import report
+
+    ignored = ("command", "debug", "words", "what", "data", "out")
+    given = {key: value for key, value in vars(options).items() if key not in ignored and value}
+    if options.what and options.data:
+        raise UserError(f"{options.what} and --data {options.data}: give one of them.")
+    asked = options.what or options.data or ""
+    is_data = bool(options.data) or asked in ("synthetic", "kuairand") or Path(asked).suffix != ""
+    if asked and (Path(asked).is_dir() or not is_data):
+        if given:
+            named = ", ".join(f"--{key.replace('_', '-')}" for key in given)
+            raise UserError(f"{asked} is a finished run; {named} cannot be given beside it.")
+        report(run=asked, out=options.out)
+    else:
+        report(data=asked, out=options.out, options=given)
+    return 0
+
+
 def notebooks(options):
     from pfmsm_lite.notebooks import refresh, rehearse
 
@@ -170,6 +240,17 @@ def notebooks(options):
     return 0
 
 
+def grade(options):
+    from pfmsm_lite.grade import grade_all
+
+    try:
+        grade_all(options.notebooks, options.csv, options.seconds, options.memory, options.full)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The notebooks above are graded.", file=sys.stderr)
+        return 130
+    return 0
+
+
 def main(argv=None):
     """Entry point; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -177,7 +258,9 @@ def main(argv=None):
         argv.insert(0, "run")
     try:
         options = parser().parse_args(argv, argparse.Namespace(words=argv))
-        return {"run": job, "bench": bench, "notebooks": notebooks}[options.command](options)
+        return {"run": job, "bench": bench, "report": report, "notebooks": notebooks, "grade": grade}[
+            options.command
+        ](options)
     except UserError as error:
         if "--debug" in argv:
             raise

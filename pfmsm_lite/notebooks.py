@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import time
@@ -11,8 +12,9 @@ from pfmsm_lite.errors import UserError
 
 PACKAGE = Path(__file__).parent
 PARTS = ("data", "models", "federated")  # of the package; with FILES, what a notebook's numbers hang on
-FILES = ("methods.py", "analysis.py", "plots.py", "pipeline.py", "course.py", "style.mplstyle")
+FILES = ("methods.py", "analysis.py", "runs.py", "plots.py", "pipeline.py", "course.py", "style.mplstyle")
 CELL_SECONDS = 180  # a cell that takes longer hangs
+STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -32,6 +34,8 @@ def digest(notebook, path):
     files = [PACKAGE / name for name in FILES]
     files += [file for part in PARTS for file in sorted((PACKAGE / part).glob("*.py"))]
     files += [PACKAGE / part / f"chapter{Path(path).name[:2]}.py" for part in ("exercises", "drawings")]
+    if any('"results"' in cell.source for cell in notebook.cells):  # it shows long runs that are on disk
+        files += sorted((Path(path).resolve().parents[1] / "results").glob("*/*.*"))
     for file in files:
         if file.exists():
             found.update(file.name.encode() + file.read_bytes().replace(b"\r\n", b"\n"))
@@ -46,16 +50,21 @@ def stale(path):
     return notebook.metadata.get("pfmsm_lite", {}).get("digest") != digest(notebook, path)
 
 
+def by_files():
+    """Configuration of a kernel that talks over files, not ports: no other kernel can take its port, nobody
+    else can listen, and it has no warning to print. On Windows, where there are no such sockets: nothing."""
+    from traitlets.config import Config
+
+    return Config() if sys.platform == "win32" else Config(KernelManager={"transport": "ipc"})
+
+
 def execute(path, target, fast):
     """Run one notebook by papermill in its own folder, and write it to `target`; returns the seconds.
 
     raises  papermill.PapermillExecutionError where a cell fails
     """
     import papermill
-    from traitlets.config import Config
 
-    # Sockets that are files: no port can be taken by another kernel, and nobody else can listen.
-    ipc = {} if sys.platform == "win32" else {"transport": "ipc"}
     start = time.monotonic()
     before = os.environ.get("PFMSM_FAST")
     os.environ["PFMSM_FAST"] = "1" if fast else ""
@@ -63,7 +72,7 @@ def execute(path, target, fast):
         papermill.execute_notebook(
             str(path), str(target), parameters={"FAST": True} if fast else {}, cwd=str(Path(path).parent),
             kernel_name="python3", progress_bar=False, execution_timeout=CELL_SECONDS,
-            config=Config(KernelManager=ipc),
+            config=by_files(),
         )  # fmt: skip
     finally:
         os.environ["PFMSM_FAST"] = before or ""
@@ -91,13 +100,19 @@ def faults(notebook):
 
 
 def normalized(notebook, path):
-    """The notebook as it is committed: no times, no widget state, no injected parameters, fixed ids."""
+    """The notebook as it is committed: no times, no widget state, no injected parameters, no style sheets
+    of tables, fixed ids."""
     notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", ())]
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"c{number:02d}"
         cell.metadata = {"tags": list(cell.metadata.tags)} if cell.metadata.get("tags") else {}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            for output in cell.outputs:
+                if "text/html" in output.get(
+                    "data", {}
+                ):  # every table brings the same style, and none needs it
+                    output.data["text/html"] = STYLE.sub("", output.data["text/html"])
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     language = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
     notebook.metadata = {

@@ -61,3 +61,21 @@ def test_every_command_of_the_readme_is_understood():
 def test_every_file_that_the_readme_names_is_there():
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_table_of_the_course_has_every_chapter_with_the_guides_minutes():
+    pages = sorted((ROOT / "teaching").glob("chapter*.md"))
+    stated = [
+        re.search(r"Reading (\d+), exercises (\d+)", page.read_text(encoding="utf-8")) for page in pages
+    ]
+    rows = re.findall(
+        r"^\| \[(\d\d) · .+?\]\(notebooks/\1_\w+\.ipynb\) \| .+? \| (\d+) \+ (\d+) \|", README, re.M
+    )
+    assert rows == [(page.stem[-2:], *found.groups()) for page, found in zip(pages, stated, strict=True)]
+
+
+def test_every_picture_of_the_readme_is_there_and_has_an_alt_text():
+    pictures = re.findall(r'<img src="([^"]+)" width="\d+" alt="([^"]+)">', README)
+    assert len(pictures) == len(re.findall("<img", README)) == 9
+    for path, alt in pictures:
+        assert (ROOT / path).exists() and len(alt.split()) >= 5, path

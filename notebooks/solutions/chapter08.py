@@ -20,4 +20,11 @@ nearest = holding["difference"].abs().idxmin()
 # 3: `mean` weighs every client by its rows, whoever asks: both groups get the same mixture
 blind = replace(METHODS["pf_msmtrec"], aggregate="mean")
 
+# 4 (open): On rows of its own that no model has trained on (validation rows) each client compares the
+# mixture that it received with the model that it would have alone. If the mixture is worse, it raises its
+# own weight by a step, else it lowers it; it sends nothing but that number. So the server never sees a
+# row. It fails where a client has so few validation rows that luck decides: then take many rounds
+# together, or start from a high own weight and go down. It also costs a second training, and a client that
+# lies about its number can take without giving.
+
 SOLUTIONS = {"ex1": lower, "ex2": nearest, "ex3": blind}

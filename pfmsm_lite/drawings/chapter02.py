@@ -125,7 +125,7 @@ def draw_conflict(cosines, correlations, epochs):
         for part, values in cosines.items():
             color, marker = PART_STYLE[part]
             values = np.asarray(values)[:, :, epoch]
-            ax.plot(correlations, values, marker, color=color, alpha=0.3, markersize=4)
+            ax.fill_between(correlations, values.min(1), values.max(1), color=color, alpha=0.13, linewidth=0)
             ax.plot(correlations, values.mean(1), marker=marker, color=color, label=part)
         ax.set(xlabel="true correlation of the tasks", ylim=(-1.05, 1.05), xlim=(-1, 1))
         ax.set_title(f"after {epoch} epoch{'' if epoch == 1 else 's'}" if epoch else "before training")
@@ -136,10 +136,12 @@ def draw_conflict(cosines, correlations, epochs):
     rises = [f"{abs(v):.1f}" if v > -0.05 else f"−{abs(v):.1f}" for v in spread]
     moments = ["before training" if e == 0 else f"after {e} epoch{'s' * (e > 1)}" for e in epochs]
     best = int(np.argmax(spread))
-    title = (
-        f"{moments[best].capitalize()}, the cosine rises by {rises[best]} from tasks at odds to related ones"
+    title = f"{moments[best].capitalize()} the cosine rises with the tasks' correlation, by {rises[best]}"
+    others = [f"{rises[k]} {moments[k]}" for k in range(len(epochs)) if k != best]
+    title += (
+        f" ({', '.join(others)}; means of {len(cosines)} parts)"
+        if others
+        else f" (mean of {len(cosines)} parts)"
     )
-    others = [f"{moments[k]} by {rises[k]}" for k in range(len(epochs)) if k != best]
-    title += f" ({', '.join(others)})" if others else ""
-    note = "Lines: mean over seeds; small marks: single seeds. Below 0: one task's step undoes the other's."
+    note = "Lines: mean over seeds; bands: range. Below 0: one task's step undoes the other's."
     return finish(figure, title, note, f"Lines by part of the model in {len(epochs)} panels. {note}")

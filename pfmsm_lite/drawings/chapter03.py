@@ -9,6 +9,7 @@ from pfmsm_lite.pipeline import HOME, SHARED
 from pfmsm_lite.plots import DIVERGING, GREY, INK, finish, styled
 
 LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"))
+LEVEL = 0.003  # of AUC: means that differ by less are called level; seeds differ by more
 
 
 def _map(ax, values, title, edge):
@@ -53,6 +54,19 @@ def draw_template(kind, scenario, local, task):
     return finish(figure, title, note, f"Four small matrices. The weight in use: {result.tolist()}. {note}")
 
 
+def _verdict(steps, means):
+    """Where the line of means ends up: at one best step before the last, or level from some step on."""
+    high = [mean > max(means) - LEVEL for mean in means]
+    last, first = len(steps) - 1, high.index(True)
+    if first == last:
+        return f"best at '{steps[last]}' ({means[last]:.3f})"
+    if all(high[first:]):
+        low, top = min(means[first:]), max(means[first:])
+        return f"level from '{steps[first]}' on ({low:.3f} to {top:.3f})"
+    best = int(np.argmax(means))
+    return f"best at '{steps[best]}' ({means[best]:.3f}; '{steps[last]}' {means[last]:.3f})"
+
+
 @styled
 def draw_sharing(aucs, steps, apart=()):
     """AUC over how much is shared, from nothing to everything; a line per kind of data.
@@ -73,8 +87,7 @@ def draw_sharing(aucs, steps, apart=()):
         for x, step in enumerate(apart, len(steps)):
             style = {"marker": marker, "color": color, "markerfacecolor": "white", "ls": "none"}
             ax.plot(x + 0.3, np.mean(found[step]), markersize=8, **style)
-        best = int(np.argmax(means))
-        phrases.append(f"{name}: best at '{steps[best]}' ({means[best]:.3f}), everything {means[-1]:.3f}")
+        phrases.append(f"{name}: {_verdict(steps, means)}")
     places = [*range(len(steps)), *(x + 0.3 for x in range(len(steps), len(steps) + len(apart)))]
     ax.set_xticks(places, ["\n".join(step.rsplit(" ", 1)) for step in (*steps, *apart)], fontsize=9)
     ax.set_ylabel("average test AUC")
@@ -99,12 +112,14 @@ def draw_upload(leaves, stays):
     figure = Figure(figsize=(8, 0.75 + 0.27 * len(entries) + 0.9))
     ax = figure.subplots()
     names, sizes, colors = zip(*entries, strict=True)
-    ax.barh(range(len(names)), [size / 1000 for size in sizes], color=colors)
+    bars = ax.barh(range(len(names)), [size / 1000 for size in sizes], color=colors)
+    ax.bar_label(bars, [f"{size:,}" for size in sizes], padding=3, fontsize=9)
+    ax.set_xlim(0, 1.1 * max(sizes) / 1000)
     ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("thousand bytes")
     sent, kept = sum(leaves.values()), sum(stays.values())
     title = f"{sent:,} bytes leave the client in a round, {kept:,} stay at home"
-    note = "Blue: sent to the server. Orange: stays. Four bytes a number."
+    note = "Blue: sent to the server. Orange: stays. At a bar's end: its bytes, four a number."
     return finish(figure, title, note, f"Bars: {', '.join(f'{n} {b}' for n, b, _ in entries)}. {note}")

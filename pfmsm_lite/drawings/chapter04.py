@@ -77,7 +77,7 @@ def draw_epochs(curves):
     figure = Figure(figsize=(8, 4.3))
     axes = figure.subplots(1, 2, sharey=True)
     yardstick = np.max(next(iter(curves.values())), axis=1, keepdims=True)
-    ends, work = [], set()
+    last, work = {}, set()
     for (epochs, values), color, marker in zip(curves.items(), COLORS, MARKERS, strict=False):
         points = 100 * (np.asarray(values) - yardstick)
         mean = points.mean(0)
@@ -85,7 +85,7 @@ def draw_epochs(curves):
         for ax, x in zip(axes, (rounds * epochs, rounds), strict=True):
             ax.fill_between(x, points.min(0), points.max(0), color=color, alpha=0.15, linewidth=0)
             ax.plot(x, mean, marker=marker, color=color, markersize=5, label=f"{epochs} a round")
-        ends.append(f"{mean[-1]:+.1f} with {epochs}")
+        last[epochs] = mean[-1]
         work.add(len(mean) * epochs)
     low = next(iter(curves))
     axes[0].set(xlabel="epochs at home", ylabel=f"AUC points to the best with {low} a round")
@@ -96,11 +96,16 @@ def draw_epochs(curves):
     axes[1].legend(title="local epochs", loc="lower right")
     for ax in axes:
         ax.grid(axis="y")
-    seeds = len(yardstick)
-    when = f"After {max(work)} epochs at home" if len(work) == 1 else "In the last round"
-    title = f"{when}, by local epochs: {', '.join(ends)} AUC points".replace("-", "−")
+    seeds, high = len(yardstick), max(curves)
+    when = f"At equal work ({max(work)} epochs at home)" if len(work) == 1 else "In the last round"
+    gap = last[high] - last[low]
+    side = f"{abs(gap):.1f} AUC points {'lower' if gap < 0 else 'higher'} than"
+    side = "level with" if abs(gap) < 0.05 else side
+    title = f"{when}, {high} local epochs a round end {side} {low}"
     note = f"Lines: mean of {seeds} seeds; bands: their range. Rounds further below are cut off."
-    return finish(figure, title, note, f"AUC by epochs at home and by rounds. {note}")
+    ends = ", ".join(f"{value:+.1f} with {epochs}" for epochs, value in last.items()).replace("-", "−")
+    alt = f"AUC points to the best with {low} a round, by epochs at home and by rounds; at the end {ends}."
+    return finish(figure, title, note, f"{alt} {note}")
 
 
 @styled

@@ -5,7 +5,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pfmsm_lite.federated import normalize
-from pfmsm_lite.plots import finish, styled
+from pfmsm_lite.plots import GREY, finish, styled
 
 COLORS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#D55E00")
 
@@ -33,18 +33,24 @@ def draw_parameters(stack, names, kind="moment", times=1.0):
     axes = figure.subplots(1, 3, width_ratios=(1, 1, 0.85))
     width = 3.5 * float(np.median([values.std(axis=1).max() for values in both]))
     edges = np.linspace(-width, width, 26)
+    spread = [values.std(axis=1) for values in both]
+    narrow, wide = int(spread[0].argmin()), int(spread[0].argmax())
+    told = {narrow: (COLORS[0], f"{names[narrow]}, narrowest"), wide: (COLORS[5], f"{names[wide]}, widest")}
+    order = sorted(range(len(names)), key=lambda n: n in told)  # the two in colour come last, so on top
     for ax, values, title in zip(axes, both, ("before", "after"), strict=False):
-        for row, name, color in zip(values, names, COLORS, strict=False):
-            _curve(ax, row, edges, color, name)
+        for n in order:
+            color, label = told.get(n, (GREY, "the others" if n == order[0] else None))
+            _curve(ax, values[n], edges, color, label)
         ax.set_title(title, fontweight="bold")
         ax.set(xlabel="value of a parameter", yticks=[])
     axes[0].set_ylabel("share of the entries")
     top = max(ax.get_ylim()[1] for ax in axes[:2])
     for ax in axes[:2]:
-        ax.set_ylim(0, top)
-    spread = [values.std(axis=1) for values in both]
+        ax.set_ylim(0, 1.35 * top)
+    axes[0].legend(loc="upper left", fontsize=8.5, handlelength=1)
     places = np.arange(len(names))
-    for n, color in zip(places, COLORS, strict=False):
+    for n in places:
+        color, _ = told.get(n, (GREY, None))
         axes[2].plot([spread[0][n], spread[1][n]], [n, n], color=color, linewidth=1.2)
         axes[2].plot(spread[0][n], n, "o", color=color, markerfacecolor="white")
         axes[2].plot(spread[1][n], n, "o", color=color)

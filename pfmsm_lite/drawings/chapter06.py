@@ -56,7 +56,7 @@ def draw_turn(angle, length=1.0, radius=0.4, rescale="none"):
     plane.add_patch(Circle(a, radius, fc=DISC, ec=DISC, alpha=0.25))
     plane.plot(*np.stack([a, b]).T, color=GREY, lw=1, ls=":")
     if radius > 0 and length > 0:
-        plane.plot(*g[best], "o", color=GREY, ms=7)
+        plane.plot(*g[best], "o", mec=INK, mfc="none", mew=1.5, ms=11)
     _arrow(plane, a, OWN, "")
     plane.text(1.0, -0.14, "a", color=OWN, weight="bold", ha="center", va="center")
     _arrow(plane, b, MEAN, "b")
@@ -83,9 +83,7 @@ def draw_turn(angle, length=1.0, radius=0.4, rescale="none"):
     turned, stretch = _degrees(a, u), float(np.linalg.norm(u))
     said = f"b at {angle:.0f}°: U is a turned by {turned:.0f}°, {stretch:.2f} times as long"
     title = f"{said}; ⟨b, U⟩ from {before[1]:.2f} to {after[1]:.2f}"
-    note = (
-        _advice(angle, length, radius) or "Dotted: all mixtures of a and b. Grey dot: the one with weight w."
-    )
+    note = _advice(angle, length, radius) or "Dotted: all mixtures of a and b. Ring: the one with weight w."
     if not np.allclose(free, u):
         note += " Cross: U before its length was set."
     return finish(figure, title.replace("-", "−"), note, f"Arrows a and b, a disc around a, and U. {note}")
@@ -186,8 +184,21 @@ def draw_probe(epochs, alignment, by_gradient, by_difference, adam):
     title += f", {ends[-1]:.2f} after {epochs[-1]}"
     note = f"Band: range over {alignment.shape[1]} seeds."
     alt = "Left, alignment falls with local epochs. Right, the cosine between groups is "
-    alt += f"{np.mean(by_gradient):.2f} by gradients, {by_difference[0].mean():.2f} by differences. {note}"
-    return finish(figure, title, note, alt)
+    by = [
+        f"{found.mean():.2f} after {epochs[k]}"
+        for k, found in ((0, by_difference[0]), (-1, by_difference[-1]))
+    ]
+    alt += f"{np.mean(by_gradient):.2f} by gradients, by differences {' and '.join(by)}. {note}"
+    return finish(figure, title, note, alt.replace("-", "−"))
+
+
+def _points(values):
+    """A mean of AUC points in words; where seeds disagree about its sign it is no difference."""
+    values = np.asarray(values)
+    mean = f"{values.mean():+.2f}"
+    if (values > 0).all() or (values < 0).all():
+        return f"{mean} AUC points"
+    return f"no difference that seeds show ({mean})"
 
 
 @styled
@@ -213,9 +224,8 @@ def draw_control(points):
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)
     worlds = list(points)
-    means = [float(np.mean(points[world][arms[0]])) for world in worlds]
-    parts = [f"{round(mean, 1) + 0.0:+.1f} where {world}" for mean, world in zip(means, worlds, strict=True)]
-    title = f"Turning alone ({arms[0]}): AUC points {' and '.join(parts)}"
+    parts = [f"{_points(points[world][arms[0]])} where {world}" for world in worlds]
+    title = f"Turning alone ({arms[0]}): {', '.join(parts)}"
     seeds = len(next(iter(points[worlds[0]].values())))
     note = f"A dot: one seed of {seeds}; a bar: their mean. Zero: the same run without coordination."
     alt = "; ".join(

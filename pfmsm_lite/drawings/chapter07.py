@@ -96,17 +96,18 @@ def draw_home(own, shares, train, valid):
     left.grid(axis="y")
     left.legend(loc="center right", fontsize=9)
     best = {}
+    words = {True: "nothing but oneself", False: "a mixture"}
     for values, color, name in ((train, TRAIN, "training rows"), (valid, VALID, "validation rows")):
         change = 1000 * (values - values[-1:])  # against: everything from itself
         mean = change.mean(1)
         right.plot(100 * shares, mean, "o-", color=color, label=name)
         right.fill_between(100 * shares, change.min(1), change.max(1), color=color, alpha=0.18, lw=0)
-        best[name] = 100 * shares[mean.argmin()]
+        best[name] = words[mean.argmin() == len(shares) - 1]
     right.axhline(0, color=INK, lw=0.8)
     right.set(xlabel="own share of the mixture, %", xticks=[0, 25, 50, 75, 100])
     right.set_title("loss against 100 %, thousandths")
     right.legend(fontsize=9)
-    title = "Training rows want {:.0f} % of oneself, validation rows {:.0f} %".format(*best.values())
+    title = "Training rows want {}, validation rows {}".format(*best.values())
     note = "Band: range over seeds. Right: the last round, the rest taken evenly from cluster mates."
     alt = "; ".join(f"{name} end at {100 * end:.0f} % own weight" for name, end in ends.items())
     return finish(figure, title, note, f"Own weight by round, and loss by own share. {alt}. {note}")

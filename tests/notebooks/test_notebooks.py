@@ -7,7 +7,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from solving import solved
 
+from pfmsm_lite.course import exercises
+from pfmsm_lite.grade import Outcome, prepared, read, run, verdicts_in
 from pfmsm_lite.notebooks import faults, stale
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -20,6 +23,19 @@ def test_a_chapter_runs_fast_and_clean(path):
     command = [sys.executable, "-m", "pfmsm_lite", "notebooks", "--fast", path.stem, "--folder", str(FOLDER)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@each
+def test_a_solved_chapter_runs_to_its_end(path, tmp_path):
+    """Cells behind an exercise may use its answer: all of them must work with the right one."""
+    number, told = path.name[:2], tmp_path / "verdicts"
+    handed_in = tmp_path / path.name
+    nbformat.write(solved(nbformat.read(path, as_version=4), number), handed_in)
+    told.touch()
+    outcome = run(prepared(read(handed_in), True, 0), told, tmp_path, 120)
+    assert outcome == Outcome({}, "")
+    states = {name: state for name, (state, _) in verdicts_in(told, number).items()}
+    assert states == dict.fromkeys(exercises(number), "ok")
 
 
 @each
