@@ -136,7 +136,7 @@ class Method:
     proximal: float = option(0.0, "weight of |w_shared - w_received|^2 / 2 in a client's loss", at_least=0.0)
     phases: str = operator("phases", "together", "what a client trains in turn")
     personal: str = operator("personal", "none", "which model a client uses at home")
-    pull: float = option(0.1, "how much `ditto` draws the second model towards the shared one", at_least=0.0)
+    pull: float = option(1.0, "how much `ditto` draws the second model towards the shared one", at_least=0.0)
 
     def __post_init__(self):
         _validate(self)
