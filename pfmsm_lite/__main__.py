@@ -80,7 +80,9 @@ def parser():
         description="PF-MSMTrec and its yardsticks: from rows to a table, four figures and a saved run.",
     )
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(dest="command", metavar="{run,bench,report,notebooks,grade}", required=True)
+    commands = top.add_subparsers(
+        dest="command", metavar="{run,compare,bench,report,notebooks,grade}", required=True
+    )
     run = commands.add_parser(
         "run",
         help="train methods and compare them (the default command)",
@@ -136,7 +138,23 @@ def parser():
     page.add_argument(
         "--out", metavar="FILE.html", help="default: report.html in RUN_DIR, or NAME-report.html here"
     )
-    for command in (run, bench, page, course, grade):
+    fair = commands.add_parser(
+        "compare",
+        help="the same search for every method, then tested once on many seeds",
+        description="Try the same number of settings for every method on validation rows (its own list and "
+        "that of all methods, in methods.py), then run the chosen one on all seeds and test it once. Writes "
+        "settings.csv, results.csv, compare.csv and forest.png.",
+    )
+    data_options(fair)
+    fair.add_argument("--methods", type=names, metavar="A,B", help="default all, but for the ablations no_…")
+    fair.add_argument("--seeds", type=int, default=10, metavar="N", help="how many seeds: 0 … N-1 (10)")
+    fair.add_argument("--budget", type=int, default=12, metavar="B", help="settings tried a method (12)")
+    fair.add_argument("--rounds", type=int, metavar="R", help="as for run; the best on validation counts")
+    fair.add_argument("--out", metavar="DIR", help="where it is saved (default runs/<data>)")
+    fair.add_argument("--resume", metavar="DIR", help="go on with an interrupted or partly failed comparison")
+    fair.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
+    fair.add_argument("--processes", type=int, metavar="P", help="trainings side by side (default 2)")
+    for command in (run, bench, page, course, grade, fair):
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     data_options(run)
     what = run.add_argument_group("run")
@@ -201,6 +219,34 @@ def job(options):
     return 0
 
 
+def comparison(options):
+    """Search, choose and test; exit code 1 where a training failed."""
+    from pfmsm_lite import compare, job
+
+    arguments = {
+        key: value
+        for key, value in vars(options).items()
+        if key not in ("command", "debug", "words", "resume")
+    }
+    if options.resume:
+        changes = {key: arguments[key] for key in ("threads", "processes")}
+        out, arguments = job.resume(options.resume, changes)
+        if "budget" not in arguments:
+            raise UserError(
+                f"{options.resume} holds a run, not a comparison: python -m pfmsm_lite run --resume"
+            )
+    else:
+        arguments["threads"], arguments["processes"] = options.threads or 1, options.processes or 2
+        arguments["command"] = f"python -m pfmsm_lite {shlex.join(options.words)}"
+        out, arguments = job.prepare(compare.checked(arguments))
+    try:
+        failed = compare.compare(out, arguments)
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. Go on with: python -m pfmsm_lite compare --resume {out}", file=sys.stderr)
+        return 130
+    return 1 if failed else 0
+
+
 def bench(options):
     from pfmsm_lite.bench import bench
 
@@ -258,9 +304,14 @@ def main(argv=None):
         argv.insert(0, "run")
     try:
         options = parser().parse_args(argv, argparse.Namespace(words=argv))
-        return {"run": job, "bench": bench, "report": report, "notebooks": notebooks, "grade": grade}[
-            options.command
-        ](options)
+        return {
+            "run": job,
+            "compare": comparison,
+            "bench": bench,
+            "report": report,
+            "notebooks": notebooks,
+            "grade": grade,
+        }[options.command](options)
     except UserError as error:
         if "--debug" in argv:
             raise

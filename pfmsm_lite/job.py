@@ -211,7 +211,8 @@ def _start_worker(arguments, digest, queue):
     _worker.update(arguments=arguments, digest=digest, queue=queue)
 
 
-def _data():
+def data():
+    """The worker's scenarios, read once and checked to be those of the parent."""
     if "scenarios" not in _worker:
         import torch
 
@@ -227,14 +228,17 @@ def _data():
     return _worker["scenarios"]
 
 
-def _cell(method, settings, rounds, seed, checkpoint):
-    """Train one method with one seed; returns its History."""
+def train(cell, method, settings, seed, checkpoint):
+    """Train one method with one seed in a worker; returns its History. cell: its name on the display."""
     from pfmsm_lite.federated import run
+    from pfmsm_lite.federated.loop import CHECKPOINT_SECONDS
 
-    name, queue = (method.name, seed), _worker["queue"]
+    queue, arguments = _worker["queue"], _worker["arguments"]
+    often = arguments.get("checkpoint_seconds", CHECKPOINT_SECONDS)
     return run(
-        _data(), method, rounds, seed, settings=settings, checkpoint=checkpoint,
-        progress=lambda done, total, auc: queue.put((name, done, auc)),
+        data(), method, arguments["rounds"], seed, settings=settings, checkpoint=checkpoint,
+        checkpoint_seconds=often,
+        progress=lambda done, total, auc: queue.put((cell, done, auc)),
     )  # fmt: skip
 
 
@@ -258,7 +262,12 @@ def main_job(out, arguments, show=print, screen=sys.stderr):
     sizes = {s.name: len(s.train.labels) for s in scenarios}
     del scenarios
     started = time.monotonic()
-    histories = _run_cells(cells, settings, out, arguments, data_digest, screen)
+    jobs = {
+        (method.name, seed): (method, settings, seed, out / "checkpoint" / f"{method.name}-{seed}.pt")
+        for method, seed in cells
+    }
+    found = run_cells(train, jobs, out, arguments, data_digest, screen)
+    histories = {cell: future.result() for cell, future in found}
     show(f"{len(cells)} runs in {time.monotonic() - started:.0f} s\n")
     histories = [histories[method.name, seed] for method in chosen for seed in arguments["seeds"]]
     write(out, histories, sizes, truth)
@@ -288,27 +297,29 @@ def describe(scenarios, truth, chosen, arguments, show):
     )
 
 
-def _run_cells(cells, settings, out, arguments, data_digest, screen):
+def run_cells(work, jobs, out, arguments, data_digest, screen):
+    """Do jobs side by side in worker processes, with a progress display.
+
+    work  function of this package, called in a worker as work(cell, *job); it finds the data by `data()`
+    jobs  cell (name, seed) → its job
+    gives (cell, finished future) as they come; leaves no process behind, however it ends
+    """
     import multiprocessing
 
     context = multiprocessing.get_context("spawn")
-    processes = max(1, min(arguments["processes"], len(cells)))
+    processes = max(1, min(arguments["processes"], len(jobs)))
     queue = context.Queue()
-    display = Progress(len(cells), arguments["rounds"], screen)
+    display = Progress(len(jobs), arguments["rounds"], screen)
     executor = ProcessPoolExecutor(
         processes, context, initializer=_start_worker, initargs=(arguments, data_digest, queue)
     )
     try:
-        waiting = {}
-        for method, seed in cells:
-            path = str(out / "checkpoint" / f"{method.name}-{seed}.pt")
-            future = executor.submit(_cell, method, settings, arguments["rounds"], seed, path)
-            waiting[future] = (method.name, seed)
-        found = {}
+        waiting = {executor.submit(work, cell, *job): cell for cell, job in jobs.items()}
         for future in _as_they_come(waiting, queue, display):
-            found[waiting[future]] = future.result()
+            if isinstance(future.exception(), BrokenProcessPool):
+                raise future.exception()
+            yield waiting[future], future
         executor.shutdown()
-        return found
     except BrokenProcessPool as error:
         raise UserError(
             f"A worker process died (out of memory?). What was finished is kept: --resume {out}, with "

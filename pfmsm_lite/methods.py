@@ -102,9 +102,11 @@ def _validate(declaration):
 class Method:
     """What is shared, what the server does with it, and what a client optimizes.
 
-    share maps each parameter group to local, personalized (by the rule in `aggregate`) or a rule of its own
-    such as mean; groups left out stay local. needs: Settings without which it would be another method. The
-    other fields name one operator each (see OPERATORS) or its strength.
+    share   parameter group → local, personalized (by the rule in `aggregate`) or a rule of its own such as
+            mean; groups left out stay local
+    needs   Settings without which it would be another method
+    search  field → values that a fair comparison tries for it, beside those of SEARCH
+    The other fields name one operator each (see OPERATORS) or its strength.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Method:
     share: dict = field(default_factory=dict)
     pooled: bool = False
     needs: dict = field(default_factory=dict)
+    search: dict = field(default_factory=dict)
     compose: str = operator("compose", "none", "how an expert's weights are composed of their parts")
     normalize: str = operator("normalize", "none", "server: parameter normalization, eq. 8")
     undo: str = operator("undo", "no", "undo the normalization on download")
@@ -204,6 +207,11 @@ class Settings:
             raise UserError(f"--hidden is {self.hidden}; give at least one width, such as 64,32.")
 
 
+# what every method may try in a comparison, beside a short list of its own; server_step: those with a server
+SEARCH = {"learning_rate": (1e-3, 3e-3, 1e-2), "unknown_rate": (0.0, 0.3, 0.5), "weight_decay": (0.0, 1e-4)}
+SERVER_SEARCH = {"server_step": (1.0, 1.5)}
+
+
 def _table(*methods):
     return {method.name: method for method in methods}
 
@@ -224,6 +232,7 @@ _PF = Method(
     coordinate="two_vector",
     aggregate="partners",
     embedding="sum",
+    search={"self_weight": (0.3, 0.5, 0.7), "mixing_step": (0.2, 0.5, 1.0), "radius": (0.2, 0.4)},
 )
 
 METHODS = _table(
@@ -260,6 +269,7 @@ METHODS = _table(
         share=_EVERYTHING,
         embedding="sum",
         proximal=0.01,
+        search={"proximal": (0.001, 0.01, 0.1, 1.0)},
     ),
     Method(
         "fedbn",
@@ -287,6 +297,7 @@ METHODS = _table(
         share=_EVERYTHING,
         embedding="sum",
         personal="ditto",
+        search={"pull": (0.1, 1.0, 10.0, 100.0)},
     ),
     Method(
         "fedamp",
@@ -295,6 +306,7 @@ METHODS = _table(
         embedding="sum",
         aggregate="fedamp",
         proximal=0.01,
+        search={"temperature": (0.1, 0.2, 0.5, 1.0), "proximal": (0.0, 0.01, 0.1)},
     ),
     Method(
         "fedhca2",
@@ -304,6 +316,7 @@ METHODS = _table(
         coordinate="cagrad",
         rescale="cagrad",
         aggregate="fedhca2",
+        search={"radius": (0.2, 0.4, 0.6), "mixing_step": (0.1, 0.5)},
     ),
     Method(
         "local_finetune",

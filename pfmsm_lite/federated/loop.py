@@ -122,10 +122,14 @@ class Federation:
         return loss
 
     def personalize(self):
-        """What a client does for its own use after the download; nothing for most methods."""
-        if self.method.personal != "none":
-            for client in self.clients:
+        """What a client does for its own use after the download, nothing for most methods: seconds [N]."""
+        spent = []
+        for client in self.clients:
+            start = time.perf_counter()
+            if self.method.personal != "none":
                 client.use_at_home(self.method.personal, self.settings.local_epochs, self.method.pull)
+            spent.append(time.perf_counter() - start)
+        return spent
 
     @torch.no_grad()
     def serve(self, accepted):
@@ -245,7 +249,7 @@ def _one_round(federation, history, payload):
         return
     record = federation.serve(accepted)
     with federation.clock("personal"):
-        federation.personalize()
+        seconds = [sum(both) for both in zip(seconds, federation.personalize(), strict=True)]
     if true_gradient is not None:
         exchange = next(b for b in federation.blocks if b.group == "expert.scenario").previous
         gram = true_gradient @ true_gradient.transpose(-2, -1)

@@ -1,0 +1,180 @@
+"""The fair comparison: one search for all, chosen on validation, tested once; what failed is done again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pfmsm_lite.__main__ import main
+from pfmsm_lite.compare import candidates, grid, holm, with_setting
+from pfmsm_lite.data import read_table
+from pfmsm_lite.federated import METHODS, Settings, run
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("local", "fedprox", "pf_msmtrec")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A small table of three scenarios with a little signal."""
+    draw = np.random.default_rng(0)
+    user, item = draw.integers(0, 12, 900), draw.integers(0, 8, 900)
+    chance = 1 / (1 + np.exp(-draw.normal(size=12)[user] - draw.normal(size=8)[item]))
+    frame = pd.DataFrame({"shop": draw.choice(["a", "b", "c"], 900), "user": user, "item": item})
+    frame["click"], frame["buy"] = (
+        (draw.random(900) < chance).astype(int),
+        (draw.random(900) < 0.4).astype(int),
+    )
+    path = tmp_path_factory.mktemp("data") / "shops.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def words(table, out, **changes):
+    options = {"methods": ",".join(NAMES), "seeds": 2, "budget": 2, "rounds": 2, "processes": 2, **changes}
+    given = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    asked = ["--data", str(table), "--scenario", "shop", "--tasks", "click,buy", "--categorical", "user,item"]
+    return ["compare", *asked, *given, "--out", str(out)]
+
+
+@pytest.fixture(scope="module")
+def compared(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compared") / "shops"
+    assert main(words(table, out)) == 0
+    return out
+
+
+def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_first():
+    for method in METHODS.values():
+        found = candidates(method, Settings(), 12)
+        assert found[0] == {} and len(found) == 12, method.name
+        assert len({json.dumps(setting) for setting in found}) == 12
+        usual = {field: getattr(method, field, getattr(Settings(), field, None)) for field in grid(method)}
+        assert usual not in found  # it is the first one already
+        assert found == candidates(method, Settings(), 12)
+        for setting in found:
+            with_setting(method, Settings(), setting)  # each is a declaration without contradiction
+    assert candidates(METHODS["local"], Settings(), 1) == [{}]
+
+
+def test_federated_methods_all_may_choose_their_server_step_and_the_others_have_none():
+    for method in METHODS.values():
+        assert ("server_step" in grid(method)) == bool(method.sent), method.name
+
+
+def test_a_setting_goes_where_it_belongs():
+    method, settings = with_setting(METHODS["fedprox"], Settings(), {"proximal": 0.5, "learning_rate": 0.01})
+    assert method.proximal == 0.5 and settings.learning_rate == 0.01 and method.name == "fedprox"
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, np.nan, 0.6])[[0, 2]] == pytest.approx([1.0, 1.0])
+    assert np.isnan(holm([np.nan])).all()
+
+
+def test_the_setting_with_the_best_validation_auc_is_chosen_and_tested_on_every_seed(compared):
+    tried = pd.read_csv(compared / "settings.csv")
+    assert tried.groupby("method").size().eq(2).all() and tried.groupby("method")["chosen"].sum().eq(1).all()
+    best = tried.loc[tried.groupby("method")["valid_auc"].idxmax()]
+    assert (best["chosen"] == 1).all()
+    results = pd.read_csv(compared / "results.csv")
+    assert results.groupby("method")["seed"].unique().map(sorted).map(list).tolist() == [[0, 1]] * 3
+
+
+def test_a_test_is_the_run_of_that_method_with_that_setting(compared, table):
+    tried = pd.read_csv(compared / "settings.csv").query("method == 'fedprox' and chosen == 1").iloc[0]
+    method, settings = with_setting(METHODS["fedprox"], Settings(), json.loads(tried["setting"]))
+    scenarios = read_table(table, scenario="shop", tasks=["click", "buy"], categorical=["user", "item"])
+    again = run(scenarios, method, 2, 1, settings=settings).results
+    there = pd.read_csv(compared / "results.csv").query("method == 'fedprox' and seed == 1")
+    assert there["auc"].to_numpy() == pytest.approx(again["auc"].to_numpy(), abs=1e-9)
+
+
+def test_the_tables_numbers_follow_from_the_results(compared):
+    found = pd.read_csv(compared / "compare.csv").set_index("method")
+    results = pd.read_csv(compared / "results.csv").query("split == 'test'")
+    seeds = results.groupby(["seed", "method"])["auc"].mean().unstack()
+    for name in ("local", "fedprox"):
+        difference = 100 * (seeds["pf_msmtrec"] - seeds[name])
+        assert found.loc[name, "difference"] == pytest.approx(difference.mean())
+        assert found.loc[name, "p"] == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)
+    assert list(found["auc"]) == sorted(found["auc"], reverse=True)
+    assert found.loc["local", "sent_kb"] == 0 and found.loc["fedprox", "sent_kb"] > 0
+    assert found["stored_kb"].gt(0).all() and (compared / "forest.png").stat().st_size > 5000
+
+
+def state(out):
+    return {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+
+
+def test_on_resume_only_what_is_missing_or_damaged_is_done_again(compared):
+    before, results = state(compared), (compared / "results.csv").read_bytes()
+    (compared / "cells" / "local-try-1.json").unlink()
+    (compared / "cells" / "fedprox-test-0.json").write_text("{")
+    assert main(["compare", "--resume", str(compared)]) == 0
+    changed = {name for name, when in state(compared).items() if before[name] != when}
+    assert changed == {"local-try-1.json", "fedprox-test-0.json"}
+    assert (compared / "results.csv").read_bytes() == results
+
+
+def test_a_cell_that_fails_is_named_the_others_go_on_and_only_it_is_done_again(table, tmp_path, capsys):
+    out = tmp_path / "out"
+    blocked = out / "checkpoint" / "fedprox-test-1.pt"
+    blocked.mkdir(parents=True)  # its checkpoint cannot be written
+    (blocked / "x").touch()
+    assert main(words(table, out)) == 1
+    said = capsys.readouterr().out
+    assert "FAILED fedprox-test-1: " in said and f"compare --resume {out}" in said
+    kept = state(out)
+    assert len(kept) == 6 + 5 and "fedprox-test-1.json" not in kept
+    assert set(pd.read_csv(out / "compare.csv")["method"]) == set(NAMES)
+    (blocked / "x").unlink()
+    blocked.rmdir()
+    assert main(["compare", "--resume", str(out)]) == 0
+    assert {name: when for name, when in state(out).items() if name in kept} == kept and len(state(out)) == 12
+
+
+@pytest.mark.timeout(300)
+def test_killed_and_resumed_it_ends_with_the_same_bytes(table, compared, tmp_path):
+    out = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-m", "pfmsm_lite", *words(table, out)], cwd=ROOT,
+                               stdout=subprocess.DEVNULL)  # fmt: skip
+    end = time.monotonic() + 120
+    while not (out / "cells").is_dir() or not list((out / "cells").glob("*.json")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert main(["compare", "--resume", str(out)]) == 0
+    for name in ("results.csv", "settings.csv"):
+        assert (out / name).read_bytes() == (compared / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"budget": 0}, "--budget is 0"),
+        ({"seeds": 0}, "--seeds is 0"),
+        ({"methods": "fedprx"}, "Did you mean 'fedprox'"),
+        ({"rounds": 0}, "--rounds is 0"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(changes, said, table, tmp_path, capsys):
+    assert main(words(table, tmp_path / "out", **changes)) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_runs_directory_is_no_comparison(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"data": "synthetic"}}))
+    assert main(["compare", "--resume", str(tmp_path)]) == 2
+    assert "holds a run, not a comparison" in " ".join(capsys.readouterr().err.split())
