@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from pfmsm_lite.methods import POOLED
+
 
 def per_seed(results, split="test"):
     """Average AUC over scenarios and tasks: DataFrame, one row per seed, one column per method."""
@@ -123,7 +125,7 @@ def table(histories, ceiling=None, reference="fedavg", widest=16):
     lines = [["method", *(name for name, _ in keys), "average", difference, "bytes", "seconds"]]
     for row in summary(histories, reference).itertuples():
         aucs = [_auc(cells.get((row.Index, *key), math.nan)) for key in keys]
-        size = "its rows" if row.Index == "pooled" else f"{row.bytes:,.0f}"
+        size = "its rows" if row.Index in POOLED else f"{row.bytes:,.0f}"
         lines.append([row.Index, *aucs, _auc(row.auc), _points(row), size, f"{row.seconds:.1f}"])
     if ceiling is not None:
         best = np.asarray(ceiling, float)

@@ -93,6 +93,8 @@ def declared(arguments):
         changes = {k: v for k, v in asked.items() if getattr(method, k) == getattr(base, k)}
         if not method.sent:
             changes = {k: v for k, v in changes.items() if k not in ("personal", "phases")}
+        if not method.pooled:
+            changes.pop("model", None)
         if "gate" in method.share and method.share["gate"] == base.share["gate"] and arguments.get("gate"):
             changes["share"] = {**method.share, "gate": arguments["gate"]}
         chosen.append(replace(method, **changes))

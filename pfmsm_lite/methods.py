@@ -8,6 +8,14 @@ GROUPS = ("embedding", "expert.scenario", "expert.local", "expert.task", "gate",
 
 # operator → name → one line for --help and for the course; the functions stand in the module of the stage
 OPERATORS = {
+    "model": {
+        "mmoe": "a gate over shared experts for each task; the only one that can be federated",
+        "m3oe": "shared, domain and task experts, fused by weights learned on validation rows",
+        "m3oe_code": "as its published code does: the weights learned on training rows, by both optimizers",
+        "shared_bottom": "one perceptron for all tasks, one tower each",
+        "ple": "shared experts and experts of each task, gated (one level)",
+        "star": "each scenario's layers are its own times a shared one",
+    },
     "compose": {
         "hadamard": "product of the three parts",
         "additive": "sum of the three parts",
@@ -115,6 +123,7 @@ class Method:
     pooled: bool = False
     needs: dict = field(default_factory=dict)
     search: dict = field(default_factory=dict)
+    model: str = operator("model", "mmoe", "which network; all but mmoe need all rows in one place")
     compose: str = operator("compose", "none", "how an expert's weights are composed of their parts")
     normalize: str = operator("normalize", "none", "server: parameter normalization, eq. 8")
     undo: str = operator("undo", "no", "undo the normalization on download")
@@ -159,6 +168,10 @@ class Method:
         sent = self.sent
         if self.pooled and sent:
             yield f"all rows are in one place, but {', '.join(sent)} would be shared with other clients"
+        if self.model != "mmoe" and not self.pooled:
+            yield f"model is {self.model!r}, which needs all rows in one place, but pooled is False"
+        if self.model != "mmoe" and self.compose != "none":
+            yield f"compose is {self.compose!r}, but only mmoe has a template, not {self.model}"
         for stage in ("normalize", "coordinate"):
             if getattr(self, stage) != "none" and sent.get("expert.scenario") != "personalized":
                 yield (
@@ -237,6 +250,30 @@ _PF = Method(
 
 METHODS = _table(
     Method("pooled", "one model, all rows in one place: what a federation cannot do", pooled=True),
+    Method(
+        "m3oe",
+        "one model: shared, domain and task experts (M3oE, Zhang et al., SIGIR 2024)",
+        pooled=True,
+        model="m3oe",
+    ),
+    Method(
+        "shared_bottom",
+        "one model: a perceptron for all tasks, a tower each",
+        pooled=True,
+        model="shared_bottom",
+    ),
+    Method(
+        "ple",
+        "one model: experts of its own for each task (PLE, Tang et al., RecSys 2020)",
+        pooled=True,
+        model="ple",
+    ),
+    Method(
+        "star",
+        "one model: factors of its own for each scenario (STAR, Sheng et al., CIKM 2021)",
+        pooled=True,
+        model="star",
+    ),
     Method("local", "every client alone"),
     Method(
         "embedding_only",
@@ -326,3 +363,4 @@ METHODS = _table(
         personal="finetune",
     ),
 )
+POOLED = tuple(name for name, method in METHODS.items() if method.pooled)  # they send nothing but their rows

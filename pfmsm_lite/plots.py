@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from pfmsm_lite.analysis import per_seed
+from pfmsm_lite.methods import POOLED
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 LOCK = threading.RLock()  # matplotlib's settings are global, so one figure at a time is built
@@ -120,7 +121,7 @@ def _finding(averages):
     means = averages.mean().dropna()
     if not len(means):
         return None, "No AUC: one class only in every scenario"
-    federated = [m for m in means.index if m != "pooled"] or list(means.index)
+    federated = [m for m in means.index if m not in POOLED] or list(means.index)
     hero = "pf_msmtrec" if "pf_msmtrec" in means else max(federated, key=lambda m: means[m])
     rivals = [m for m in ("fedavg", "local") if m in means and m != hero]
     rivals = rivals or [m for m in sorted(federated, key=lambda m: -means[m]) if m != hero][:1]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.methods import POOLED
 
 SHORT = ("pooled", "local", "embedding_only", "fedavg", "pf_msmtrec")
 READING = (
@@ -44,10 +45,10 @@ class Run:
 
     @property
     def hero(self):
-        """The method that a text is about: pf_msmtrec, else the best on validation rows but for `pooled`."""
+        """The method that a text is about: pf_msmtrec, else the best on validation rows not pooled."""
         from pfmsm_lite.analysis import per_seed
 
-        averages = per_seed(self.results, "valid").mean().drop("pooled", errors="ignore")
+        averages = per_seed(self.results, "valid").mean().drop(list(POOLED), errors="ignore")
         known = averages.dropna()
         first = known.idxmax() if len(known) else self.methods[0]
         return "pf_msmtrec" if "pf_msmtrec" in self.methods else first
@@ -263,7 +264,7 @@ def costs(results, rounds):
 
     results, rounds   of a Run; of `rounds` also its `compact` form will do
     returns  auc (test rows, mean), best_round (mean over seeds), kilobytes (a client's upload in a round,
-             NaN for `pooled`: it moves the rows themselves), seconds (all clients' training in a run: the
+             NaN for a pooled method: it moves the rows), seconds (all clients' training in a run: the
              quickest round × the rounds, for a busy machine makes a round slower and never quicker)
     """
     import pandas as pd
@@ -278,7 +279,7 @@ def costs(results, rounds):
     table = {
         "auc": per_seed(results).mean(),
         "best_round": best.groupby("method")["round"].mean(),
-        "kilobytes": kilobytes.where(kilobytes.index != "pooled"),
+        "kilobytes": kilobytes.where(~kilobytes.index.isin(POOLED)),
         "seconds": by_method["seconds"].min() * by_method["round"].max(),
     }
     return pd.DataFrame(table).sort_values("auc", ascending=False)
@@ -299,7 +300,7 @@ def compact(rounds):
     auc = rounds.groupby(keys, sort=False)["valid_auc"].mean()
     single = rounds.drop_duplicates([*keys, "scenario"])  # not once more for every task
     alone = single.drop_duplicates(keys)
-    # pooled is one model: its bytes and seconds stand beside every scenario, and count once
-    single = single.where(single["method"] != "pooled", alone).dropna(subset=keys)
+    # a pooled method is one model: its bytes and seconds stand beside every scenario, and count once
+    single = single.where(~single["method"].isin(POOLED), alone).dropna(subset=keys)
     cost = single.groupby(keys, sort=False).agg({"bytes": "mean", "seconds": "sum"})
     return cost.join(auc).reset_index()[list(COMPACT)].astype({"seed": int, "round": int})

@@ -478,7 +478,8 @@ def stop_after(number):
 
 
 @pytest.mark.parametrize(
-    "name", ["pooled", "local", "fedavg", "pf_msmtrec", "ditto", "local_finetune", "fedrep"]
+    "name",
+    ["pooled", "m3oe", "star", "ple", "local", "fedavg", "pf_msmtrec", "ditto", "local_finetune", "fedrep"],
 )
 @pytest.mark.parametrize("lazy", ["adam", "lazy_adam"])
 def test_a_run_that_was_cut_off_ends_with_the_same_bytes(tmp_path, name, lazy):

@@ -9,6 +9,7 @@ import pytest
 
 from pfmsm_lite.__main__ import parser
 from pfmsm_lite.analysis import against, share_of_the_way
+from pfmsm_lite.compare import COLUMNS
 from pfmsm_lite.federated.history import RESULTS
 from pfmsm_lite.methods import METHODS
 
@@ -33,6 +34,22 @@ def test_the_tables_are_those_of_the_committed_results(name):
         assert shown(row).replace("-", "−") in README.replace("-", "−"), shown(row)
 
 
+def test_the_table_of_the_rivals_is_that_of_the_committed_comparison():
+    folder = ROOT / "results" / "rivals-synthetic"
+    found = pd.read_csv(folder / "compare.csv")
+    assert tuple(found.columns) == COLUMNS
+    table = against(results("rivals-synthetic"))
+    tried = pd.read_csv(folder / "settings.csv").groupby("method").size()
+    assert tried.nunique() == 1 and (found["seeds"] >= 10).all()
+    for row in found.itertuples():
+        line = f"| {row.method} | {row.auc:.4f} | | | {row.sent_kb:.0f} |"
+        if row.method != "pf_msmtrec":
+            assert row.difference == pytest.approx(table.difference[row.method])
+            span = f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+            line = f"| {row.method} | {row.auc:.4f} | {span} | {row.p_holm:.2g} | {row.sent_kb:.0f} |"
+        assert line.replace("-", "−") in README.replace("-", "−"), line
+
+
 def test_the_share_of_the_way_to_pooled_is_what_the_results_say():
     mean, low, high = (100 * x for x in share_of_the_way(results("kuairand")))
     assert f"{mean:.0f} % [{low:.0f}, {high:.0f}] of the way from `local` to `pooled`" in README
@@ -46,11 +63,12 @@ def test_measured_runs_have_five_seeds_the_known_columns_and_a_command_that_stil
     config = json.loads((ROOT / "results" / name / "config.json").read_text())
     assert config["machine"] and config["versions"]["torch"] and config["date"]
     options = parser().parse_args(config["command"].split()[3:])
-    assert sorted(options.seeds) == sorted(table["seed"].unique())
+    seeds = options.seeds if isinstance(options.seeds, list) else range(options.seeds)
+    assert sorted(seeds) == sorted(table["seed"].unique())
 
 
 def test_every_command_of_the_readme_is_understood():
-    commands = re.findall(r"python -m pfmsm_lite (run[^`\n]*)", README)
+    commands = re.findall(r"python -m pfmsm_lite ((?:run|compare)[^`\n]*)", README)
     assert len(commands) > 3
     for command in commands:
         words = command.replace("<name>", "x").split()

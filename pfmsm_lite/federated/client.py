@@ -12,11 +12,19 @@ from pfmsm_lite.federated.row_adam import RowAdam
 CHUNK = 16384  # rows in one forward pass of an evaluation
 
 
+def _cross_entropy(logits, labels, mask):
+    """Binary cross-entropy per task [T], averaged over the labels [B, T] that mask [B, T] says are there."""
+    loss = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none")
+    if mask is None:
+        return loss.mean(0)
+    return (loss * mask).sum(0) / mask.sum(0).clamp(min=1)
+
+
 class Client:
     """One scenario's side of the federation.
 
     name    of the scenario
-    model   an MMoE whose embedding table holds only the rows that this client's ids name
+    model   one of MODELS, whose embedding table holds only the rows that this client's ids name
     train   Rows with categorical ids into that table
     views   what it is evaluated on: list of (scenario name, {"valid": Rows, "test": Rows})
     seed    of the order of its mini-batches
@@ -32,14 +40,27 @@ class Client:
         self.labels = self.train.labels.nan_to_num()
         self.mask = (~missing).float() if missing.any() else None
         self.generator = torch.Generator().manual_seed(seed)
+        self.outer_rows = None  # what the model's outer parameters learn on; None: the training rows
+        self.outer = None  # their optimizer
         self.personal = None  # another Client with the same rows: what this one uses at home
         self._make_optimizers(lazy)
+        if self.outer is not None and model.variant.rows == "valid":
+            valid = list(zip(*(view["valid"][:3] for _, view in views), strict=True))
+            self.outer_rows = Rows(*(torch.cat(column).to(device) for column in valid))
 
     def _make_optimizers(self, lazy):
-        """Fused Adam; with `lazy`, RowAdam for the embedding table: rows without a gradient stay."""
+        """Fused Adam; with `lazy`, RowAdam for the embedding table: rows without a gradient stay.
+
+        A model with outer_parameters gets an Adam of its own for them, and the other one leaves them alone
+        unless the model's variant says that they are trained together.
+        """
+        outer = self.model.outer_parameters() if hasattr(self.model, "outer_parameters") else []
+        if outer:
+            self.outer = torch.optim.Adam(outer, lr=self.model.outer_rate)
+        apart = [] if not outer or self.model.variant.together else outer
         step = self.settings.learning_rate
         table = [self.model.embedding.weight]
-        rest = [p for p in self.model.parameters() if p is not table[0]]
+        rest = [p for p in self.model.parameters() if all(p is not other for other in table + apart)]
         decay = self.settings.weight_decay
         groups = [{"params": rest, "weight_decay": decay}]
         if not lazy:
@@ -70,8 +91,11 @@ class Client:
             twin.forget_optimizer()
 
     def forget_optimizer(self):
-        for optimizer in self.optimizers:
+        for optimizer in self._all_optimizers():
             optimizer.state.clear()
+
+    def _all_optimizers(self):
+        return self.optimizers if self.outer is None else [*self.optimizers, self.outer]
 
     def autocast(self):
         bf16 = self.settings.precision == "bf16"
@@ -83,14 +107,32 @@ class Client:
         rate = self.settings.unknown_rate
         if rate and self.model.training:
             hide = torch.rand(ids.shape, generator=self.generator).to(ids.device) < rate
+            if getattr(self.model, "domain_last", False):
+                hide[:, -1] = False  # it says which parts of the model a row goes through
             ids = torch.where(hide, self.unknown, ids)
         logits = self.model(ids, self.train.numerical[index])
-        labels = self.labels[index]
-        loss = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none")
-        if self.mask is None:
-            return loss.mean(0)
-        mask = self.mask[index]
-        return (loss * mask).sum(0) / mask.sum(0).clamp(min=1)
+        mask = None if self.mask is None else self.mask[index]
+        return _cross_entropy(logits, self.labels[index], mask)
+
+    def outer_losses(self):
+        """Cross-entropy per task [T] of a mini-batch of the rows that the outer parameters learn on."""
+        rows = self.outer_rows
+        count = len(self.labels if rows is None else rows.labels)
+        index = torch.randperm(count, generator=self.generator)[: self.settings.batch_size]
+        index = index.to(self.labels.device)
+        if rows is None:
+            return self.losses(index)
+        labels = rows.labels[index]
+        logits = self.model(rows.categorical[index], rows.numerical[index])
+        return _cross_entropy(logits, labels.nan_to_num(), (~labels.isnan()).float())
+
+    def outer_step(self):
+        """One first-order step of the outer parameters, the others as they are: bi-level optimization."""
+        self.outer.zero_grad()
+        with self.autocast():
+            losses = self.outer_losses()
+        losses.sum().backward()
+        self.outer.step()
 
     def batches(self):
         """Row numbers of one epoch's mini-batches, in a new order each time."""
@@ -101,8 +143,9 @@ class Client:
         return batches[:-1] if alone else batches  # BatchNorm cannot train on a single row
 
     def fit(self, epochs, anchor=None, proximal=0.0, pull=0.0):
-        """Train for some epochs; returns the mean loss per task [T].
+        """Train for some epochs, each followed by a step of the model's outer parameters, if it has any.
 
+        returns   the mean training loss per task [T]
         anchor    list of (parameter, received value) for the two regularizers below
         proximal  λ: λ/2·‖parameter − value‖² is added to the loss
         pull      λ of the same term, taken by its proximal step after each step of the optimizer:
@@ -128,6 +171,8 @@ class Client:
                     for parameter, value in anchor:
                         parameter.data.lerp_(value, share)
                 total, steps = total + losses.detach(), steps + 1
+            if self.outer is not None:
+                self.outer_step()
         return total / max(steps, 1)
 
     def gradient(self, rows):
@@ -159,13 +204,13 @@ class Client:
         twin = {} if self.personal is None else {"personal": self.personal.state()}
         return twin | {
             "model": self.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizers": [optimizer.state_dict() for optimizer in self._all_optimizers()],
             "generator": self.generator.get_state(),
         }
 
     def load(self, state):
         self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+        for optimizer, saved in zip(self._all_optimizers(), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
         if self.personal is not None:

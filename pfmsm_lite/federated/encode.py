@@ -8,7 +8,7 @@ import torch
 from pfmsm_lite.data import Rows, Scenario
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.federated.client import Client
-from pfmsm_lite.models import MMoE
+from pfmsm_lite.models import MODELS
 
 LAZY_ABOVE = 20_000  # embedding rows of the federation; embedding_optimizer "auto" is lazy above
 EVALUATED = ("valid", "test")
@@ -85,7 +85,8 @@ def make_clients(scenarios, method, settings, seed):
     product = None
     if settings.ctcvr:
         product = tuple(_task_index(first.tasks, name) for name in settings.ctcvr.split(","))
-    model = MMoE(
+    template = {} if method.compose == "none" else {"template": method.compose}
+    model = MODELS[method.model](
         first.fields,
         len(first.numericals),
         len(first.tasks),
@@ -93,10 +94,10 @@ def make_clients(scenarios, method, settings, seed):
         settings.experts,
         settings.hidden,
         settings.tower,
-        template=method.compose,
         batch_norm=settings.batch_norm,
         product=product,
         generator=generator,
+        **template,
     )
     offset = model.embedding.offset
     table, model.embedding.weight = model.embedding.weight.data, None  # each client gets its part below
