@@ -290,7 +290,7 @@ def test_the_clients_table_gives_the_domain_that_a_row_is_from(name):
             assert (domain_of(model.embedding, rows.categorical, model.domains) == number).all()
 
 
-@every_model
+@pytest.mark.parametrize("name", ["pooled", *NAMES])
 @pytest.mark.parametrize("rate", [0.0, 0.9])
 def test_the_domain_is_never_hidden_and_the_other_ids_are(name, rate):
     client = Federation(scenarios(3), METHODS[name], Settings(**SMALL, unknown_rate=rate), 0).clients[0]
@@ -302,15 +302,6 @@ def test_the_domain_is_never_hidden_and_the_other_ids_are(name, rate):
     given = client.train.categorical[index]
     assert torch.equal(seen[0][:, -1], given[:, -1])
     assert ((seen[0][:, :-1] != given[:, :-1]).float().mean() > 0.7) == (rate > 0)
-
-
-def test_pooled_still_hides_what_it_hid():
-    client = Federation(scenarios(3), METHODS["pooled"], Settings(**SMALL, unknown_rate=0.9), 0).clients[0]
-    seen, forward = [], client.model.forward
-    client.model.forward = lambda ids, numerical: (seen.append(ids), forward(ids, numerical))[1]
-    client.model.train()
-    client.losses(torch.arange(200))
-    assert (seen[0][:, -1] == client.unknown[-1]).float().mean() > 0.7
 
 
 @pytest.mark.parametrize(

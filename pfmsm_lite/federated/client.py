@@ -40,6 +40,7 @@ class Client:
         self.labels = self.train.labels.nan_to_num()
         self.mask = (~missing).float() if missing.any() else None
         self.generator = torch.Generator().manual_seed(seed)
+        self.domain_last = False  # whether the last field is the scenario: all rows in one place
         self.outer_rows = None  # what the model's outer parameters learn on; None: the training rows
         self.outer = None  # their optimizer
         self.personal = None  # another Client with the same rows: what this one uses at home
@@ -107,8 +108,8 @@ class Client:
         rate = self.settings.unknown_rate
         if rate and self.model.training:
             hide = torch.rand(ids.shape, generator=self.generator).to(ids.device) < rate
-            if getattr(self.model, "domain_last", False):
-                hide[:, -1] = False  # it says which parts of the model a row goes through
+            if self.domain_last:
+                hide[:, -1] = False  # every row knows its scenario, also on the day of the test
             ids = torch.where(hide, self.unknown, ids)
         logits = self.model(ids, self.train.numerical[index])
         mask = None if self.mask is None else self.mask[index]

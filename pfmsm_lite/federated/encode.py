@@ -132,7 +132,7 @@ def make_clients(scenarios, method, settings, seed):
         name_seed = (seed * 1_000_003 + zlib.crc32(names[n].encode())) % 2**63
         client = Client(names[n], own, local(train), views_n, settings, name_seed, lazy)
         client.unknown = torch.searchsorted(held, offset).to(settings.device)
-        client.has_task = scenario.has_task
+        client.has_task, client.domain_last = scenario.has_task, method.pooled
         if method.personal != "none":
             client.keep_a_model()
         clients.append(client)

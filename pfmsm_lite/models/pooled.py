@@ -23,8 +23,6 @@ def own(values, domain):
 class OneModel(nn.Module):
     """What the models for all scenarios have in common: one embedding table, the domain in its last field."""
 
-    domain_last = True  # a client never hides the last field
-
     def __init__(self, fields, numericals, embedding, product, generator):
         super().__init__()
         self.domains = list(fields.values())[-1] - 1
