@@ -99,6 +99,18 @@ def faults(notebook):
     return found
 
 
+def joined(outputs):
+    """Printed text in one piece: the kernel sends it in pieces that differ from run to run."""
+    found = []
+    for output in outputs:
+        last = found[-1] if found else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last["text"] += output.text
+        else:
+            found.append(output)
+    return found
+
+
 def normalized(notebook, path):
     """The notebook as it is committed: no times, no widget state, no injected parameters, no style sheets
     of tables, fixed ids."""
@@ -107,7 +119,8 @@ def normalized(notebook, path):
         cell["id"] = f"c{number:02d}"
         cell.metadata = {"tags": list(cell.metadata.tags)} if cell.metadata.get("tags") else {}
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            kept = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            cell.outputs = joined(kept)
             for output in cell.outputs:
                 if "text/html" in output.get(
                     "data", {}

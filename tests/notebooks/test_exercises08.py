@@ -33,7 +33,11 @@ def test_a_solution_passes_and_an_untouched_stub_is_to_do(name):
         ("ex2", "fedawg", "no method of the table"),
         ("ex2", 3, "expected a text"),
         ("ex3", replace(PF, coordinate="none"), "looks at the clients' updates"),
-        ("ex3", replace(PF, aggregate="mean", share={"embedding": "mean"}), "leave `share`"),
+        (
+            "ex3",
+            replace(PF, aggregate="mean", share={"embedding": "mean"}, normalize="none", coordinate="none"),
+            "leave `share`",
+        ),
         ("ex3", "mean", "give a Method"),
     ],
 )
