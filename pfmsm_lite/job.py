@@ -308,6 +308,8 @@ def run_cells(work, jobs, out, arguments, data_digest, screen):
     """
     import multiprocessing
 
+    for torn in (out / "checkpoint").glob("*.part*"):  # a run was killed while it wrote one
+        torn.unlink(missing_ok=True)
     context = multiprocessing.get_context("spawn")
     processes = max(1, min(arguments["processes"], len(jobs)))
     queue = context.Queue()

@@ -161,8 +161,10 @@ def test_a_finished_run_can_be_resumed_for_more_rounds(csv, tmp_path, capsys):
     options = ("--methods", "pf_msmtrec", "--seeds", "0", "--processes", "1", "--out")
     main(own(csv, "--rounds", "4", *options, str(tmp_path / "long")))
     main(own(csv, "--rounds", "2", *options, str(tmp_path / "short")))
+    (tmp_path / "short" / "checkpoint" / "pf_msmtrec-0.part7").touch()  # of a run killed while it wrote
     assert main(["run", "--resume", str(tmp_path / "short"), "--rounds", "4"]) == 0
     same_run(tmp_path / "long", tmp_path / "short")
+    assert not list((tmp_path / "short").rglob("*.part*"))
 
 
 def refused(arguments, capsys, *fragments):
