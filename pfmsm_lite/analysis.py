@@ -88,7 +88,8 @@ def summary(histories, reference="fedavg", split="test"):
     return pd.DataFrame(lines).set_index("method")
 
 
-def _points(row):
+def points(row):
+    """A line's difference, low and high (AUC points; NaN where there is none) as text."""
     if math.isnan(row.difference):
         return "–"
     if math.isnan(row.low):
@@ -126,7 +127,7 @@ def table(histories, ceiling=None, reference="fedavg", widest=16):
     for row in summary(histories, reference).itertuples():
         aucs = [_auc(cells.get((row.Index, *key), math.nan)) for key in keys]
         size = "its rows" if row.Index in POOLED else f"{row.bytes:,.0f}"
-        lines.append([row.Index, *aucs, _auc(row.auc), _points(row), size, f"{row.seconds:.1f}"])
+        lines.append([row.Index, *aucs, _auc(row.auc), points(row), size, f"{row.seconds:.1f}"])
     if ceiling is not None:
         best = np.asarray(ceiling, float)
         known = [_auc(best[scenarios.index(name)][tasks.index(task)]) for name, task in keys]

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pfmsm_lite.analysis import points
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.job import declared, describe, replace_text, run_cells, write_config
+from pfmsm_lite.job import declared, opened, replace_text, run_cells, train
 from pfmsm_lite.methods import METHODS, SEARCH, SERVER_SEARCH, Method
+from pfmsm_lite.runs import compact
 
 TUNING_SEED = 0  # settings are chosen with this seed, on validation rows
 COLUMNS = (
@@ -79,31 +81,17 @@ def holm(p):
     return adjusted
 
 
-def stored_bytes(federation):
-    """Bytes of parameters that a client keeps, mean over the clients; a second model counts."""
-    models = [m for c in federation.clients for m in (c.model, c.personal.model if c.personal else None)]
-    return sum(4 * p.numel() for m in models if m is not None for p in m.parameters()) / len(
-        federation.clients
-    )
-
-
 def train_cell(title, method, settings, seed, checkpoint):
     """In a worker: train one cell; returns what is kept of it, plain enough for JSON."""
-    from pfmsm_lite import job
-    from pfmsm_lite.federated import Federation
-
-    history = job.train(title, method, settings, seed, checkpoint)
-    spent = history.rounds.drop_duplicates(["round", "scenario"])
-    alone = (
-        spent.drop_duplicates("round") if method.pooled else spent
-    )  # one model stands beside every scenario
+    history = train(title, method, settings, seed, checkpoint)
+    spent = compact(history.rounds)
     return {
         "valid_auc": history.best_auc,
         "best_round": history.best_round,
         "results": json.loads(history.results.to_json(orient="values")),
-        "sent_kb": 0.0 if method.pooled else float(spent["bytes"].mean()) / 1000,
-        "stored_kb": stored_bytes(Federation(job.data(), method, settings, seed)) / 1000,
-        "seconds": float(alone["seconds"].sum()),
+        "sent_kb": float(spent["bytes"].mean()) / 1000,
+        "stored_kb": history.stored_bytes / 1000,
+        "seconds": float(spent["seconds"].sum()),
         "stopped": history.stopped,
     }
 
@@ -114,44 +102,30 @@ def compare(out, arguments, show=print, screen=sys.stderr):
     out        directory, made by job.prepare; what is finished in it is not done again
     arguments  of the command, in full: methods, seeds (a list), budget and those of `run`
     """
-    import torch
-
-    from pfmsm_lite.data import digest
-    from pfmsm_lite.job import reader
-
-    torch.set_num_threads(arguments["threads"])
-    read, _ = reader(arguments)
-    scenarios, truth = read(arguments)
+    data_digest = opened(out, arguments, show)[2]
     chosen, settings = declared(arguments)
-    data_digest = _same_as_before(out, arguments, digest(scenarios))
-    write_config(out, arguments, data_digest, scenarios)
-    describe(scenarios, truth, chosen, arguments, show)
-    del scenarios
     (out / "cells").mkdir(exist_ok=True)
     started, failed = time.monotonic(), {}
 
     def done(jobs):
-        found, missing = {}, {}
-        for cell, job in jobs.items():
-            found[cell] = _kept(out, cell, job)
-        missing = {cell: job for cell, job in jobs.items() if found[cell] is None}
-        work = {cell.title: (*job, out / "checkpoint" / f"{cell.file}.pt") for cell, job in missing.items()}
-        by_title = {cell.title: cell for cell in missing}
+        found = {cell: kept for cell, job in jobs.items() if (kept := _kept(out, cell, job)) is not None}
+        by_title = {cell.title: cell for cell in jobs if cell not in found}
+        work = {
+            title: (*jobs[cell], out / "checkpoint" / f"{cell.file}.pt") for title, cell in by_title.items()
+        }
         for title, future in run_cells(train_cell, work, out, arguments, data_digest, screen) if work else ():
             cell = by_title[title]
             if (error := future.exception()) is not None:
                 failed[cell] = f"{type(error).__name__}: {error}"
                 continue
-            found[cell] = _keep(out, cell, missing[cell], future.result())
-        return {cell: kept for cell, kept in found.items() if kept is not None}
+            found[cell] = _keep(out, cell, jobs[cell], future.result())
+        return found
 
     settings_of = {method.name: candidates(method, settings, arguments["budget"]) for method in chosen}
     tries = {
-        Cell(method.name, "try", k): (*with_setting(method, settings, setting), TUNING_SEED)
-        for k in range(arguments["budget"])
+        Cell(method.name, "try", number): (*with_setting(method, settings, setting), TUNING_SEED)
         for method in chosen
-        if k < len(settings_of[method.name])
-        for setting in [settings_of[method.name][k]]
+        for number, setting in enumerate(settings_of[method.name])
     }
     show(f"{len(tries)} settings tried on validation rows, seed {TUNING_SEED}")
     tried = done(tries)
@@ -175,13 +149,6 @@ def compare(out, arguments, show=print, screen=sys.stderr):
     if failed:
         show(f"Do only these again: python -m pfmsm_lite compare --resume {out}")
     return failed
-
-
-def _same_as_before(out, arguments, digest):
-    config = out / "config.json"
-    if config.exists() and json.loads(config.read_text())["data"]["digest"] != digest:
-        raise UserError(f"The data is not what {out} was compared on. Start again with another --out.")
-    return digest
 
 
 def _fingerprint(method, settings, seed):
@@ -214,52 +181,35 @@ def _best(chosen, tried):
     return best
 
 
-def table(tested, tried=None, settings_of=None, best=None, hero="pf_msmtrec"):
-    """One line a method, sorted by AUC: DataFrame with COLUMNS.
+def table(tested, tried, settings_of, best, hero="pf_msmtrec"):
+    """(DataFrame with COLUMNS, one line a method, sorted by AUC; the method that the others are measured by).
 
-    tested   {Cell: what is kept}, kind "test"
-    returns  auc on test rows (mean over scenarios, tasks, seeds); difference = hero − method in AUC points
-             with its 95 % interval over paired seeds; p of the paired t-test, p_holm corrected for the number
-             of methods; sent_kb a client's upload in a round, stored_kb its parameters, seconds of training
+    tested   {Cell: what is kept}, kind "test"; tried likewise, kind "try"
+    returns  auc, difference, low, high as in `analysis.against`; p of the paired t-test, p_holm corrected for
+             the number of methods; sent_kb a client's upload in a round, stored_kb its parameters, seconds of
+             training
     """
-    import pandas as pd
     from scipy import stats
 
-    from pfmsm_lite.analysis import paired_interval, per_seed
+    from pfmsm_lite.analysis import against, per_seed
 
-    tried, settings_of, best = tried or {}, settings_of or {}, best or {}
-    averages = per_seed(results(tested))
+    rows = results(tested)
+    averages = per_seed(rows)
     hero = hero if hero in averages else averages.mean().idxmax()
-    lines = []
-    for method in averages:
+    found = against(rows, hero)
+    found["seeds"] = averages.notna().sum()
+    for method in found.index:
+        pairs = averages[[hero, method]].dropna().to_numpy().T
+        differ = method != hero and pairs.shape[1] > 1 and not np.allclose(*pairs)
+        found.loc[method, "p"] = float(stats.ttest_rel(*pairs).pvalue) if differ else np.nan
         own = [kept for cell, kept in tested.items() if cell.method == method]
-        pairs = averages[[hero, method]].dropna() if method != hero else averages[[hero]].iloc[:0]
-        difference, low, high, p = [np.nan] * 4
-        if len(pairs):
-            difference, low, high = (100 * x for x in paired_interval(pairs[hero], pairs[method]))
-        if len(pairs) > 1 and not np.allclose(pairs[hero] - pairs[method], 0):
-            p = float(stats.ttest_rel(pairs[hero], pairs[method]).pvalue)
-        setting = settings_of[method][best[method]] if method in best else {}
-        lines.append(
-            {
-                "method": method,
-                "auc": averages[method].mean(),
-                "difference": difference,
-                "low": low,
-                "high": high,
-                "p": p,
-                "seeds": averages[method].notna().sum(),
-                "tried": sum(cell.method == method for cell in tried),
-                **{
-                    key: np.mean([k[key] for k in own])
-                    for key in ("best_round", "sent_kb", "stored_kb", "seconds")
-                },
-                "setting": " ".join(f"{field}={value}" for field, value in setting.items()) or "as declared",
-            }
-        )
-    found = pd.DataFrame(lines)
+        for key in ("best_round", "sent_kb", "stored_kb", "seconds"):
+            found.loc[method, key] = np.mean([kept[key] for kept in own])
+        setting = settings_of[method][best[method]]
+        found.loc[method, "setting"] = " ".join(f"{k}={v}" for k, v in setting.items()) or "as declared"
+        found.loc[method, "tried"] = sum(cell.method == method for cell in tried)
     found["p_holm"] = holm(found["p"])
-    return found[list(COLUMNS)].sort_values("auc", ascending=False, ignore_index=True), hero
+    return found.rename_axis("method").reset_index()[list(COLUMNS)].astype({"tried": int}), hero
 
 
 def results(tested):
@@ -299,33 +249,19 @@ def _write(out, chosen, settings_of, best, tried, tested, show):
     show(printed(found, hero))
     if len(found) > 1:
         forest(rows, hero, out.name).savefig(out / "forest.png")
-    show(
-        f"\n{out}/: "
-        + ", ".join(sorted(p.name for p in out.iterdir() if p.suffix in (".csv", ".json", ".png")))
-    )
+    files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".json", ".png"))
+    show(f"\n{out}/: {', '.join(files)}")
+
+
+FORMATS = {"auc": ".4f", "p_holm": ".2g", "sent_kb": ",.1f", "stored_kb": ",.1f", "seconds": ".1f"}
 
 
 def printed(found, hero):
     """The table as text."""
-
-    def number(value, form):
-        return "–" if value != value else format(value, form)
-
     shown = found.copy()
-    shown["auc"] = [number(v, ".4f") for v in found["auc"]]
-    spans = zip(found["difference"], found["low"], found["high"], strict=True)
-    shown["difference"] = [
-        "–" if d != d else f"{d:+.2f}" if low != low else f"{d:+.2f} [{low:+.2f}, {high:+.2f}]"
-        for d, low, high in spans
-    ]
-    for column, form in {
-        "p_holm": ".2g",
-        "best_round": ".1f",
-        "sent_kb": ",.1f",
-        "stored_kb": ",.1f",
-        "seconds": ".1f",
-    }.items():
-        shown[column] = [number(v, form) for v in found[column]]
+    shown["difference"] = [points(row) for row in found.itertuples()]
+    for column, form in FORMATS.items():
+        shown[column] = ["–" if value != value else format(value, form) for value in found[column]]
     columns = ["method", "auc", "difference", "p_holm", "sent_kb", "stored_kb", "seconds", "tried", "setting"]
     text = shown[columns].rename(columns={"difference": f"{hero} minus it, points [95 %]"})
     return text.to_string(index=False)

@@ -77,6 +77,12 @@ def reader(arguments):
     ]
 
 
+def with_defaults(arguments):
+    """The arguments, and where nothing was asked for, what suits these data."""
+    _, defaults = reader(arguments)
+    return {**arguments, **{key: value for key, value in defaults.items() if arguments.get(key) is None}}
+
+
 def declared(arguments):
     """The chosen methods, operators changed as asked, and the Settings.
 
@@ -104,8 +110,7 @@ def declared(arguments):
 
 def prepare(arguments):
     """Check what can be known before training; make the directory; returns (directory, arguments in full)."""
-    _, defaults = reader(arguments)
-    filled = {**arguments, **{k: v for k, v in defaults.items() if arguments.get(k) is None}}
+    filled = with_defaults(arguments)
     filled["methods"] = list(arguments["methods"] or DEFAULT_METHODS)
     if filled["rounds"] < 1:
         raise UserError(f"--rounds is {filled['rounds']}, but it must be at least 1.")
@@ -244,8 +249,11 @@ def train(cell, method, settings, seed, checkpoint):
     )  # fmt: skip
 
 
-def main_job(out, arguments, show=print, screen=sys.stderr):
-    """Run every method with every seed, then write tables and figures. Returns the list of History."""
+def opened(out, arguments, show):
+    """Read the data, write down in `out` what is about to be done, and say it: (scenarios, truth, digest).
+
+    raises  UserError where `out` was begun with other data
+    """
     import torch
 
     from pfmsm_lite.data import digest
@@ -253,13 +261,18 @@ def main_job(out, arguments, show=print, screen=sys.stderr):
     torch.set_num_threads(arguments["threads"])
     read, _ = reader(arguments)
     scenarios, truth = read(arguments)
-    chosen, settings = declared(arguments)
-    data_digest = digest(scenarios)
-    config = out / "config.json"
+    data_digest, config = digest(scenarios), out / "config.json"
     if config.exists() and json.loads(config.read_text())["data"]["digest"] != data_digest:
-        raise UserError(f"The data is not what {out} was run on. Start again with another --out.")
+        raise UserError(f"The data is not what {out} was begun with. Start again with another --out.")
     write_config(out, arguments, data_digest, scenarios)
-    describe(scenarios, truth, chosen, arguments, show)
+    describe(scenarios, truth, declared(arguments)[0], arguments, show)
+    return scenarios, truth, data_digest
+
+
+def main_job(out, arguments, show=print, screen=sys.stderr):
+    """Run every method with every seed, then write tables and figures. Returns the list of History."""
+    scenarios, truth, data_digest = opened(out, arguments, show)
+    chosen, settings = declared(arguments)
     cells = [(method, seed) for seed in arguments["seeds"] for method in chosen]
     sizes = {s.name: len(s.train.labels) for s in scenarios}
     del scenarios

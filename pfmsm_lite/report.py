@@ -6,14 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from pfmsm_lite.course import home
+from pfmsm_lite.course import INSTALL, home
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.job import replace_text
 from pfmsm_lite.notebooks import by_files
 from pfmsm_lite.runs import read_data, read_run
 
 CHAPTER = "08_results.ipynb"
-INSTALL = "python -m pip install -e '.[course]'"
 LESSON, QUIET, ONLY = "course", "quiet", "report"  # tags: left out · its output left out · heading of its own
 PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -114,11 +114,9 @@ def compare(data, methods=SHORT, seeds=(0, 1, 2), rounds=None, tell=lambda text:
         tell(f"run {number} of {len(cells)}: {method.name}, seed {seed}, {arguments['rounds']} rounds")
         histories.append(run(scenarios, method, arguments["rounds"], seed, settings=settings))
     sizes = {scenario.name: len(scenario.train.labels) for scenario in scenarios}
-    noted = scenarios[0].notes
-    notes = [f"column {column}: {kind}" for column, kind in noted.get("typing", {}).items()]
-    notes += [f"Warning: {text}" for text in noted.get("warnings", ())]
     order = {method.name: number for number, method in enumerate(chosen)}
     histories.sort(key=lambda history: order[history.method])
+    notes = _in_words(scenarios[0].notes)
     return gathered(histories, Path(data).name, "Trained for this page.", sizes, truth, notes)
 
 
@@ -127,15 +125,14 @@ def read_data(data, **options):
 
     raises  UserError, as `python -m pfmsm_lite run` does
     """
-    from pfmsm_lite.job import reader
+    from pfmsm_lite.job import reader, with_defaults
 
     for option in options:
         choose("option", option, (*READING, "data_seed", "methods", "rounds"))
     given = {option: value for option, value in options.items() if value}  # "" and [] stand for: not given
     arguments = {**dict.fromkeys(READING), "data_seed": 0, **given, "data": str(data)}
-    read, defaults = reader(arguments)
-    arguments.update({key: value for key, value in defaults.items() if arguments.get(key) is None})
-    return *read(arguments), arguments
+    arguments = with_defaults(arguments)
+    return *reader(arguments)[0](arguments), arguments
 
 
 # ---- a run's directory ----
@@ -182,7 +179,8 @@ def read_run(directory):
         command = command.replace(given, Path(given).name) if given else command
     origin = f"{command} | {config.get('date', '')} | {config.get('machine', '')}"
     sizes = {name: counts[0] for name, counts in config["data"]["rows"].items()}
-    return Run(stem, origin, results, rounds, histories, sizes, clusters, ceiling, _notes(config))
+    notes = config["data"].get("notes") or {}
+    return Run(stem, origin, results, rounds, histories, sizes, clusters, ceiling, _in_words(notes))
 
 
 def _anew(folder):
@@ -228,7 +226,7 @@ def _recorded(folder, method, seed):
 
     path = folder / f"{method}-{seed}.npz"
     if not path.exists():
-        if method not in ("local", "pooled") and any(folder.glob(f"{method}-*.npz")):
+        if any(folder.glob(f"{method}-*.npz")):
             raise UserError(f"{path} is missing. {_anew(folder)}")
         return History(method, seed, [], [])
     try:
@@ -253,8 +251,8 @@ def _truth(arguments):
     return truth.clusters, truth.ceiling
 
 
-def _notes(config):
-    notes = config["data"].get("notes") or {}
+def _in_words(notes):
+    """How a reader typed the columns, and what it warns of: sentences."""
     typing = [f"column {column}: {kind}" for column, kind in (notes.get("typing") or {}).items()]
     return (*typing, *(f"Warning: {text}" for text in notes.get("warnings") or ()))
 

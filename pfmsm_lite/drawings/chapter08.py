@@ -11,6 +11,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from pfmsm_lite.analysis import against, paired_interval, per_seed
 from pfmsm_lite.errors import UserError
+from pfmsm_lite.methods import POOLED
 from pfmsm_lite.plots import (
     DIVERGING,
     GREY,
@@ -322,7 +323,7 @@ def _nothing(history, run, method, round, unit):
     if "weights" not in history.arrays:
         others = [m for m in run.methods if "weights" in run.histories[m, history.seed].arrays]
         why = {
-            "pooled": "one model on all rows, so nobody learns from anybody",
+            **dict.fromkeys(POOLED, "one model on all rows, so nobody learns from anybody"),
             "local": "every client learns alone, so nothing is mixed",
         }.get(method, "no experts or towers are shared, so nothing is mixed")
         return f"{why}. " + (

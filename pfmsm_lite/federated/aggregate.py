@@ -166,16 +166,17 @@ def _helped(exchange, method, extra):
 def _fedhca2(exchange, method):
     """Hyper conflict-averse aggregation of encoders: own update + share · common update.
 
-    FedHCA2 (Lu et al., CVPR 2024), eq. 10 to 12. Differs from the source: the share's step has a fixed length
-    (`mixing_step` times the cosine), not that of an optimizer on the raw inner product.
+    FedHCA2 (Lu et al., CVPR 2024), as in its published code; the paper was not at hand. Differs from the
+    source: the share moves by `mixing_step` times a cosine, not by an optimizer on the raw inner product.
     """
     return _helped(exchange, method, exchange.update)
 
 
 def _attention(exchange, method):
-    """Hyper cross attention of decoders: own update + share · softmax(Δ Δᵀ / √P) Δ (FedHCA2, eq. 13 to 15).
+    """Hyper cross attention of decoders: own update + share · softmax(Δ Δᵀ / √P) Δ.
 
-    Differs from the source: one attention per tower, not per layer; the same share rule as above.
+    FedHCA2, as above. Differs from the source: one attention and one share per tower, not per layer; between
+    the clients' towers of one task, not between those of all tasks.
     """
     scores = exchange.gram / exchange.delta.shape[-1] ** 0.5
     scores = scores.masked_fill(~exchange.present[:, None, :], -torch.inf)

@@ -68,7 +68,7 @@ class History:
         self.lines, self.best, self.arrays = [], None, {}
         self.best_round, self.best_auc, self.last_auc = 0, -math.inf, math.nan
         self.rounds_done, self.seconds, self.stopped = 0, 0.0, ""
-        self.stage_seconds = {}
+        self.stage_seconds, self.stored_bytes = {}, 0.0
 
     def improves(self, valid):
         self.last_auc = average_auc(valid)

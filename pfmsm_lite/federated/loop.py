@@ -104,32 +104,35 @@ class Federation:
         return torch.stack(losses), seconds, torch.tensor(accepted, device=self.rows.device)
 
     def _fit(self, client, anchor):
-        """Local training, all at once or in phases; the loss is that of the last one."""
+        """Local training, all at once or in two phases; the loss is that of the last one."""
+        how = (self.settings.local_epochs, anchor, self.method.proximal)
+        if self.method.phases == "together":
+            return client.fit(*how)
         everything = dict(client.model.named_parameters())
-        home = {
-            name
-            for group, tensors in parameter_groups(client.model).items()
-            if group not in self.method.sent
-            for name in tensors
-        }
-        phases = {"together": [set(everything)], "local_first": [home, set(everything) - home]}
-        for names in phases[self.method.phases]:
+        groups = parameter_groups(client.model).items()
+        home = {name for group, tensors in groups if group not in self.method.sent for name in tensors}
+        for trained in (home, set(everything) - home):
             for name, parameter in everything.items():
-                parameter.requires_grad_(name in names)
-            loss = client.fit(self.settings.local_epochs, anchor, self.method.proximal)
-        for parameter in everything.values():
-            parameter.requires_grad_(True)
+                parameter.requires_grad_(name in trained)
+            loss = client.fit(*how)
+        client.model.requires_grad_(True)
         return loss
 
     def personalize(self):
         """What a client does for its own use after the download, nothing for most methods: seconds [N]."""
+        if self.method.personal == "none":
+            return [0.0] * len(self.clients)
         spent = []
         for client in self.clients:
             start = time.perf_counter()
-            if self.method.personal != "none":
-                client.use_at_home(self.method.personal, self.settings.local_epochs, self.method.pull)
+            client.use_at_home(self.method.personal, self.settings.local_epochs, self.method.pull)
             spent.append(time.perf_counter() - start)
         return spent
+
+    def stored_bytes(self):
+        """Bytes of parameters that a client keeps, mean over the clients; a second model counts."""
+        models = [c.model for client in self.clients for c in (client, client.personal) if c is not None]
+        return sum(4 * p.numel() for model in models for p in model.parameters()) / len(self.clients)
 
     @torch.no_grad()
     def serve(self, accepted):
@@ -234,7 +237,7 @@ def run(
             saved = time.monotonic()
         if progress:
             progress(history.rounds_done, rounds, history.last_auc)
-    history.stage_seconds = dict(federation.clock.seconds)
+    history.stage_seconds, history.stored_bytes = dict(federation.clock.seconds), federation.stored_bytes()
     return history
 
 

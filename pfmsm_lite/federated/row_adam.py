@@ -30,10 +30,8 @@ class RowAdam(torch.optim.Optimizer):
             state["step"] = 0
             state["moments"] = table.new_zeros(len(table), 2, table.shape[1])
         state["step"] += 1
-        rows, values = gradient.indices()[0], gradient.values()
-        moments = state["moments"].index_select(
-            0, rows
-        )  # [rows in use, 2, K]: of the gradient, of its square
+        rows, values = gradient.indices()[0], gradient.values()  # R rows in use: [R], [R, K]
+        moments = state["moments"].index_select(0, rows)  # [R, 2, K]: of the gradient, of its square
         new = torch.stack([values, values.square()], 1)
         share = values.new_tensor([1 - beta for beta in betas])[:, None]
         moments.add_(new.sub_(moments).mul_(share))

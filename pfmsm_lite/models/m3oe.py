@@ -146,30 +146,15 @@ class M3oE(OneModel):
 
     outer_rate = 1e-3  # Adam's step for α and β
 
-    def __init__(
-        self,
-        fields,
-        numericals,
-        tasks,
-        embedding=8,
-        experts=4,
-        hidden=(64, 32),
-        tower=32,
-        batch_norm=False,
-        product=None,
-        generator=None,
-        star=None,
-        variant="paper",
-    ):
-        super().__init__(fields, numericals, embedding, product, generator)
+    def build(self, experts, hidden, tower, batch_norm, generator, star=None, variant="paper"):
         if self.domains < 2:
             raise UserError(
                 "M3oE weighs a domain's experts against those of the others, so it needs at least two "
                 "scenarios, and there is one. Give more scenarios, or take the method `pooled`."
             )
-        self.tasks, self.variant = tasks, VARIANTS[choose("variant of M3oE", variant, VARIANTS)]
+        self.variant = VARIANTS[choose("variant of M3oE", variant, VARIANTS)]
         first, width = star or (hidden[0], hidden[0])
-        cells, widths = tasks * self.domains, (width, *hidden)
+        cells, widths = self.tasks * self.domains, (width, *hidden)
         self.star = StarLinear(self.inputs, first, self.domains, generator)
         with torch.no_grad():  # as the published code starts: Xavier for both factors, biases at zero
             bound = (6 / (self.inputs + first)) ** 0.5
@@ -180,9 +165,9 @@ class M3oE(OneModel):
         self.skip = Blocks(1, (self.inputs, width), "expert.scenario", generator)
         self.shared = Blocks(experts, widths, "expert.scenario", generator)
         self.domain = Blocks(self.domains, widths, "expert.local", generator)
-        self.task = Blocks(tasks, widths, "expert.task", generator)
+        self.task = Blocks(self.tasks, widths, "expert.task", generator)
         self.gates = Gates(width, experts, cells, generator)  # cell t·D + d
-        self.fusion = Fusion(self.domains, tasks, self.variant)
+        self.fusion = Fusion(self.domains, self.tasks, self.variant)
         self.towers = Blocks(cells, (hidden[-1], tower), "tower", generator)
         self.outputs = Outputs(cells, tower, generator)
 

@@ -21,14 +21,32 @@ def own(values, domain):
 
 
 class OneModel(nn.Module):
-    """What the models for all scenarios have in common: one embedding table, the domain in its last field."""
+    """What the models for all scenarios have in common: one embedding table, the domain in its last field.
 
-    def __init__(self, fields, numericals, embedding, product, generator):
+    Arguments as MMoE's, without a template. A model makes its layers in `build`, which gets what is left of
+    the arguments, its own among them, and computes `logits` (inputs [B, I], domain [B]) → [B, T].
+    """
+
+    def __init__(
+        self,
+        fields,
+        numericals,
+        tasks,
+        embedding=8,
+        experts=4,
+        hidden=(64, 32),
+        tower=32,
+        batch_norm=False,
+        product=None,
+        generator=None,
+        **options,
+    ):
         super().__init__()
         self.domains = list(fields.values())[-1] - 1
         self.inputs = len(fields) * embedding + numericals
-        self.product = product
+        self.tasks, self.product = tasks, product
         self.embedding = Embedding(fields, embedding, generator)
+        self.build(experts, hidden, tower, batch_norm, generator, **options)
 
     def forward(self, categorical, numerical):
         """categorical [B, F + 1] int64, numerical [B, C] float32 → logits [B, T]."""
@@ -45,23 +63,9 @@ class SharedBottom(OneModel):
     Arguments as MMoE's, without a template; `experts` has no meaning here and is not used.
     """
 
-    def __init__(
-        self,
-        fields,
-        numericals,
-        tasks,
-        embedding=8,
-        experts=4,
-        hidden=(64, 32),
-        tower=32,
-        batch_norm=False,
-        product=None,
-        generator=None,
-    ):
-        super().__init__(fields, numericals, embedding, product, generator)
-        self.tasks = tasks
-        self.bottom = Experts(self.inputs, 1, hidden, tasks, "none", batch_norm, generator)
-        self.towers = Towers(hidden[-1], tower, tasks, batch_norm, generator)
+    def build(self, experts, hidden, tower, batch_norm, generator):
+        self.bottom = Experts(self.inputs, 1, hidden, self.tasks, "none", batch_norm, generator)
+        self.towers = Towers(hidden[-1], tower, self.tasks, batch_norm, generator)
 
     def logits(self, inputs, domain):
         """inputs [B, I] → [B, T]; the domain [B] is only one of the inputs."""
@@ -85,27 +89,15 @@ class PLE(OneModel):
     Differs from the source: one extraction level (its experiments have two); ReLU and the widths are ours.
     """
 
-    def __init__(
-        self,
-        fields,
-        numericals,
-        tasks,
-        embedding=8,
-        experts=4,
-        hidden=(64, 32),
-        tower=32,
-        batch_norm=False,
-        product=None,
-        generator=None,
-    ):
-        super().__init__(fields, numericals, embedding, product, generator)
+    def build(self, experts, hidden, tower, batch_norm, generator):
         shared = max(1, experts // 2)
-        each = max(1, (experts - shared) // tasks)
-        self.tasks = tasks
-        self.shared = Experts(self.inputs, shared, hidden, tasks, "none", batch_norm, generator)
-        self.specific = OwnExperts(self.inputs, tasks * each, hidden, tasks, "none", batch_norm, generator)
-        self.gates = Gates(self.inputs, shared + each, tasks, generator)
-        self.towers = Towers(hidden[-1], tower, tasks, batch_norm, generator)
+        each = max(1, (experts - shared) // self.tasks)
+        self.shared = Experts(self.inputs, shared, hidden, self.tasks, "none", batch_norm, generator)
+        self.specific = OwnExperts(
+            self.inputs, self.tasks * each, hidden, self.tasks, "none", batch_norm, generator
+        )
+        self.gates = Gates(self.inputs, shared + each, self.tasks, generator)
+        self.towers = Towers(hidden[-1], tower, self.tasks, batch_norm, generator)
 
     def logits(self, inputs, domain):
         """inputs [B, I] → [B, T]; the domain [B] is only one of the inputs."""
@@ -185,28 +177,14 @@ class STAR(OneModel):
     each task, two layers of its own, the hidden one of width `tower`.
     """
 
-    def __init__(
-        self,
-        fields,
-        numericals,
-        tasks,
-        embedding=8,
-        experts=4,
-        hidden=(64, 32),
-        tower=32,
-        batch_norm=False,
-        product=None,
-        generator=None,
-    ):
-        super().__init__(fields, numericals, embedding, product, generator)
+    def build(self, experts, hidden, tower, batch_norm, generator):
         widths = (self.inputs, *hidden, tower)
-        self.tasks = tasks
         self.norm = PartitionedNorm(self.inputs, self.domains) if batch_norm else None
         self.layers = nn.ModuleList(
             [StarLinear(i, o, self.domains, generator) for i, o in zip(widths, widths[1:], strict=False)]
         )
-        self.output = StarLinear(tower, tasks, self.domains, generator, ("tower", "tower"))
-        self.auxiliary = Towers(self.inputs, tower, tasks, False, generator)
+        self.output = StarLinear(tower, self.tasks, self.domains, generator, ("tower", "tower"))
+        self.auxiliary = Towers(self.inputs, tower, self.tasks, False, generator)
 
     def logits(self, inputs, domain):
         """inputs [B, I], domain [B] → [B, T]."""
