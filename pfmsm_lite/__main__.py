@@ -1,6 +1,8 @@
 """The command line; parses, calls, prints; nothing else."""
 
 import argparse
+import contextlib
+import json
 import shlex
 import sys
 import textwrap
@@ -31,6 +33,16 @@ def yes(text):
     return text == "yes"
 
 
+def knob(text):
+    """NAME=VALUE → (name, value), the value read as JSON where it is JSON."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    with contextlib.suppress(ValueError):
+        value = json.loads(value)
+    return name.strip(), value
+
+
 def convert(default):
     """How an option's text becomes a value of its default's type."""
     if isinstance(default, bool):
@@ -46,8 +58,16 @@ def data_options(command):
     data.add_argument(
         "--data",
         default="synthetic",
-        metavar="{synthetic,kuairand,FILE.csv,FILE.parquet}",
+        metavar="{synthetic,synthetic-hard,kuairand,FILE.csv,FILE.parquet}",
         help="what to train on (default synthetic)",
+    )
+    data.add_argument(
+        "--knob",
+        action="append",
+        type=knob,
+        metavar="NAME=VALUE",
+        help="synthetic data: another value for an argument of pfmsm_lite.data.synthetic, such as across=0.9 "
+        "or sizes=[500,500]; may be given several times",
     )
     data.add_argument("--data-dir", metavar="DIR", help="folder of KuaiRand-Pure's files")
     data.add_argument("--data-seed", type=int, default=0, metavar="S", help="seed of the synthetic data (0)")
@@ -150,6 +170,12 @@ def parser():
     fair.add_argument("--seeds", type=int, default=10, metavar="N", help="how many seeds: 0 … N-1 (10)")
     fair.add_argument("--budget", type=int, default=12, metavar="B", help="settings tried a method (12)")
     fair.add_argument("--rounds", type=int, metavar="R", help="as for run; the best on validation counts")
+    fair.add_argument(
+        "--patience",
+        type=int,
+        metavar="P",
+        help="stop a training after P rounds that are no better (0: never)",
+    )
     fair.add_argument("--out", metavar="DIR", help="where it is saved (default runs/<data>)")
     fair.add_argument("--resume", metavar="DIR", help="go on with an interrupted or partly failed comparison")
     fair.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
@@ -258,6 +284,7 @@ def report(options):
     """The page of a finished run, or of data; what is given beside a run's directory is refused."""
     from pathlib import Path
 
+    from pfmsm_lite.job import NAMED
     from pfmsm_lite.report import report
 
     ignored = ("command", "debug", "words", "what", "data", "out")
@@ -265,7 +292,7 @@ def report(options):
     if options.what and options.data:
         raise UserError(f"{options.what} and --data {options.data}: give one of them.")
     asked = options.what or options.data or ""
-    is_data = bool(options.data) or asked in ("synthetic", "kuairand") or Path(asked).suffix != ""
+    is_data = bool(options.data) or asked in NAMED or Path(asked).suffix != ""
     if asked and (Path(asked).is_dir() or not is_data):
         if given:
             named = ", ".join(f"--{key.replace('_', '-')}" for key in given)

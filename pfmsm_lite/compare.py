@@ -42,10 +42,14 @@ class Cell(NamedTuple):
         return (tried, TUNING_SEED) if self.kind == "try" else (self.method, self.number)
 
 
-def grid(method):
+def grid(method, settings):
     """field → values that a comparison tries for this method."""
-    common = {**SEARCH, **(SERVER_SEARCH if method.sent else {})}
-    return {**common, **method.search}
+    common = {} if method.model == "boosted_tree" else SEARCH | (SERVER_SEARCH if method.sent else {})
+    lists = {**common, **method.search}
+    if "learning_rate" in lists:  # multiples of the data's own, to one digit
+        steps = (float(f"{settings.learning_rate * times:.1g}") for times in lists["learning_rate"])
+        lists["learning_rate"] = tuple(steps)
+    return lists
 
 
 def candidates(method, settings, budget):
@@ -53,7 +57,7 @@ def candidates(method, settings, budget):
 
     returns  list of at most `budget` dicts field → value, {} first; fewer only where the grid is smaller
     """
-    lists = grid(method)
+    lists = grid(method, settings)
     whole = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     usual = {field: getattr(method, field, getattr(settings, field, None)) for field in lists}
     others = [setting for setting in whole if setting != usual]

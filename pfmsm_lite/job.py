@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pfmsm_lite import __version__
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.methods import METHODS, OPERATORS, Settings
+from pfmsm_lite.methods import METHODS, OPERATORS, SCENARIOS_NEEDED, Settings
 
 DEFAULT_METHODS = (
     "pooled", "local", "embedding_only", "fedavg", "pf_msmtrec",
@@ -24,10 +24,39 @@ PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "xarray")
 ROOM = 200 * 2**20  # bytes that must be free before a run starts
 
 
-def _synthetic(arguments):
+# twelve scenarios: three groups that want little of each other, small clients, some labels wrong, other
+# favourites everywhere, and numbers of other size that nobody standardizes
+HARD = {
+    "signal": 3.0,
+    "sizes": (4000, 2000, 1000, 500) * 3,
+    "relatedness": (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2),
+    "within": 0.85,
+    "across": 0.1,
+    "rates": (0.2, 0.1),
+    "label_noise": 0.05,
+    "popularity_shift": 0.5,
+    "feature_scale_shift": 10.0,
+    "statistics": "none",
+    "test_rows": 2000,
+}
+
+
+def _synthetic(arguments, preset=None):
+    from inspect import signature
+
     from pfmsm_lite.data import synthetic
 
-    return synthetic(seed=arguments["data_seed"])
+    knobs = dict(arguments.get("knob") or ())
+    for name in knobs:
+        choose("--knob", name, [other for other in signature(synthetic).parameters if other != "seed"])
+    try:
+        return synthetic(**{**(preset or {}), **knobs}, seed=arguments["data_seed"])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--knob {knobs} does not suit the generator: {error}.") from error
+
+
+def _hard(arguments):
+    return _synthetic(arguments, HARD)
 
 
 def _kuairand(arguments):
@@ -55,6 +84,7 @@ def _table(arguments):
 # data → (reader: arguments → (scenarios, truth or None), defaults that suit it, unless asked otherwise)
 DATA = {
     "synthetic": (_synthetic, {"rounds": 10}),
+    "synthetic-hard": (_hard, {"rounds": 15}),
     "kuairand": (
         _kuairand,
         {"rounds": 20, "batch_size": 1024, "learning_rate": 1e-3, "unknown_rate": 0.5},
@@ -63,18 +93,19 @@ DATA = {
 }
 
 
+NAMED = tuple(name for name in DATA if name != "a table")
+GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
+
+
 def reader(arguments):
     """The entry of DATA for `--data`: a name, or a file."""
     name = arguments["data"]
+    if arguments.get("knob") and name not in GENERATED:
+        raise UserError(f"--knob turns the generator of {' and '.join(GENERATED)}; --data {name} has none.")
     if Path(name).suffix:
         return DATA["a table"]
-    return DATA[
-        choose(
-            "--data (a name, or a file ending in .csv, .csv.gz, .tsv or .parquet)",
-            name,
-            ("synthetic", "kuairand"),
-        )
-    ]
+    what = "--data (a name, or a file ending in .csv, .csv.gz, .tsv or .parquet)"
+    return DATA[choose(what, name, NAMED)]
 
 
 def with_defaults(arguments):
@@ -264,8 +295,16 @@ def opened(out, arguments, show):
     data_digest, config = digest(scenarios), out / "config.json"
     if config.exists() and json.loads(config.read_text())["data"]["digest"] != data_digest:
         raise UserError(f"The data is not what {out} was begun with. Start again with another --out.")
+    chosen = declared(arguments)[0]
+    for method in chosen:
+        needed = SCENARIOS_NEEDED.get(method.model, 1)
+        if len(scenarios) < needed:
+            raise UserError(
+                f"The method {method.name} needs at least {needed} scenarios, and {arguments['data']} has "
+                f"{len(scenarios)}. Leave it out of --methods."
+            )
     write_config(out, arguments, data_digest, scenarios)
-    describe(scenarios, truth, declared(arguments)[0], arguments, show)
+    describe(scenarios, truth, chosen, arguments, show)
     return scenarios, truth, data_digest
 
 

@@ -15,6 +15,7 @@ OPERATORS = {
         "shared_bottom": "one perceptron for all tasks, one tower each",
         "ple": "shared experts and experts of each task, gated (one level)",
         "star": "each scenario's layers are its own times a shared one",
+        "boosted_tree": "no network: gradient-boosted trees, one ensemble a task",
     },
     "compose": {
         "hadamard": "product of the three parts",
@@ -113,7 +114,7 @@ class Method:
     share   parameter group → local, personalized (by the rule in `aggregate`) or a rule of its own such as
             mean; groups left out stay local
     needs   Settings without which it would be another method
-    search  field → values that a fair comparison tries for it, beside those of SEARCH
+    search  field → values that a fair comparison tries for it, beside those of SEARCH or instead of them
     The other fields name one operator each (see OPERATORS) or its strength.
     """
 
@@ -149,6 +150,8 @@ class Method:
     phases: str = operator("phases", "together", "what a client trains in turn")
     personal: str = operator("personal", "none", "which model a client uses at home")
     pull: float = option(1.0, "how much `ditto` draws the second model towards the shared one", at_least=0.0)
+    tree_step: float = option(0.1, "what each tree of `boosted_tree` counts", above=0.0)
+    leaves: int = option(31, "leaves of a tree", at_least=2)
 
     def __post_init__(self):
         _validate(self)
@@ -211,6 +214,9 @@ class Settings:
     ctcvr: str = option("", "PARENT,CHILD: predict the child as P(parent) · P(child), as ESMM does")
     precision: str = option("fp32", "fp32, or bf16: CPU autocast", ("fp32", "bf16"))
     device: str = option("cpu", "where clients train", ("cpu", "cuda", "mps"))
+    patience: int = option(
+        0, "stop after so many rounds without a better validation AUC; 0: never", at_least=0
+    )
     probe: int = option(0, "rows of a fixed batch whose true gradient is recorded; 0: none", at_least=0)
 
     def __post_init__(self):
@@ -220,9 +226,11 @@ class Settings:
             raise UserError(f"--hidden is {self.hidden}; give at least one width, such as 64,32.")
 
 
-# what every method may try in a comparison, beside a short list of its own; server_step: those with a server
-SEARCH = {"learning_rate": (1e-3, 3e-3, 1e-2), "unknown_rate": (0.0, 0.3, 0.5), "weight_decay": (0.0, 1e-4)}
+# What every method may try in a comparison, beside a short list of its own. The learning rates are multiples
+# of the one that suits the data; server_step is for those with a server, and trees have nothing of all this.
+SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3), "unknown_rate": (0.0, 0.3, 0.5), "weight_decay": (0.0, 1e-4)}
 SERVER_SEARCH = {"server_step": (1.0, 1.5)}
+SCENARIOS_NEEDED = {"m3oe": 2, "m3oe_code": 2}  # model → scenarios without which it says nothing
 
 
 def _table(*methods):
@@ -255,6 +263,7 @@ METHODS = _table(
         "one model: shared, domain and task experts (M3oE, Zhang et al., SIGIR 2024)",
         pooled=True,
         model="m3oe",
+        search={"learning_rate": (1 / 10, 1 / 3, 1)},
     ),
     Method(
         "shared_bottom",
@@ -273,6 +282,13 @@ METHODS = _table(
         "one model: factors of its own for each scenario (STAR, Sheng et al., CIKM 2021)",
         pooled=True,
         model="star",
+    ),
+    Method(
+        "boosted_tree",
+        "gradient-boosted trees, all rows in one place (scikit-learn)",
+        pooled=True,
+        model="boosted_tree",
+        search={"tree_step": (0.03, 0.1, 0.3), "leaves": (7, 15, 31, 63)},
     ),
     Method("local", "every client alone"),
     Method(

@@ -13,6 +13,7 @@ from pfmsm_lite.methods import POOLED
 SHORT = ("pooled", "local", "embedding_only", "fedavg", "pf_msmtrec")
 READING = (
     "data_dir", "scenario", "tasks", "categorical", "numerical", "ignore", "time", "categories", "statistics",
+    "knob",
 )  # fmt: skip
 
 
@@ -242,12 +243,12 @@ def _recorded(folder, method, seed):
 
 
 def _truth(arguments):
-    """(clusters, ceiling) of the synthetic default, made again from its seed; (None, None) of other data."""
-    if arguments["data"] != "synthetic":
-        return None, None
-    from pfmsm_lite.data import synthetic
+    """(clusters, ceiling) of generated data, made again from their seed; (None, None) of others."""
+    from pfmsm_lite.job import GENERATED, reader
 
-    _, truth = synthetic(seed=arguments.get("data_seed") or 0)
+    if arguments["data"] not in GENERATED:
+        return None, None
+    _, truth = reader(arguments)[0]({"data_seed": 0, **arguments})
     return truth.clusters, truth.ceiling
 
 

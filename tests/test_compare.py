@@ -57,7 +57,7 @@ def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_fi
         found = candidates(method, Settings(), 12)
         assert found[0] == {} and len(found) == 12, method.name
         assert len({json.dumps(setting) for setting in found}) == 12
-        usual = {field: getattr(method, field, getattr(Settings(), field, None)) for field in grid(method)}
+        usual = {field: getattr(method, field, getattr(Settings(), field, None)) for field in grid(method, Settings())}
         assert usual not in found  # it is the first one already
         assert found == candidates(method, Settings(), 12)
         for setting in found:
@@ -67,7 +67,7 @@ def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_fi
 
 def test_federated_methods_all_may_choose_their_server_step_and_the_others_have_none():
     for method in METHODS.values():
-        assert ("server_step" in grid(method)) == bool(method.sent), method.name
+        assert ("server_step" in grid(method, Settings())) == bool(method.sent), method.name
 
 
 def test_a_setting_goes_where_it_belongs():

@@ -217,6 +217,11 @@ class Client:
         if self.personal is not None:
             self.personal.load(state["personal"])
 
+    def stored_bytes(self):
+        """Bytes of the parameters that this client keeps; a second model counts."""
+        own = sum(4 * p.numel() for p in self.model.parameters())
+        return own + (self.personal.stored_bytes() if self.personal else 0)
+
     def is_finite(self):
         """No NaN and no infinity in any parameter."""
         return all(bool(p.detach().sum().isfinite()) for p in self.model.parameters())

@@ -8,6 +8,7 @@ import torch
 from pfmsm_lite.data import Rows, Scenario
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.federated.client import Client
+from pfmsm_lite.federated.trees import TreeClient
 from pfmsm_lite.models import MODELS
 
 LAZY_ABOVE = 20_000  # embedding rows of the federation; embedding_optimizer "auto" is lazy above
@@ -81,6 +82,8 @@ def make_clients(scenarios, method, settings, seed):
         merged, merged_views = pool(scenarios)
         scenarios, names, views = [merged], [merged.name], [merged_views]
     first = scenarios[0]
+    if method.model == "boosted_tree":
+        return [TreeClient(first, views[0], method, seed)], _no_table(settings)
     generator = torch.Generator().manual_seed(seed)
     product = None
     if settings.ctcvr:
@@ -145,6 +148,11 @@ def make_clients(scenarios, method, settings, seed):
     union = torch.unique(torch.cat(index))
     index = [torch.searchsorted(union, held) for held in index]
     return clients, {"table": table[union], "index": index, "counts": counts}
+
+
+def _no_table(settings):
+    nothing = torch.zeros(0, dtype=torch.int64)
+    return {"table": torch.zeros(0, settings.embedding_size), "index": [nothing], "counts": [nothing]}
 
 
 def _task_index(tasks, name):

@@ -74,6 +74,11 @@ class History:
         self.last_auc = average_auc(valid)
         return self.best is None or self.last_auc > self.best_auc
 
+    def goes_on(self, rounds, patience):
+        """Whether there is another round: of `rounds`, and at most `patience` after the best one."""
+        waited = self.rounds_done - self.best_round
+        return self.rounds_done < rounds and waited < patience and not self.stopped
+
     def stop(self, number, reason):
         """Nothing could be learned in this round: keep what there is, or give up if there is nothing."""
         if self.best is None:

@@ -130,9 +130,8 @@ class Federation:
         return spent
 
     def stored_bytes(self):
-        """Bytes of parameters that a client keeps, mean over the clients; a second model counts."""
-        models = [c.model for client in self.clients for c in (client, client.personal) if c is not None]
-        return sum(4 * p.numel() for model in models for p in model.parameters()) / len(self.clients)
+        """Bytes of what a client keeps of its model, mean over the clients; a second model counts."""
+        return sum(client.stored_bytes() for client in self.clients) / len(self.clients)
 
     @torch.no_grad()
     def serve(self, accepted):
@@ -228,9 +227,10 @@ def run(
         federation.load(state["federation"])
     saved = time.monotonic()
     payload = [sum(entry[2] for entry in upload) for upload in federation.payload()]
-    while history.rounds_done < rounds and not history.stopped:
+    patience = settings.patience or rounds
+    while history.goes_on(rounds, patience):
         _one_round(federation, history, payload)
-        last = history.rounds_done >= rounds or history.stopped
+        last = not history.goes_on(rounds, patience)
         if checkpoint and (last or time.monotonic() - saved >= checkpoint_seconds):
             state = {"history": history.state(), "federation": federation.state()}
             checkpoints.save(checkpoint, fingerprint, state)
