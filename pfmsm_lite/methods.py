@@ -68,6 +68,8 @@ OPERATORS = {
     "phases": {
         "together": "all parameters in every step",
         "local_first": "an epoch for what stays at home, then one for what is shared",
+        "heads_first": "an epoch for gates, towers and what stays at home, then one for the rest",
+        "heads_last": "an epoch for everything, then one for gates, towers and what stays at home",
     },
     "undo": {
         "yes": "a client undoes the normalization on download with its own moments",

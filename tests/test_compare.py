@@ -57,7 +57,8 @@ def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_fi
         found = candidates(method, Settings(), 12)
         assert found[0] == {} and len(found) == 12, method.name
         assert len({json.dumps(setting) for setting in found}) == 12
-        usual = {field: getattr(method, field, getattr(Settings(), field, None)) for field in grid(method, Settings())}
+        lists = grid(method, Settings())
+        usual = {field: getattr(method, field, getattr(Settings(), field, None)) for field in lists}
         assert usual not in found  # it is the first one already
         assert found == candidates(method, Settings(), 12)
         for setting in found:
@@ -68,6 +69,14 @@ def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_fi
 def test_federated_methods_all_may_choose_their_server_step_and_the_others_have_none():
     for method in METHODS.values():
         assert ("server_step" in grid(method, Settings())) == bool(method.sent), method.name
+
+
+def test_learning_rates_are_multiples_of_the_datas_own_and_trees_have_none():
+    for step, lists in {3e-3: (1e-3, 3e-3, 1e-2), 1e-3: (3e-4, 1e-3, 3e-3)}.items():
+        settings = Settings(learning_rate=step)
+        assert grid(METHODS["fedper"], settings)["learning_rate"] == lists
+        assert min(grid(METHODS["m3oe"], settings)["learning_rate"]) == pytest.approx(step / 10)
+    assert set(grid(METHODS["boosted_tree"], Settings())) == {"tree_step", "leaves"}
 
 
 def test_a_setting_goes_where_it_belongs():

@@ -15,6 +15,7 @@ import pytest
 from pfmsm_lite import job
 from pfmsm_lite.__main__ import main, parser
 from pfmsm_lite.analysis import paired_interval, summary, table
+from pfmsm_lite.data import digest, synthetic
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.methods import METHODS
 
@@ -229,12 +230,33 @@ def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsy
         (["--roundz", "3"], ["--roundz", "--help"]),
         (["--device", "tpu"], ["--device", "cpu, cuda, mps"]),
         (["--resume", "nowhere"], ["nothing to resume"]),
+        (["--knob", "across"], ["'across' is not of the form NAME=VALUE"]),
+        (["--knob", "acros=0.5"], ["Unknown --knob 'acros'", "Did you mean 'across'"]),
+        (["--knob", "seed=1"], ["Unknown --knob 'seed'"]),
+        (["--knob", "across=much"], ["--knob", "much", "does not suit the generator"]),
+        (["--knob", "label_noise=0.7"], ["label_noise is 0.7", "[0, 0.49]"]),
+        (["--knob", "across=0.5", "--data", "kuairand"], ["--knob turns the generator", "kuairand has none"]),
+        (
+            ["--methods", "m3oe", "--knob", "sizes=[100]", "--knob", "relatedness=[0]"],
+            ["method m3oe needs at least 2 scenarios", "synthetic has 1", "Leave it out"],
+        ),
     ],
 )
 def test_bad_options_are_refused_by_name(options, fragments, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused(["run", *options], capsys, *fragments)
     assert not list(tmp_path.glob("runs/*/results.csv"))
+
+
+def test_knobs_turn_the_generator_and_the_hard_preset_is_one_of_their_settings():
+    options = ["run", "--knob", "sizes=[90,80]", "--knob", "test_rows=50", "--knob", "relatedness=[0,0]"]
+    arguments = vars(parser().parse_args(options))
+    made, truth = job.reader(arguments)[0](arguments)
+    assert [len(s.train.labels) for s in made] == [90, 80] and len(made[0].test.labels) == 50
+    hard = {"data": "synthetic-hard", "data_seed": 3, "knob": [("test_rows", 60)]}
+    made, truth = job.reader(hard)[0](hard)
+    again, _ = synthetic(**{**job.HARD, "test_rows": 60, "seed": 3})
+    assert digest(made) == digest(again) and len(made) == 12 and len(set(truth.clusters)) == 3
 
 
 def test_debug_shows_the_traceback(capsys):

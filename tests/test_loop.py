@@ -508,6 +508,27 @@ def test_more_rounds_on_resume_equal_a_longer_run(tmp_path):
     )
 
 
+@pytest.mark.parametrize("cut", [None, 2])
+def test_with_patience_a_run_ends_so_many_rounds_after_its_best_also_when_resumed(cut, tmp_path):
+    data, step = scenarios(2), {**SMALL, "learning_rate": 0.05}  # overfits soon
+    whole = run(data, LOCAL, rounds=30, **step)
+    assert whole.best_round < 27
+    keep = {"checkpoint": tmp_path / "cell.pt", "patience": 3, **step}
+    if cut:
+        run(data, LOCAL, rounds=cut, **keep)
+    short = run(data, LOCAL, rounds=30, **keep)
+    best, waited, ends = -1.0, 0, 30
+    for number, auc in whole.rounds.groupby("round")["valid_auc"].mean().items():
+        best, waited = (auc, 0) if auc > best else (best, waited + 1)
+        if waited == 3:
+            ends = number
+            break
+    assert short.rounds_done == ends < 30 and short.best_round == ends - 3
+    mean = whole.rounds.query("round <= @ends").drop(columns="seconds").to_csv()
+    assert short.rounds.drop(columns="seconds").to_csv() == mean
+    assert not short.stopped
+
+
 def test_a_torn_a_foreign_and_another_runs_checkpoint_are_refused(tmp_path):
     path = tmp_path / "cell.pt"
     data, keep = scenarios(2), {"checkpoint": path, **SMALL}

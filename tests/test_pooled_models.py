@@ -247,10 +247,11 @@ def test_every_parameter_is_in_exactly_one_group(name):
 
 
 def test_the_tables_name_the_same_models():
-    assert list(MODELS) == list(OPERATORS["model"])
+    assert [*MODELS, "boosted_tree"] == list(OPERATORS["model"])
     assert {name: METHODS[name].model for name in NAMES} == {name: name for name in NAMES}
     assert all(METHODS[name].pooled for name in NAMES)
-    assert all(method.model == "mmoe" for name, method in METHODS.items() if name not in NAMES)
+    others = [method for name, method in METHODS.items() if name not in (*NAMES, "boosted_tree")]
+    assert all(method.model == "mmoe" for method in others)
 
 
 @every_model
@@ -264,7 +265,7 @@ def test_a_model_trains_as_a_method(name, options):
 
 def test_a_pooled_methods_seconds_count_once_and_it_sends_its_rows():
     histories = [run(scenarios(3), METHODS[name], rounds=2, **SMALL) for name in ("ple", "fedavg")]
-    assert set(POOLED) == {"pooled", *NAMES}
+    assert set(POOLED) == {"pooled", *NAMES, "boosted_tree"}
     ple, fedavg = (compact(history.rounds) for history in histories)
     each = histories[0].rounds.query("round == 1")["seconds"]
     assert each.nunique() == 1 and ple["seconds"][0] == pytest.approx(each.iloc[0])

@@ -94,11 +94,26 @@ def test_finetuning_starts_each_round_from_what_was_received_and_no_epochs_chang
     assert not same(held(federation, own=True)[:1], held(federation)[:1])
 
 
-def test_fedrep_trains_what_stays_at_home_first_and_then_the_body_alone():
-    federation = Federation(scenarios(2), METHODS["fedrep"], Settings(**SMALL), 0)
+HEADS, BODY = {"gate", "tower"}, {"embedding", "expert.scenario"}
+OWN = {"expert.local", "expert.task"}
+
+
+@pytest.mark.parametrize(
+    ("name", "phases", "expected"),
+    [
+        ("fedrep", "local_first", [HEADS, BODY]),
+        ("fedrep", "heads_first", [HEADS, BODY]),
+        ("pf_msmtrec", "local_first", [OWN | {"gate"}, BODY | {"tower"}]),
+        ("pf_msmtrec", "heads_first", [OWN | HEADS, BODY]),
+        ("pf_msmtrec", "heads_last", [OWN | HEADS | BODY, OWN | HEADS]),
+    ],
+)
+def test_in_each_phase_only_its_groups_are_trained(name, phases, expected):
+    method = replace(METHODS[name], phases=phases)
+    assert METHODS["fedrep"].phases == "local_first"
+    federation = Federation(scenarios(2), method, Settings(**SMALL), 0)
     client = federation.clients[0]
     names = {group: set(t) for group, t in parameter_groups(client.model).items()}
-    home, body = names["gate"] | names["tower"], names["embedding"] | names["expert.scenario"]
     fit, moved = client.fit, []
 
     def watched(*arguments):
@@ -109,7 +124,7 @@ def test_fedrep_trains_what_stays_at_home_first_and_then_the_body_alone():
 
     client.fit = watched
     federation.train()
-    assert moved == [home, body]
+    assert moved == [set().union(*(names[group] for group in groups)) for groups in expected]
     assert all(parameter.requires_grad for parameter in client.model.parameters())
 
 

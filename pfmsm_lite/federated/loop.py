@@ -17,6 +17,7 @@ from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.models import parameter_groups
 
 CHECKPOINT_SECONDS = 5.0
+HEADS = ("gate", "tower")  # what is of one task alone
 
 
 class Clock:
@@ -109,9 +110,16 @@ class Federation:
         if self.method.phases == "together":
             return client.fit(*how)
         everything = dict(client.model.named_parameters())
-        groups = parameter_groups(client.model).items()
-        home = {name for group, tensors in groups if group not in self.method.sent for name in tensors}
-        for trained in (home, set(everything) - home):
+        groups = parameter_groups(client.model)
+        at_home = [group for group in groups if group not in self.method.sent]
+        home = {name for group in at_home for name in groups[group]}
+        heads = home | {name for group in HEADS for name in groups[group]}
+        phases = {
+            "local_first": (home, set(everything) - home),
+            "heads_first": (heads, set(everything) - heads),
+            "heads_last": (set(everything), heads),
+        }
+        for trained in phases[self.method.phases]:
             for name, parameter in everything.items():
                 parameter.requires_grad_(name in trained)
             loss = client.fit(*how)
