@@ -52,6 +52,17 @@ def convert(default):
     return type(default)
 
 
+def knob_option(command):
+    command.add_argument(
+        "--knob",
+        action="append",
+        type=knob,
+        metavar="NAME=VALUE",
+        help="synthetic data: another value for an argument of pfmsm_lite.data.synthetic, such as across=0.9 "
+        "or sizes=[500,500]; may be given several times",
+    )
+
+
 def data_options(command):
     """What says which data, of `run` and of `report`."""
     data = command.add_argument_group("data")
@@ -61,14 +72,7 @@ def data_options(command):
         metavar="{synthetic,synthetic-hard,kuairand,FILE.csv,FILE.parquet}",
         help="what to train on (default synthetic)",
     )
-    data.add_argument(
-        "--knob",
-        action="append",
-        type=knob,
-        metavar="NAME=VALUE",
-        help="synthetic data: another value for an argument of pfmsm_lite.data.synthetic, such as across=0.9 "
-        "or sizes=[500,500]; may be given several times",
-    )
+    knob_option(data)
     data.add_argument("--data-dir", metavar="DIR", help="folder of KuaiRand-Pure's files")
     data.add_argument("--data-seed", type=int, default=0, metavar="S", help="seed of the synthetic data (0)")
     data.add_argument("--scenario", metavar="COLUMN", help="own table: the column that names the scenario")
@@ -101,7 +105,7 @@ def parser():
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(
-        dest="command", metavar="{run,compare,bench,report,notebooks,grade}", required=True
+        dest="command", metavar="{run,compare,map,bench,report,notebooks,grade}", required=True
     )
     run = commands.add_parser(
         "run",
@@ -180,7 +184,24 @@ def parser():
     fair.add_argument("--resume", metavar="DIR", help="go on with an interrupted or partly failed comparison")
     fair.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
     fair.add_argument("--processes", type=int, metavar="P", help="trainings side by side (default 2)")
-    for command in (run, bench, page, course, grade, fair):
+    chart = commands.add_parser(
+        "map",
+        help="where each module of pf_msmtrec gains and where it costs",
+        description="Turn one knob of the generator after the other, train pf_msmtrec and itself without "
+        "each of its modules, and write map.csv and map.png: gains in AUC points with intervals over seeds.",
+    )
+    knob_option(chart)
+    chart.set_defaults(data="synthetic", data_seed=0)
+    chart.add_argument("--factors", type=names, metavar="A,B", help="only these lines of the map")
+    chart.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds: 0 … N-1 (5)")
+    chart.add_argument("--rounds", type=int, metavar="R", help="default 10")
+    chart.add_argument(
+        "--out", default="runs/map", metavar="DIR", help="where it is saved (default runs/map)"
+    )
+    chart.add_argument("--resume", metavar="DIR", help="go on with an interrupted map")
+    chart.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
+    chart.add_argument("--processes", type=int, metavar="P", help="trainings side by side (default 2)")
+    for command in (run, bench, page, course, grade, fair, chart):
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     data_options(run)
     what = run.add_argument_group("run")
@@ -245,10 +266,14 @@ def job(options):
     return 0
 
 
-def comparison(options):
-    """Search, choose and test; exit code 1 where a training failed."""
-    from pfmsm_lite import compare, job
+def study(options):
+    """`compare` or `map`; exit code 1 where a training failed."""
+    from pfmsm_lite import compare, job, modules
 
+    mark, checked, work = {
+        "compare": ("budget", compare.checked, compare.compare),
+        "map": ("factors", modules.checked, modules.draw_map),
+    }[options.command]
     arguments = {
         key: value
         for key, value in vars(options).items()
@@ -257,18 +282,22 @@ def comparison(options):
     if options.resume:
         changes = {key: arguments[key] for key in ("threads", "processes")}
         out, arguments = job.resume(options.resume, changes)
-        if "budget" not in arguments:
+        if mark not in arguments:
             raise UserError(
-                f"{options.resume} holds a run, not a comparison: python -m pfmsm_lite run --resume"
+                f"{options.resume} holds what another command began. Its config.json says which: "
+                "go on with that one."
             )
     else:
         arguments["threads"], arguments["processes"] = options.threads or 1, options.processes or 2
         arguments["command"] = f"python -m pfmsm_lite {shlex.join(options.words)}"
-        out, arguments = job.prepare(compare.checked(arguments))
+        out, arguments = job.prepare(checked(arguments))
     try:
-        failed = compare.compare(out, arguments)
+        failed = work(out, arguments)
     except KeyboardInterrupt:
-        print(f"\nInterrupted. Go on with: python -m pfmsm_lite compare --resume {out}", file=sys.stderr)
+        print(
+            f"\nInterrupted. Go on with: python -m pfmsm_lite {options.command} --resume {out}",
+            file=sys.stderr,
+        )
         return 130
     return 1 if failed else 0
 
@@ -333,7 +362,8 @@ def main(argv=None):
         options = parser().parse_args(argv, argparse.Namespace(words=argv))
         return {
             "run": job,
-            "compare": comparison,
+            "compare": study,
+            "map": study,
             "bench": bench,
             "report": report,
             "notebooks": notebooks,

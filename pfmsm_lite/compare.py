@@ -6,14 +6,15 @@ import random
 import sys
 import time
 import zlib
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from pfmsm_lite.analysis import points
+from pfmsm_lite.cells import finished, say_failed
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.job import declared, opened, replace_text, run_cells, train
+from pfmsm_lite.job import declared, opened, replace_text, train
 from pfmsm_lite.methods import METHODS, SEARCH, SERVER_SEARCH, Method
 from pfmsm_lite.runs import compact
 
@@ -108,23 +109,7 @@ def compare(out, arguments, show=print, screen=sys.stderr):
     """
     data_digest = opened(out, arguments, show)[2]
     chosen, settings = declared(arguments)
-    (out / "cells").mkdir(exist_ok=True)
-    started, failed = time.monotonic(), {}
-
-    def done(jobs):
-        found = {cell: kept for cell, job in jobs.items() if (kept := _kept(out, cell, job)) is not None}
-        by_title = {cell.title: cell for cell in jobs if cell not in found}
-        work = {
-            title: (*jobs[cell], out / "checkpoint" / f"{cell.file}.pt") for title, cell in by_title.items()
-        }
-        for title, future in run_cells(train_cell, work, out, arguments, data_digest, screen) if work else ():
-            cell = by_title[title]
-            if (error := future.exception()) is not None:
-                failed[cell] = f"{type(error).__name__}: {error}"
-                continue
-            found[cell] = _keep(out, cell, jobs[cell], future.result())
-        return found
-
+    started = time.monotonic()
     settings_of = {method.name: candidates(method, settings, arguments["budget"]) for method in chosen}
     tries = {
         Cell(method.name, "try", number): (*with_setting(method, settings, setting), TUNING_SEED)
@@ -132,7 +117,7 @@ def compare(out, arguments, show=print, screen=sys.stderr):
         for number, setting in enumerate(settings_of[method.name])
     }
     show(f"{len(tries)} settings tried on validation rows, seed {TUNING_SEED}")
-    tried = done(tries)
+    tried, failed = finished(train_cell, tries, out, arguments, data_digest, screen)
     best = _best(chosen, tried)
     tests = {
         Cell(method.name, "test", seed): (
@@ -144,35 +129,13 @@ def compare(out, arguments, show=print, screen=sys.stderr):
         if method.name in best
     }
     show(f"{len(tests)} runs with the chosen settings, tested once")
-    tested = done(tests)
+    tested, failed_tests = finished(train_cell, tests, out, arguments, data_digest, screen)
     show(f"{len(tried) + len(tested)} of {len(tries) + len(tests)} trainings are done, "
          f"{time.monotonic() - started:.0f} s\n")  # fmt: skip
     _write(out, chosen, settings_of, best, tried, tested, show)
-    for cell, reason in failed.items():
-        show(f"FAILED {cell.file}: {reason}")
-    if failed:
-        show(f"Do only these again: python -m pfmsm_lite compare --resume {out}")
+    failed |= failed_tests
+    say_failed(failed, f"compare --resume {out}", show)
     return failed
-
-
-def _fingerprint(method, settings, seed):
-    return json.dumps([asdict(method), asdict(settings), seed], sort_keys=True, default=str)
-
-
-def _kept(out, cell, job):
-    """What is kept of a finished cell, or None. A damaged file, or one of another setting, is done again."""
-    try:
-        kept = json.loads((out / "cells" / f"{cell.file}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return kept if kept.get("of") == _fingerprint(*job) else None
-
-
-def _keep(out, cell, job, result):
-    kept = {"of": _fingerprint(*job), **result}
-    replace_text(out / "cells" / f"{cell.file}.json", json.dumps(kept) + "\n")
-    (out / "checkpoint" / f"{cell.file}.pt").unlink(missing_ok=True)
-    return kept
 
 
 def _best(chosen, tried):

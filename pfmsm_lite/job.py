@@ -248,17 +248,19 @@ def _start_worker(arguments, digest, queue):
     threading.Thread(target=watch, daemon=True).start()
     _worker.update(arguments=arguments, digest=digest, queue=queue)
 
+    import torch
+
+    from pfmsm_lite.memory import keep_memory
+
+    keep_memory()
+    torch.set_num_threads(arguments["threads"])
+
 
 def data():
     """The worker's scenarios, read once and checked to be those of the parent."""
     if "scenarios" not in _worker:
-        import torch
-
         from pfmsm_lite.data import digest
-        from pfmsm_lite.memory import keep_memory
 
-        keep_memory()
-        torch.set_num_threads(_worker["arguments"]["threads"])
         read, _ = reader(_worker["arguments"])
         _worker["scenarios"], _ = read(_worker["arguments"])
         if digest(_worker["scenarios"]) != _worker["digest"]:
@@ -268,13 +270,18 @@ def data():
 
 def train(cell, method, settings, seed, checkpoint):
     """Train one method with one seed in a worker; returns its History. cell: its name on the display."""
+    return train_on(data(), cell, method, settings, seed, checkpoint)
+
+
+def train_on(scenarios, cell, method, settings, seed, checkpoint):
+    """As `train`, on other scenarios than those of the command."""
     from pfmsm_lite.federated import run
     from pfmsm_lite.federated.loop import CHECKPOINT_SECONDS
 
     queue, arguments = _worker["queue"], _worker["arguments"]
     often = arguments.get("checkpoint_seconds", CHECKPOINT_SECONDS)
     return run(
-        data(), method, arguments["rounds"], seed, settings=settings, checkpoint=checkpoint,
+        scenarios, method, arguments["rounds"], seed, settings=settings, checkpoint=checkpoint,
         checkpoint_seconds=often,
         progress=lambda done, total, auc: queue.put((cell, done, auc)),
     )  # fmt: skip

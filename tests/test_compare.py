@@ -186,4 +186,4 @@ def test_bad_input_is_refused_before_anything_runs(changes, said, table, tmp_pat
 def test_a_runs_directory_is_no_comparison(tmp_path, capsys):
     (tmp_path / "config.json").write_text(json.dumps({"arguments": {"data": "synthetic"}}))
     assert main(["compare", "--resume", str(tmp_path)]) == 2
-    assert "holds a run, not a comparison" in " ".join(capsys.readouterr().err.split())
+    assert "holds what another command began" in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,165 @@
+"""Where each module of pf_msmtrec gains and where it costs: one knob of the generator after the other."""
+
+import json
+import sys
+import time
+from functools import lru_cache
+from typing import NamedTuple
+
+from pfmsm_lite.analysis import paired_interval
+from pfmsm_lite.cells import finished, say_failed
+from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.job import declared, opened, replace_text, train_on
+
+WHOLE = "pf_msmtrec"
+WITHOUT = {  # module → the method that lacks it
+    "template": "no_template",
+    "normalization": "no_normalization",
+    "coordination": "no_coordination",
+    "personal mixtures": "no_personalization",
+    "experts and towers sent": "embedding_only",
+    "anything sent": "local",
+}
+METHODS_USED = [WHOLE, *WITHOUT.values()]
+
+
+class Level(NamedTuple):
+    """One place on the map: the generator with some of its arguments changed."""
+
+    factor: str
+    label: str
+    knobs: dict
+
+
+LEVELS = (
+    *(Level("likeness of the two groups", f"{a:g}", {"across": a}) for a in (-0.5, 0.0, 0.3, 0.6, 0.9)),
+    Level("sizes of the clients", "1 : 1", {"sizes": (3500,) * 6}),
+    Level("sizes of the clients", "1 : 4", {"sizes": (6000, 3000, 1500) * 2}),
+    Level("sizes of the clients", "1 : 30", {"sizes": (9000, 1200, 300) * 2}),
+    *(
+        Level("scale of numbers", f"1 : {s:g}", {"feature_scale_shift": s, "statistics": "none"})
+        for s in (1, 10, 100)
+    ),
+    *(Level("own favourites", f"{s:.0%}", {"popularity_shift": s}) for s in (0.0, 0.5, 1.0)),
+    *(Level("wrong labels", f"{p:.0%}", {"label_noise": p}) for p in (0.0, 0.06, 0.12)),
+)
+
+
+class Cell(NamedTuple):
+    """One training: number of the level in LEVELS, method, seed of data and training."""
+
+    level: int
+    method: str
+    seed: int
+
+    @property
+    def file(self):
+        return f"{self.level}-{self.method}-{self.seed}"
+
+    @property
+    def title(self):
+        level = LEVELS[self.level]
+        return f"{level.factor} {level.label}, {self.method}", self.seed
+
+
+@lru_cache(maxsize=2)
+def _scenarios(knobs, seed):
+    from pfmsm_lite.data import synthetic
+
+    return synthetic(**json.loads(knobs), seed=seed)[0]
+
+
+def train_cell(title, method, settings, seed, knobs, checkpoint):
+    """In a worker: make the data, train, keep the average test AUC."""
+    scenarios = _scenarios(json.dumps(knobs), seed)
+    results = train_on(scenarios, title, method, settings, seed, checkpoint).results
+    return {"auc": float(results[results["split"] == "test"]["auc"].mean())}
+
+
+def checked(arguments):
+    """The command's arguments as the main job takes them; UserError for an unknown factor or no seed."""
+    if arguments["seeds"] < 1:
+        raise UserError(f"--seeds is {arguments['seeds']}, but it must be at least 1.")
+    known = list(dict.fromkeys(level.factor for level in LEVELS))
+    factors = [choose("--factors", factor, known) for factor in arguments["factors"] or known]
+    seeds = list(range(arguments["seeds"]))
+    return {**arguments, "methods": METHODS_USED, "seeds": seeds, "factors": factors}
+
+
+def draw_map(out, arguments, show=print, screen=sys.stderr):
+    """Train WHOLE and every method of WITHOUT on every level, and write the map; the cells that failed.
+
+    out        directory, made by job.prepare; what is finished in it is not done again
+    arguments  of the command, in full: factors, seeds (a list; each is that of the data, too), rounds, knob
+               (of all levels), processes
+    """
+    data_digest = opened(out, arguments, show)[2]
+    chosen, settings = declared(arguments)
+    base = dict(arguments["knob"] or ())
+    jobs = {
+        Cell(number, method.name, seed): (method, settings, seed, {**base, **level.knobs})
+        for number, level in enumerate(LEVELS)
+        if level.factor in arguments["factors"]
+        for seed in arguments["seeds"]
+        for method in chosen
+    }
+    started = time.monotonic()
+    show(f"on each level of {', '.join(arguments['factors'])}; each seed has data of its own")
+    found, failed = finished(train_cell, jobs, out, arguments, data_digest, screen)
+    show(f"{len(found)} of {len(jobs)} trainings are done, {time.monotonic() - started:.0f} s\n")
+    lines = results(found)
+    replace_text(out / "results.csv", lines.to_csv(index=False, lineterminator="\n"))
+    gains = table(lines)
+    replace_text(out / "map.csv", gains.to_csv(index=False, lineterminator="\n"))
+    if len(gains):
+        from pfmsm_lite.drawings.chapter08 import module_map
+
+        show(printed(gains))
+        module_map(gains).savefig(out / "map.png")
+    show(f"\n{out}/: map.csv, map.png, results.csv, config.json")
+    say_failed(failed, f"map --resume {out}", show)
+    return failed
+
+
+def results(found):
+    """{Cell: what is kept} → DataFrame factor, level, method, seed, auc."""
+    import pandas as pd
+
+    lines = [
+        (LEVELS[cell.level].factor, LEVELS[cell.level].label, cell.method, cell.seed, kept["auc"])
+        for cell, kept in sorted(found.items())
+    ]
+    return pd.DataFrame(lines, columns=["factor", "level", "method", "seed", "auc"])
+
+
+def table(results):
+    """What each module gains on each level: DataFrame factor, level, module, gain, low, high, seeds.
+
+    results  as of `results`
+    returns  gain: pf_msmtrec minus the method without the module, AUC points on test rows, mean over paired
+             seeds with a 95 % t interval (NaN with one seed); in the order of LEVELS and WITHOUT
+    """
+    import pandas as pd
+
+    lines = []
+    for (factor, level), own in results.groupby(["factor", "level"], sort=False):
+        aucs = own.pivot(index="seed", columns="method", values="auc")
+        for module, method in WITHOUT.items():
+            if {WHOLE, method} <= set(aucs):
+                pairs = aucs[[WHOLE, method]].dropna()
+                gain = [100 * x for x in paired_interval(pairs[WHOLE], pairs[method])]
+                lines.append((factor, level, module, *gain, len(pairs)))
+    return pd.DataFrame(lines, columns=["factor", "level", "module", "gain", "low", "high", "seeds"])
+
+
+def printed(gains):
+    """The map as text: a star where the interval leaves zero out."""
+    shown = gains.assign(
+        text=[
+            f"{g:+.2f}{'*' if low > 0 or high < 0 else ' '}"
+            for g, low, high in gains[["gain", "low", "high"]].to_numpy()
+        ]
+    )
+    lines = shown.pivot(index=["factor", "level"], columns="module", values="text")
+    lines = lines.reindex(index=list(dict.fromkeys(zip(gains["factor"], gains["level"], strict=True))))
+    return lines[list(dict.fromkeys(gains["module"]))].to_string()

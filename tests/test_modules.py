@@ -1,0 +1,123 @@
+"""The map of the modules: its numbers by hand, its command from end to end, what it says of bad input."""
+
+import json
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pfmsm_lite.__main__ import main
+from pfmsm_lite.data import synthetic
+from pfmsm_lite.drawings.chapter08 import module_map
+from pfmsm_lite.federated import METHODS, run
+from pfmsm_lite.modules import LEVELS, METHODS_USED, WITHOUT, printed, table
+
+SMALL = {"sizes": [60] * 6, "test_rows": 60, "fields": {"user": 20, "item": 10}}
+KNOBS = [word for name, value in SMALL.items() for word in ("--knob", f"{name}={json.dumps(value)}")]
+WORDS = ["map", "--factors", "wrong labels", "--seeds", "2", "--rounds", "1", *KNOBS]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    out = tmp_path_factory.mktemp("map") / "map"
+    assert main([*WORDS, "--out", str(out)]) == 0
+    return out
+
+
+def lines(aucs, factor="a knob", level="1"):
+    return pd.DataFrame(
+        [(factor, level, method, seed, auc) for method, own in aucs.items() for seed, auc in enumerate(own)],
+        columns=["factor", "level", "method", "seed", "auc"],
+    )
+
+
+def test_a_modules_gain_is_the_paired_difference_in_points():
+    found = table(lines({"pf_msmtrec": [0.8, 0.82, 0.84], "no_template": [0.79, 0.80, 0.84]}))
+    assert list(found["module"]) == ["template"] and found["gain"].tolist() == pytest.approx([1.0])
+    low, high = stats.t.interval(0.95, 2, loc=1.0, scale=stats.sem([1.0, 2.0, 0.0]))
+    assert found[["low", "high"]].to_numpy().tolist()[0] == pytest.approx([low, high])
+    assert "*" not in printed(found)
+    sure = table(lines({"pf_msmtrec": [0.8, 0.82, 0.84], "no_template": [0.79, 0.80, 0.82]}))
+    assert "+1.67*" in printed(sure)
+
+
+def test_a_seed_that_failed_is_left_out_of_its_pair_and_one_seed_has_no_interval():
+    whole = lines({"pf_msmtrec": [0.8, 0.9], "local": [0.7, 0.7]})
+    found = table(whole.drop(index=whole.query("method == 'local' and seed == 1").index))
+    assert found["seeds"].tolist() == [1] and found["gain"].tolist() == pytest.approx([10.0])
+    assert found["low"].isna().all() and "*" not in printed(found)
+
+
+def test_every_level_can_be_made_and_every_module_has_a_method():
+    small = {"sizes": (60,) * 6, "test_rows": 60}
+    for level in LEVELS:
+        scenarios, _ = synthetic(**{**level.knobs, **small}, seed=1)
+        assert len(scenarios) == 6
+    assert set(WITHOUT.values()) <= set(METHODS) and len({level[:2] for level in LEVELS}) == len(LEVELS)
+    for factor in {level.factor for level in LEVELS}:
+        assert len([level for level in LEVELS if level.factor == factor]) >= 3
+
+
+def test_the_command_writes_what_the_runs_give(drawn):
+    results, gains = pd.read_csv(drawn / "results.csv"), pd.read_csv(drawn / "map.csv")
+    own = [level for level in LEVELS if level.factor == "wrong labels"]
+    assert len(results) == len(own) * 2 * len(METHODS_USED) and len(gains) == len(own) * len(WITHOUT)
+    last = own[-1]
+    scenarios, _ = synthetic(**SMALL, **last.knobs, seed=1)
+    again = run(scenarios, METHODS["no_template"], 1, 1).results.query("split == 'test'")["auc"].mean()
+    there = results.query("level == @last.label and method == 'no_template' and seed == 1")["auc"]
+    assert there.tolist() == pytest.approx([again])
+    assert table(results)["gain"].to_numpy() == pytest.approx(gains["gain"].to_numpy())
+    assert (drawn / "map.png").stat().st_size > 5000
+
+
+def test_on_resume_only_what_is_missing_is_done_again(drawn, capsys):
+    before = {path.name: path.stat().st_mtime_ns for path in (drawn / "cells").iterdir()}
+    gone = sorted(before)[3]
+    (drawn / "cells" / gone).unlink()
+    results = (drawn / "results.csv").read_bytes()
+    assert main(["map", "--resume", str(drawn)]) == 0
+    after = {path.name: path.stat().st_mtime_ns for path in (drawn / "cells").iterdir()}
+    assert {name for name in after if after[name] != before[name]} == {gone}
+    assert (drawn / "results.csv").read_bytes() == results
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--factors", "wrong label"], "Did you mean 'wrong labels'"),
+        (["--seeds", "0"], "--seeds is 0"),
+        (["--knob", "labelnoise=0"], "Unknown --knob 'labelnoise'"),
+        (["--rounds", "0"], "--rounds is 0"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(words, said, tmp_path, capsys):
+    assert main(["map", *words, "--out", str(tmp_path / "out")]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_a_level_that_cannot_be_made_fails_alone_and_the_exit_code_says_so(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([*WORDS, "--seeds", "1", "--knob", "rates=0.1", "--out", str(out)]) == 1
+    said = capsys.readouterr().out
+    assert "cannot be reached" in said and f"map --resume {out}" in said
+    assert set(pd.read_csv(out / "map.csv")["level"]) == {"0%", "6%"}
+
+
+def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words():
+    gains = pd.DataFrame(
+        [(f, x, m, g, g - 0.1, g + 0.1, 5) for f, x, m, g in [
+            ("sizes", "1 : 1", "template", 0.5), ("sizes", "1 : 4", "template", -0.02),
+            ("sizes", "1 : 1", "coordination", -1.25), ("sizes", "1 : 4", "coordination", 0.01),
+            ("sizes", "1 : 1", "anything sent", 12.0), ("sizes", "1 : 4", "anything sent", 9.0),
+        ]],
+        columns=["factor", "level", "module", "gain", "low", "high", "seeds"],
+    )  # fmt: skip
+    figure = module_map(gains)
+    title = " ".join(figure.get_suptitle().split())
+    assert "template, +0.50 points (sizes 1 : 1)" in title
+    assert "coordination, -1.25" in title
+    assert "anything sent, sizes 1 : 1: +12.00" in figure.alt and "1 : 4: +0.01" not in figure.alt
+    weights = {text.get_text(): text.get_fontweight() for ax in figure.axes for text in ax.texts}
+    assert weights["+0.50"] == weights["+12.0"] == "bold" and weights["+0.01"] == "normal"
