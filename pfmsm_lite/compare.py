@@ -56,14 +56,22 @@ def grid(method, settings):
 def candidates(method, settings, budget):
     """The settings that a method gets: its own as declared first, then others drawn from its grid.
 
+    Those that differ from the declared one in a single field come first, those of the method's own list
+    before those of the list for all, then those that differ in two fields, and so on; otherwise in an order
+    drawn for the method. (A few settings drawn from the whole grid would all be far off.)
+
     returns  list of at most `budget` dicts field → value, {} first; fewer only where the grid is smaller
     """
     lists = grid(method, settings)
     whole = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     usual = {field: getattr(method, field, getattr(settings, field, None)) for field in lists}
-    others = [setting for setting in whole if setting != usual]
+    others = [
+        {field: value for field, value in setting.items() if value != usual[field]}
+        for setting in whole
+        if setting != usual
+    ]
     random.Random(zlib.crc32(method.name.encode())).shuffle(others)
-    return [{}, *others[: budget - 1]]
+    return [{}, *sorted(others, key=lambda s: (len(s), len(s.keys() - method.search.keys())))[: budget - 1]]
 
 
 def with_setting(method, settings, setting):

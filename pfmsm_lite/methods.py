@@ -255,11 +255,7 @@ _PF = Method(
     coordinate="two_vector",
     aggregate="partners",
     embedding="sum",
-    search={
-        "self_weight": (0.3, 0.5, 0.7),
-        "mixing_step": (0.2, 0.5, 1.0),
-        "phases": ("together", "local_first"),
-    },
+    search={"self_weight": (0.3, 0.5, 0.7), "phases": ("together", "local_first")},
 )
 
 METHODS = _table(

@@ -59,7 +59,13 @@ def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_fi
         assert len({json.dumps(setting) for setting in found}) == 12
         lists = grid(method, Settings())
         usual = {field: getattr(method, field, getattr(Settings(), field, None)) for field in lists}
-        assert usual not in found  # it is the first one already
+        for setting in found:  # what is declared is the first one, and no other says it again
+            assert all(value in lists[field] and value != usual[field] for field, value in setting.items())
+        changed = [len(setting) for setting in found]
+        singles = sum(len([v for v in values if v != usual[field]]) for field, values in lists.items())
+        assert changed == sorted(changed) and changed.count(1) == min(11, singles)
+        own = [bool(setting.keys() & method.search.keys()) for setting in found[1 : 1 + changed.count(1)]]
+        assert own == sorted(own, reverse=True)  # its own list first
         assert found == candidates(method, Settings(), 12)
         for setting in found:
             with_setting(method, Settings(), setting)  # each is a declaration without contradiction
