@@ -31,22 +31,31 @@ class Level(NamedTuple):
     knobs: dict
 
 
+AS_IT_IS = {}  # the generator's defaults, which are a level of most factors and are trained once
 LEVELS = (
-    *(Level("likeness of the two groups", f"{a:g}", {"across": a}) for a in (-0.5, 0.0, 0.3, 0.6, 0.9)),
+    Level("likeness of the two groups", "-0.5", {"across": -0.5}),
+    Level("likeness of the two groups", "0", {"across": 0.0}),
+    Level("likeness of the two groups", "0.3", AS_IT_IS),
+    Level("likeness of the two groups", "0.6", {"across": 0.6}),
+    Level("likeness of the two groups", "0.9", {"across": 0.9}),
     Level("sizes of the clients", "1 : 1", {"sizes": (3500,) * 6}),
-    Level("sizes of the clients", "1 : 4", {"sizes": (6000, 3000, 1500) * 2}),
+    Level("sizes of the clients", "1 : 4", AS_IT_IS),
     Level("sizes of the clients", "1 : 30", {"sizes": (9000, 1200, 300) * 2}),
     *(
         Level("scale of numbers", f"1 : {s:g}", {"feature_scale_shift": s, "statistics": "none"})
         for s in (1, 10, 100)
     ),
-    *(Level("own favourites", f"{s:.0%}", {"popularity_shift": s}) for s in (0.0, 0.5, 1.0)),
-    *(Level("wrong labels", f"{p:.0%}", {"label_noise": p}) for p in (0.0, 0.06, 0.12)),
+    Level("own favourites", "0%", AS_IT_IS),
+    Level("own favourites", "50%", {"popularity_shift": 0.5}),
+    Level("own favourites", "100%", {"popularity_shift": 1.0}),
+    Level("wrong labels", "0%", AS_IT_IS),
+    Level("wrong labels", "6%", {"label_noise": 0.06}),
+    Level("wrong labels", "12%", {"label_noise": 0.12}),
 )
 
 
 class Cell(NamedTuple):
-    """One training: number of the level in LEVELS, method, seed of data and training."""
+    """One training: number of the first level in LEVELS with these knobs, method, seed (of the data, too)."""
 
     level: int
     method: str
@@ -60,6 +69,11 @@ class Cell(NamedTuple):
     def title(self):
         level = LEVELS[self.level]
         return f"{level.factor} {level.label}, {self.method}", self.seed
+
+
+def first(level):
+    """Number of the first level that turns the same knobs."""
+    return next(number for number, other in enumerate(LEVELS) if other.knobs == level.knobs)
 
 
 @lru_cache(maxsize=2)
@@ -96,10 +110,10 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
     data_digest = opened(out, arguments, show)[2]
     chosen, settings = declared(arguments)
     base = dict(arguments["knob"] or ())
+    levels = [level for level in LEVELS if level.factor in arguments["factors"]]
     jobs = {
-        Cell(number, method.name, seed): (method, settings, seed, {**base, **level.knobs})
-        for number, level in enumerate(LEVELS)
-        if level.factor in arguments["factors"]
+        Cell(first(level), method.name, seed): (method, settings, seed, {**base, **level.knobs})
+        for level in levels
         for seed in arguments["seeds"]
         for method in chosen
     }
@@ -107,7 +121,7 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
     show(f"on each level of {', '.join(arguments['factors'])}; each seed has data of its own")
     found, failed = finished(train_cell, jobs, out, arguments, data_digest, screen)
     show(f"{len(found)} of {len(jobs)} trainings are done, {time.monotonic() - started:.0f} s\n")
-    lines = results(found)
+    lines = results(found, levels)
     replace_text(out / "results.csv", lines.to_csv(index=False, lineterminator="\n"))
     gains = table(lines)
     replace_text(out / "map.csv", gains.to_csv(index=False, lineterminator="\n"))
@@ -121,13 +135,15 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
     return failed
 
 
-def results(found):
+def results(found, levels):
     """{Cell: what is kept} → DataFrame factor, level, method, seed, auc."""
     import pandas as pd
 
     lines = [
-        (LEVELS[cell.level].factor, LEVELS[cell.level].label, cell.method, cell.seed, kept["auc"])
+        (level.factor, level.label, cell.method, cell.seed, kept["auc"])
+        for level in levels
         for cell, kept in sorted(found.items())
+        if cell.level == first(level)
     ]
     return pd.DataFrame(lines, columns=["factor", "level", "method", "seed", "auc"])
 

@@ -445,7 +445,7 @@ def _way(ax, run, method, round, seed):
 
 @styled
 def module_map(gains, limit=2.0):
-    """What each module gains (red) or costs (blue), one line a module, one column a level of a knob.
+    """What each module gains (blue) or costs (red), one line a module, one column a level of a knob.
 
     gains    as `pfmsm_lite.modules.table` makes it;  limit: AUC points at which the colours end
     returns  Figure
@@ -461,7 +461,7 @@ def module_map(gains, limit=2.0):
     for ax, factor in zip(axes, factors, strict=True):
         own = [level for level in levels if level[0] == factor]
         values = np.array([[found.loc[(*level, m), "gain"] for level in own] for m in modules])
-        ax.imshow(values, cmap=f"{DIVERGING}_r", vmin=-limit, vmax=limit, aspect="auto")
+        ax.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
         for (y, x), value in np.ndenumerate(values):
             sure = clear[(*own[x], modules[y])]
             color = "white" if abs(value) > 0.7 * limit else INK if sure else GREY
@@ -484,7 +484,7 @@ def module_map(gains, limit=2.0):
     seeds = int(gains["seeds"].max())
     note = (
         f"pf_msmtrec minus itself without the module, AUC points on test rows, mean over {seeds} paired "
-        "seeds, each with data of its own. Bold: the 95 % interval leaves zero out. Red gains, blue costs."
+        "seeds, each with data of its own. Bold: the 95 % interval leaves zero out. Blue gains, red costs."
     )
     said = "; ".join(
         f"{row.module}, {row.factor} {row.level}: {row.gain:+.2f}"
