@@ -43,6 +43,7 @@ OPERATORS = {
     "aggregate": {
         "learned": "weights learned on the server from the updates (pseudo-gradient)",
         "partners": "as `learned`, a client's own weight fixed",
+        "evidence": "as `partners`, own weight and start by rows",
         "mean": "weighted by rows: FedAvg",
         "self": "a fixed weight for oneself, the rest even",
         "cosine": "softmax of the updates' similarity",
@@ -255,7 +256,11 @@ _PF = Method(
     coordinate="two_vector",
     aggregate="partners",
     embedding="sum",
-    search={"self_weight": (0.3, 0.5, 0.7), "phases": ("together", "local_first")},
+    search={
+        "self_weight": (0.3, 0.5),
+        "aggregate": ("partners", "evidence"),
+        "phases": ("together", "local_first"),
+    },
 )
 
 METHODS = _table(

@@ -143,6 +143,22 @@ def _partners(exchange, method):
     return method.self_weight * own + (1 - method.self_weight) * others
 
 
+def _evidence(exchange, method):
+    """As `partners`, but whoever has many rows trusts itself more and is trusted more to begin with.
+
+    Own weight r / (r + r̄ (1 − s) / s) for a client of r rows, r̄ the mean and s the self-weight, which is then
+    that of a client of average size; the partners' weights start in proportion to their rows.
+    """
+    rows, s = exchange.rows.to(exchange.gram), method.self_weight
+    own = torch.eye(len(rows), device=rows.device).to(rows)
+    first = exchange.previous is None
+    logits = rows.log().expand_as(exchange.gram) if first else _descend(exchange, method, 1 - own)
+    exchange.memory["logits"] = logits
+    others = logits.masked_fill(own > 0, -torch.inf).softmax(-1).nan_to_num()
+    trust = (rows / (rows + rows.mean() * (1 - s) / s))[:, None]
+    return trust * own + (1 - trust) * others
+
+
 def _helped(exchange, method, extra):
     """Everyone keeps its own update and adds `extra` [U, N, P], as much of it as has helped so far.
 
@@ -190,6 +206,7 @@ AGGREGATE = {
     "fedamp": _fedamp,
     "learned": _learned,
     "partners": _partners,
+    "evidence": _evidence,
     "fedhca2": _fedhca2,
     "attention": _attention,
 }
