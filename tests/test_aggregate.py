@@ -1,5 +1,6 @@
 """Aggregation: rows of weights that sum to one, who may appear in whose mixture, whether `learned` learns."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -368,6 +369,24 @@ def test_with_partners_a_clients_own_weight_stays_while_all_weights_draw_it_home
     partners, learned = (learn(problem, 40, 5, 0.1, rule)[0].weights[0] for rule in ("partners", "learned"))
     assert torch.allclose(partners.diagonal(), torch.tensor(0.5).double())
     assert (learned.diagonal() > 0.9).all()
+
+
+def test_evidence_is_partners_where_all_have_as_many_rows():
+    problem = Quadratic(clients=6, size=10)
+    one, other = (learn(problem, 5, 3, 0.05, rule)[0].weights for rule in ("partners", "evidence"))
+    assert torch.allclose(one, other)
+
+
+def test_evidence_starts_by_rows_by_hand():
+    """Rows 100, 200, 600, mean 300, self-weight 1/4: own weights r / (r + 900), the rest by rows."""
+    rows = torch.tensor([100.0, 200.0, 600.0]).double()
+    gram, everybody = torch.zeros(1, 3, 3).double(), torch.ones(1, 3, dtype=torch.bool)
+    exchange = Exchange(gram=gram, rows=rows, present=everybody, has=everybody)
+    weights = mixing_weights(exchange, replace(method("evidence"), self_weight=0.25))[0]
+    own = torch.tensor([0.1, 200 / 1100, 0.4]).double()
+    assert torch.allclose(weights.diagonal(), own)
+    assert torch.allclose(weights[0, 1:], 0.9 * torch.tensor([0.25, 0.75]).double())
+    assert torch.allclose(weights[2, :2], 0.6 * torch.tensor([1 / 3, 2 / 3]).double())
 
 
 @pytest.mark.parametrize(("turned", "share"), [(1.0, 0.6), (-1.0, 0.0)])

@@ -40,7 +40,7 @@ def start(methods, data, seed=0, **options):
 
 
 @pytest.mark.parametrize("state", ["keep", "reset"])
-@pytest.mark.parametrize("rule", ["mean", "learned", "partners", "self", "cosine", "fedamp"])
+@pytest.mark.parametrize("rule", ["mean", "learned", "partners", "evidence", "self", "cosine", "fedamp"])
 def test_one_client_pf_msmtrec_is_local_training(rule, state):
     pf = replace(PF, normalize="none", aggregate=rule, optimizer_state=state)
     alone = replace(LOCAL, compose=PF.compose, optimizer_state=state)

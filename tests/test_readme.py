@@ -94,6 +94,6 @@ def test_the_table_of_the_course_has_every_chapter_with_the_guides_minutes():
 
 def test_every_picture_of_the_readme_is_there_and_has_an_alt_text():
     pictures = re.findall(r'<img src="([^"]+)" width="\d+" alt="([^"]+)">', README)
-    assert len(pictures) == len(re.findall("<img", README)) == 9
+    assert len(pictures) == len(re.findall("<img", README)) == 10
     for path, alt in pictures:
         assert (ROOT / path).exists() and len(alt.split()) >= 5, path

@@ -146,16 +146,19 @@ def _partners(exchange, method):
 def _evidence(exchange, method):
     """As `partners`, but whoever has many rows trusts itself more and is trusted more to begin with.
 
-    Own weight r / (r + r̄ (1 − s) / s) for a client of r rows, r̄ the mean and s the self-weight, which is then
-    that of a client of average size; the partners' weights start in proportion to their rows.
+    Own weight r / (r + r̄ (1 − s) / s) for a client of r rows, r̄ the mean of those that have this unit, and s
+    the self-weight, which is then that of a client of average size; the partners' weights start in proportion
+    to their rows.
     """
     rows, s = exchange.rows.to(exchange.gram), method.self_weight
     own = torch.eye(len(rows), device=rows.device).to(rows)
+    average = (rows * exchange.has).sum(-1) / exchange.has.sum(-1).clamp(min=1)  # [U]
     first = exchange.previous is None
     logits = rows.log().expand_as(exchange.gram) if first else _descend(exchange, method, 1 - own)
     exchange.memory["logits"] = logits
-    others = logits.masked_fill(own > 0, -torch.inf).softmax(-1).nan_to_num()
-    trust = (rows / (rows + rows.mean() * (1 - s) / s))[:, None]
+    nobody = (own > 0) | ~exchange.has[:, None, :]
+    others = logits.masked_fill(nobody, -torch.inf).softmax(-1).nan_to_num()
+    trust = (rows / (rows + average[:, None] * (1 - s) / s))[..., None]
     return trust * own + (1 - trust) * others
 
 
