@@ -13,7 +13,8 @@ from pfmsm_lite.errors import UserError
 PACKAGE = Path(__file__).parent
 PARTS = ("data", "models", "federated")  # of the package; with FILES, what a notebook's numbers hang on
 FILES = (
-    "methods.py", "multitask.py", "analysis.py", "runs.py", "plots.py", "pipeline.py", "course.py", "style.mplstyle",
+    "methods.py", "multitask.py", "analysis.py", "runs.py", "plots.py", "pipeline.py", "course.py",
+    "style.mplstyle",
 )  # fmt: skip
 CELL_SECONDS = 180  # a cell that takes longer hangs
 STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
