@@ -1,7 +1,13 @@
 """A chapter with its exercises solved, as a good student would hand it in."""
 
+import importlib
 import re
+import runpy
 from pathlib import Path
+
+import pytest
+
+from pfmsm_lite.course import verdict
 
 SOLUTIONS = Path(__file__).parents[1] / "notebooks" / "solutions"
 
@@ -18,3 +24,29 @@ def solved(notebook, number):
             )
             assert found == 1
     return notebook
+
+
+def solutions(number):
+    """Exercise → a right answer, of a chapter."""
+    return runpy.run_path(str(SOLUTIONS / f"chapter{number}.py"))["SOLUTIONS"]
+
+
+def exercise_tests(number, wrong):
+    """The two tests of every chapter's exercises, to be bound to names that begin with test_.
+
+    wrong  list of (exercise, plausible wrong answer, words of the hint that is meant for it)
+    """
+    exercises = importlib.import_module(f"pfmsm_lite.exercises.chapter{number}").EXERCISES
+    right = solutions(number)
+
+    @pytest.mark.parametrize("name", exercises)
+    def passes(name):
+        assert verdict(exercises[name], right[name]) == ("ok", "")
+        assert verdict(exercises[name], ...) == ("to do", "")
+
+    @pytest.mark.parametrize(("name", "answer", "words"), wrong)
+    def hints(name, answer, words):
+        state, hint = verdict(exercises[name], answer)
+        assert state == "wrong" and words in hint, hint
+
+    return passes, hints

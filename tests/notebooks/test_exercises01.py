@@ -1,24 +1,12 @@
 """Chapter 01: solutions pass; plausible wrong answers get the hint that fits."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from solving import exercise_tests, solutions
 
-from pfmsm_lite.course import verdict
-from pfmsm_lite.exercises.chapter01 import EXERCISES
-
-PATH = Path(__file__).parents[2] / "notebooks" / "solutions" / "chapter01.py"
-SOLUTIONS = runpy.run_path(str(PATH))["SOLUTIONS"]
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_solutions_pass_and_stubs_are_to_do(name):
-    assert verdict(EXERCISES[name], SOLUTIONS[name]) == ("ok", "")
-    assert verdict(EXERCISES[name], ...) == ("to do", "")
+SOLUTIONS = solutions("01")
 
 
 def overall(labels, scores, scenario):
@@ -57,30 +45,26 @@ def overwrites(scenario, number, count):
     return replace(told, train=told.train._replace(categorical=ids))
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "words"),
-    [
-        ("ex1", 0.1, "per CLICK"),
-        ("ex1", 10, "number of purchases"),
-        ("ex1", 1.0, "percent"),
-        ("ex1", 0.2, "not added"),
-        ("ex1", 0.5, "ALL impressions"),
-        ("ex1", "0.01", "expected a number"),
-        ("ex2", overall, "all rows together"),
-        ("ex2", weighted, "drowns the small one"),
-        ("ex2", summed, "sum"),
-        ("ex2", lambda labels, scores: 0.5, "your code stopped with TypeError"),
-        ("ex2", 0.7, "expected a function"),
-        ("ex3", without_unknown, "kept for `unknown`"),
-        ("ex3", small_table, "1 + count rows"),
-        ("ex3", only_train, "rows of `valid`"),
-        ("ex3", only_fields, "one more column"),
-        ("ex3", overwrites, "old columns"),
-        ("ex3", lambda scenario, number, count: scenario, "one more entry"),
-        ("ex3", lambda scenario, number, count: number, "return a Scenario"),
-        ("ex3", torch.zeros(2), "expected a function"),
-    ],
-)
-def test_wrong_answers_are_refused_with_the_right_hint(name, answer, words):
-    state, hint = verdict(EXERCISES[name], answer)
-    assert state == "wrong" and words in hint
+WRONG = [
+    ("ex1", 0.1, "per CLICK"),
+    ("ex1", 10, "number of purchases"),
+    ("ex1", 1.0, "percent"),
+    ("ex1", 0.2, "not added"),
+    ("ex1", 0.5, "ALL impressions"),
+    ("ex1", "0.01", "expected a number"),
+    ("ex2", overall, "all rows together"),
+    ("ex2", weighted, "drowns the small one"),
+    ("ex2", summed, "sum"),
+    ("ex2", lambda labels, scores: 0.5, "your code stopped with TypeError"),
+    ("ex2", 0.7, "expected a function"),
+    ("ex3", without_unknown, "kept for `unknown`"),
+    ("ex3", small_table, "1 + count rows"),
+    ("ex3", only_train, "rows of `valid`"),
+    ("ex3", only_fields, "one more column"),
+    ("ex3", overwrites, "old columns"),
+    ("ex3", lambda scenario, number, count: scenario, "one more entry"),
+    ("ex3", lambda scenario, number, count: number, "return a Scenario"),
+    ("ex3", torch.zeros(2), "expected a function"),
+]
+
+test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("01", WRONG)

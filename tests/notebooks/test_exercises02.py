@@ -1,16 +1,7 @@
 """Chapter 02: solutions pass, plausible wrong answers are refused with the right hint."""
 
-import runpy
-from pathlib import Path
-
-import pytest
 import torch
-
-from pfmsm_lite.course import verdict
-from pfmsm_lite.exercises.chapter02 import EXERCISES
-
-FILE = Path(__file__).parents[2] / "notebooks" / "solutions" / "chapter02.py"
-SOLUTIONS = runpy.run_path(str(FILE))["SOLUTIONS"]
+from solving import exercise_tests
 
 
 def weights_only(model):
@@ -64,14 +55,4 @@ WRONG = [
     ("ex3", 1, "expected a function"),
 ]
 
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_a_solution_passes_and_a_stub_is_to_do(name):
-    assert verdict(EXERCISES[name], SOLUTIONS[name]) == ("ok", "")
-    assert verdict(EXERCISES[name], ...) == ("to do", "")
-
-
-@pytest.mark.parametrize(("name", "answer", "words"), WRONG)
-def test_a_wrong_answer_gets_its_hint(name, answer, words):
-    state, hint = verdict(EXERCISES[name], answer)
-    assert state == "wrong" and words in hint
+test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("02", WRONG)

@@ -1,16 +1,11 @@
 """Chapter 03: solutions pass, plausible wrong answers are refused with the right hint."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
-import pytest
+from solving import exercise_tests, solutions
 
-from pfmsm_lite.course import verdict
-from pfmsm_lite.exercises.chapter03 import EXERCISES
+SOLUTIONS = solutions("03")
 
-FILE = Path(__file__).parents[2] / "notebooks" / "solutions" / "chapter03.py"
-SOLUTIONS = runpy.run_path(str(FILE))["SOLUTIONS"]
+
 RIGHT = SOLUTIONS["ex2"]
 
 
@@ -51,14 +46,4 @@ WRONG = [
     ("ex3", 3, "expected a text"),
 ]
 
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_a_solution_passes_and_a_stub_is_to_do(name):
-    assert verdict(EXERCISES[name], SOLUTIONS[name]) == ("ok", "")
-    assert verdict(EXERCISES[name], ...) == ("to do", "")
-
-
-@pytest.mark.parametrize(("name", "answer", "words"), WRONG)
-def test_a_wrong_answer_gets_its_hint(name, answer, words):
-    state, hint = verdict(EXERCISES[name], answer)
-    assert state == "wrong" and words in hint
+test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("03", WRONG)

@@ -1,17 +1,8 @@
 """Chapter 05: solutions pass, plausible mistakes are refused with the hint for that mistake."""
 
-import runpy
-from pathlib import Path
-
-import pytest
 import torch
+from solving import exercise_tests
 from torch import nn
-
-from pfmsm_lite.course import verdict
-from pfmsm_lite.exercises.chapter05 import EXERCISES
-
-FOLDER = Path(__file__).parents[2] / "notebooks" / "solutions"
-SOLUTIONS = runpy.run_path(str(FOLDER / "chapter05.py"))["SOLUTIONS"]
 
 
 def own_deviation(stack):
@@ -34,40 +25,29 @@ def children_only(model):
     return [f"{path}.{name}" for path, m in layers for name in m.state_dict()]
 
 
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_solution_passes_and_the_stub_is_to_do(name):
-    assert verdict(EXERCISES[name], SOLUTIONS[name]) == ("ok", "")
-    assert verdict(EXERCISES[name], ...) == ("to do", "")
+WRONG = [
+    ("ex2", 2.5, "last step"),
+    ("ex2", 1, "average deviation"),
+    ("ex2", 5.5, "own deviation"),
+    ("ex2", 3, "Four steps"),
+    ("ex2", [7.0], "expected a number"),
+    ("ex1", lambda model: [n for n in model.state_dict() if "bn" in n], "subnet"),
+    ("ex1", lambda model: [n for n in model.state_dict() if "norm" in n], "isinstance"),
+    ("ex1", parameters_only, "buffers"),
+    ("ex1", children_only, "Sequential"),
+    ("ex1", lambda model: [n for n in model.state_dict() if "subnet" not in n], "belong to BatchNorm"),
+    ("ex1", lambda model: None, "returns nothing"),
+    ("ex1", {"scale.weight"}, "expected a function"),
+    ("ex3", own_deviation, "AVERAGE deviation"),
+    ("ex3", over_entries, "dim=0"),
+    ("ex3", lambda stack: (stack - stack.mean(0)) / stack.std(0, correction=0), "not given back"),
+    ("ex3", lambda stack: stack - stack.mean(0), "Per entry"),
+    ("ex3", lambda stack: stack.mean(0), "expected shape (2, 3)"),
+    ("ex3", torch.ones(2, 3), "expected a function"),
+    ("ex4", "a", "order"),
+    ("ex4", "c", "Row counts"),
+    ("ex4", "scale", "one letter"),
+    ("ex4", 2, "expected a text"),
+]
 
-
-@pytest.mark.parametrize(
-    ("name", "answer", "words"),
-    [
-        ("ex2", 2.5, "last step"),
-        ("ex2", 1, "average deviation"),
-        ("ex2", 5.5, "own deviation"),
-        ("ex2", 3, "Four steps"),
-        ("ex2", [7.0], "expected a number"),
-        ("ex1", lambda model: [n for n in model.state_dict() if "bn" in n], "subnet"),
-        ("ex1", lambda model: [n for n in model.state_dict() if "norm" in n], "isinstance"),
-        ("ex1", parameters_only, "buffers"),
-        ("ex1", children_only, "Sequential"),
-        ("ex1", lambda model: [n for n in model.state_dict() if "subnet" not in n], "belong to BatchNorm"),
-        ("ex1", lambda model: None, "returns nothing"),
-        ("ex1", {"scale.weight"}, "expected a function"),
-        ("ex3", own_deviation, "AVERAGE deviation"),
-        ("ex3", over_entries, "dim=0"),
-        ("ex3", lambda stack: (stack - stack.mean(0)) / stack.std(0, correction=0), "not given back"),
-        ("ex3", lambda stack: stack - stack.mean(0), "Per entry"),
-        ("ex3", lambda stack: stack.mean(0), "expected shape (2, 3)"),
-        ("ex3", torch.ones(2, 3), "expected a function"),
-        ("ex4", "a", "order"),
-        ("ex4", "c", "Row counts"),
-        ("ex4", "scale", "one letter"),
-        ("ex4", 2, "expected a text"),
-    ],
-)
-def test_a_mistake_gets_its_hint(name, answer, words):
-    state, hint = verdict(EXERCISES[name], answer)
-    assert state == "wrong"
-    assert words in hint
+test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("05", WRONG)

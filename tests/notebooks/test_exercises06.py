@@ -1,24 +1,7 @@
 """Chapter 06: solutions pass, plausible mistakes are refused with the hint for that mistake."""
 
-import importlib.util
-from pathlib import Path
-
-import pytest
 import torch
-
-from pfmsm_lite.course import verdict
-from pfmsm_lite.exercises.chapter06 import EXERCISES
-
-FILE = Path(__file__).parents[2] / "notebooks" / "solutions" / "chapter06.py"
-spec = importlib.util.spec_from_file_location("solutions06", FILE)
-solutions = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(solutions)
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_solutions_pass_and_stubs_are_to_do(name):
-    assert verdict(EXERCISES[name], solutions.SOLUTIONS[name]) == ("ok", "")
-    assert verdict(EXERCISES[name], ...) == ("to do", "")
+from solving import exercise_tests
 
 
 def always(a, b):
@@ -54,8 +37,4 @@ WRONG = [
     ("ex3", "two", "expected a number"),
 ]
 
-
-@pytest.mark.parametrize("name, answer, words", WRONG)
-def test_mistakes_get_the_hint_for_that_mistake(name, answer, words):
-    state, hint = verdict(EXERCISES[name], answer)
-    assert state == "wrong" and words in hint
+test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("06", WRONG)

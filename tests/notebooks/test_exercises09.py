@@ -1,23 +1,11 @@
 """Chapter 09: solutions pass, plausible mistakes are refused with the hint for that mistake."""
 
-import runpy
-from pathlib import Path
-
-import pytest
 import torch
+from solving import exercise_tests, solutions
 
-from pfmsm_lite.course import verdict
-from pfmsm_lite.exercises.chapter09 import EXERCISES
 from pfmsm_lite.multitask import VARIANTS, balance, combine, direction, focus
 
-FILE = Path(__file__).parents[2] / "notebooks" / "solutions" / "chapter09.py"
-SOLUTIONS = runpy.run_path(str(FILE))["SOLUTIONS"]
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_solutions_pass_and_stubs_are_to_do(name):
-    assert verdict(EXERCISES[name], SOLUTIONS[name]) == ("ok", "")
-    assert verdict(EXERCISES[name], ...) == ("to do", "")
+SOLUTIONS = solutions("09")
 
 
 def test_the_numbers_of_the_first_exercise_are_those_of_the_package():
@@ -97,8 +85,4 @@ WRONG = [
     ("ex3", "(2.4, 0.6)", "expected a tensor"),
 ]
 
-
-@pytest.mark.parametrize("name, answer, words", WRONG)
-def test_mistakes_get_the_hint_for_that_mistake(name, answer, words):
-    state, hint = verdict(EXERCISES[name], answer)
-    assert state == "wrong" and words in hint, hint
+test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("09", WRONG)
