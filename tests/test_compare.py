@@ -16,6 +16,7 @@ from scipy import stats
 from pfmsm_lite.__main__ import main
 from pfmsm_lite.compare import candidates, grid, holm, with_setting
 from pfmsm_lite.data import read_table
+from pfmsm_lite.drawings.chapter08 import rivals
 from pfmsm_lite.federated import METHODS, Settings, run
 
 ROOT = Path(__file__).parents[1]
@@ -193,3 +194,24 @@ def test_a_runs_directory_is_no_comparison(tmp_path, capsys):
     (tmp_path / "config.json").write_text(json.dumps({"arguments": {"data": "synthetic"}}))
     assert main(["compare", "--resume", str(tmp_path)]) == 2
     assert "holds what another command began" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_picture_of_several_comparisons_counts_only_federated_methods_and_marks_what_is_clear():
+    def line(method, auc, difference, half=0.1):
+        return (method, auc, difference, difference - half, difference + half)
+
+    nan = float("nan")
+    names = ["method", "auc", "difference", "low", "high"]
+    one = [line("pooled", 0.82, -0.5), line("pf_msmtrec", 0.81, nan), line("fedamp", 0.809, 0.05)]
+    one += [line("fedper", 0.8, 1.0), line("fedavg", 0.7, 11.0)]
+    tables = {"one": pd.DataFrame(one, columns=names), "two": pd.DataFrame(one[:3], columns=names)}
+    figure = rivals(tables)
+    assert "clearly ahead of 2 of 3, 0 of 1 federated methods" in " ".join(figure.get_suptitle().split())
+    assert "two: pooled -0.50, fedamp +0.05." in figure.alt
+    texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
+    assert texts == [["+11.0 →"], ["n/a", "n/a"]]
+    points = {curve.get_ydata()[0]: curve for curve in figure.axes[0].lines if len(curve.get_xdata()) == 1}
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[-1] == "pooled (all rows)" and "pf_msmtrec" not in labels
+    hollow = {labels[int(y)]: point.get_markerfacecolor() == "white" for y, point in points.items()}
+    assert hollow == {"pooled (all rows)": False, "fedamp": True, "fedper": False}

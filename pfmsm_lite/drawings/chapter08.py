@@ -6,6 +6,7 @@ import textwrap
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
@@ -83,6 +84,65 @@ def forest(results, hero="pf_msmtrec", data="these data"):
         f"{row.Index} {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]" for row in table.itertuples()
     )
     return finish(figure, title, note, f"Differences in AUC points: {said}.")
+
+
+AHEAD, BEHIND = METHOD_STYLE["pf_msmtrec"][0], METHOD_STYLE["fedavg"][0]
+
+
+@styled
+def rivals(tables, hero="pf_msmtrec", reach=4.0):
+    """Differences hero − method with 95 % intervals, one panel a comparison, the same lines in all of them.
+
+    tables   data's name → compare.csv of that comparison (method, auc, difference, low, high)
+    reach    AUC points at which an axis ends; what lies beyond stands there as a number with an arrow
+    returns  Figure
+    """
+    found = {name: table.set_index("method") for name, table in tables.items()}
+    ranks = pd.concat([table["auc"].rank(ascending=False) for table in found.values()], axis=1).mean(axis=1)
+    methods = [m for m in ranks.sort_values(ascending=False).index if m != hero]
+    figure = Figure(figsize=(2.2 + 2.4 * len(found), 1.5 + 0.3 * len(methods)))
+    axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for ax, (name, table) in zip(axes, found.items(), strict=True):
+        ax.axvline(0, color=INK, linewidth=1)
+        for y, method in enumerate(methods):
+            if method not in table.index:
+                ax.text(0.06 * reach, y, "n/a", color=GREY, va="center", fontsize=8)
+                continue
+            row = table.loc[method]
+            clear = row.low > 0 or row.high < 0
+            color = GREY if not clear else AHEAD if row.difference > 0 else BEHIND
+            if abs(row.difference) > reach:
+                side = np.sign(row.difference)
+                ax.text(
+                    side * reach, y, f"{row.difference:+.1f} {'→' if side > 0 else '←'}", color=color,
+                    va="center", ha="right" if side > 0 else "left", fontsize=9,
+                )  # fmt: skip
+                continue
+            ax.plot([max(row.low, -reach), min(row.high, reach)], [y, y], color=color, linewidth=2.2)
+            ax.plot(row.difference, y, "o", color=color, ms=6, mfc=color if clear else "white")
+        ax.set_xlim(-1.06 * reach, 1.06 * reach)
+        ax.set_title(name, fontweight="bold")
+        ax.grid(axis="x")
+    axes[0].set_yticks(range(len(methods)), [f"{m}{' (all rows)' if m in POOLED else ''}" for m in methods])
+    axes[0].set_ylim(-0.6, len(methods) - 0.4)
+    axes[len(axes) // 2].set_xlabel(f"{hero} minus method, AUC points")
+    federated = [m for m in methods if m not in POOLED]
+    counts = [
+        f"{int((table['low'].reindex(federated) > 0).sum())} of {len(table.index.intersection(federated))}"
+        for table in found.values()
+    ]
+    title = f"{hero} is clearly ahead of {', '.join(counts)} federated methods"
+    note = (
+        f"Line: 95 % interval over paired seeds. Hollow: it holds zero. Blue: clearly ahead of {hero}. "
+        "Arrow: beyond the axis. (all rows): one model that sees everybody's rows."
+    )
+    said = "; ".join(
+        f"{name}: " + ", ".join(
+            f"{m} {table.difference[m]:+.2f}" for m in reversed(methods) if m in table.index
+        )
+        for name, table in found.items()
+    )  # fmt: skip
+    return finish(figure, title, note, f"Differences in AUC points. {said}.")
 
 
 @styled
