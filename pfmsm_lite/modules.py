@@ -122,7 +122,7 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
     found, failed = finished(train_cell, jobs, out, arguments, data_digest, screen)
     show(f"{len(found)} of {len(jobs)} trainings are done, {time.monotonic() - started:.0f} s\n")
     lines = results(found, levels)
-    replace_text(out / "results.csv", lines.to_csv(index=False, lineterminator="\n"))
+    replace_text(out / "aucs.csv", lines.to_csv(index=False, lineterminator="\n"))
     gains = table(lines)
     replace_text(out / "map.csv", gains.to_csv(index=False, lineterminator="\n"))
     if len(gains):
@@ -130,7 +130,7 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
 
         show(printed(gains))
         module_map(gains).savefig(out / "map.png")
-    show(f"\n{out}/: map.csv, map.png, results.csv, config.json")
+    show(f"\n{out}/: map.csv, map.png, aucs.csv, config.json")
     say_failed(failed, f"map --resume {out}", show)
     return failed
 

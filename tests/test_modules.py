@@ -59,7 +59,7 @@ def test_every_level_can_be_made_and_every_module_has_a_method():
 
 
 def test_the_command_writes_what_the_runs_give(drawn):
-    results, gains = pd.read_csv(drawn / "results.csv"), pd.read_csv(drawn / "map.csv")
+    results, gains = pd.read_csv(drawn / "aucs.csv"), pd.read_csv(drawn / "map.csv")
     own = [level for level in LEVELS if level.factor == "wrong labels"]
     assert len(results) == len(own) * 2 * len(METHODS_USED) and len(gains) == len(own) * len(WITHOUT)
     last = own[-1]
@@ -75,11 +75,11 @@ def test_on_resume_only_what_is_missing_is_done_again(drawn, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (drawn / "cells").iterdir()}
     gone = sorted(before)[3]
     (drawn / "cells" / gone).unlink()
-    results = (drawn / "results.csv").read_bytes()
+    results = (drawn / "aucs.csv").read_bytes()
     assert main(["map", "--resume", str(drawn)]) == 0
     after = {path.name: path.stat().st_mtime_ns for path in (drawn / "cells").iterdir()}
     assert {name for name in after if after[name] != before[name]} == {gone}
-    assert (drawn / "results.csv").read_bytes() == results
+    assert (drawn / "aucs.csv").read_bytes() == results
 
 
 @pytest.mark.parametrize(

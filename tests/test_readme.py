@@ -9,9 +9,9 @@ import pytest
 
 from pfmsm_lite.__main__ import parser
 from pfmsm_lite.analysis import against, share_of_the_way
-from pfmsm_lite.compare import COLUMNS
+from pfmsm_lite.compare import COLUMNS, candidates
 from pfmsm_lite.federated.history import RESULTS
-from pfmsm_lite.methods import METHODS
+from pfmsm_lite.methods import METHODS, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,20 +34,43 @@ def test_the_tables_are_those_of_the_committed_results(name):
         assert shown(row).replace("-", "−") in README.replace("-", "−"), shown(row)
 
 
-def test_the_table_of_the_rivals_is_that_of_the_committed_comparison():
-    folder = ROOT / "results" / "rivals-synthetic"
+COMPARED = sorted(path.parent.name for path in (ROOT / "results").glob("*/compare.csv"))
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_committed_comparison_gave_all_the_same_search_and_follows_from_its_results(name):
+    folder = ROOT / "results" / name
     found = pd.read_csv(folder / "compare.csv")
     assert tuple(found.columns) == COLUMNS
-    table = against(results("rivals-synthetic"))
-    tried = pd.read_csv(folder / "settings.csv").groupby("method").size()
-    assert tried.nunique() == 1 and (found["seeds"] >= 10).all()
+    table = against(results(name))
+    tried = pd.read_csv(folder / "settings.csv")
+    assert tried.groupby("method").size().nunique() == 1 and found["tried"].nunique() == 1
+    assert found["seeds"].nunique() == 1
     for row in found.itertuples():
-        line = f"| {row.method} | {row.auc:.4f} | | | {row.sent_kb:.0f} |"
+        assert row.auc == pytest.approx(table.auc[row.method])
         if row.method != "pf_msmtrec":
             assert row.difference == pytest.approx(table.difference[row.method])
-            span = f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
-            line = f"| {row.method} | {row.auc:.4f} | {span} | {row.p_holm:.2g} | {row.sent_kb:.0f} |"
-        assert line.replace("-", "−") in README.replace("-", "−"), line
+    config = json.loads((folder / "config.json").read_text())
+    options = parser().parse_args(config["command"].split()[3:])
+    settings = Settings(**{k: v for k, v in config["settings"].items()})
+    for method, own in tried.groupby("method"):
+        tries = candidates(METHODS[method], settings, options.budget)
+        assert [json.loads(setting) for setting in own["setting"]] == tries, method
+
+
+def test_the_table_of_the_rivals_is_that_of_the_committed_comparisons():
+    tables = {name: pd.read_csv(ROOT / "results" / name / "compare.csv") for name in COMPARED}
+    assert len(tables) == 3
+    section = README.split("### Rivals and relatives")[1].split("\n###")[0]
+    for method in {name for table in tables.values() for name in table["method"]}:
+        line = re.search(rf"^\| {method} \|.*$", section, re.M)
+        assert line, method
+        for table in tables.values():
+            for row in table[table["method"] == method].itertuples():
+                cell = f"{row.auc:.4f}"
+                if method != "pf_msmtrec":
+                    cell += f", {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+                assert cell.replace("-", "−") in line[0].replace("-", "−"), (method, cell)
 
 
 def test_the_share_of_the_way_to_pooled_is_what_the_results_say():
@@ -68,7 +91,7 @@ def test_measured_runs_have_five_seeds_the_known_columns_and_a_command_that_stil
 
 
 def test_every_command_of_the_readme_is_understood():
-    commands = re.findall(r"python -m pfmsm_lite ((?:run|compare)[^`\n]*)", README)
+    commands = re.findall(r"python -m pfmsm_lite ((?:run|compare|map)[^`\n]*)", README)
     assert len(commands) > 3
     for command in commands:
         words = command.replace("<name>", "x").split()
