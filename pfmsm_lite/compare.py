@@ -44,9 +44,14 @@ class Cell(NamedTuple):
 
 
 def grid(method, settings):
-    """field → values that a comparison tries for this method."""
+    """field → values that a comparison tries for this method.
+
+    A list of its own that lacks what the method is declared with is left out: an ablation that has inherited
+    the list of what it takes away.
+    """
     common = {} if method.model == "boosted_tree" else SEARCH | (SERVER_SEARCH if method.sent else {})
-    lists = {**common, **method.search}
+    own = {f: values for f, values in method.search.items() if getattr(method, f, None) in (None, *values)}
+    lists = {**common, **own}
     if "learning_rate" in lists:  # multiples of the data's own, to one digit
         steps = (float(f"{settings.learning_rate * times:.1g}") for times in lists["learning_rate"])
         lists["learning_rate"] = tuple(steps)

@@ -71,6 +71,7 @@ def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_fi
         for setting in found:
             with_setting(method, Settings(), setting)  # each is a declaration without contradiction
     assert candidates(METHODS["local"], Settings(), 1) == [{}]
+    assert "aggregate" not in grid(METHODS["no_personalization"], Settings())  # it is what is taken away
 
 
 def test_federated_methods_all_may_choose_their_server_step_and_the_others_have_none():
