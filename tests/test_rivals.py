@@ -108,8 +108,9 @@ OWN = {"expert.local", "expert.task"}
         ("pf_msmtrec", "heads_last", [OWN | HEADS | BODY, OWN | HEADS]),
     ],
 )
-def test_in_each_phase_only_its_groups_are_trained(name, phases, expected):
-    method = replace(METHODS[name], phases=phases)
+@pytest.mark.parametrize("proximal", [0.0, 0.5])
+def test_in_each_phase_only_its_groups_are_trained(name, phases, expected, proximal):
+    method = replace(METHODS[name], phases=phases, proximal=proximal)
     assert METHODS["fedrep"].phases == "local_first"
     federation = Federation(scenarios(2), method, Settings(**SMALL), 0)
     client = federation.clients[0]

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import torch
 
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.federated import checkpoint as checkpoints
 from pfmsm_lite.federated.aggregate import EmbeddingExchange, cosines
 from pfmsm_lite.federated.encode import make_clients
@@ -106,9 +106,9 @@ class Federation:
 
     def _fit(self, client, anchor):
         """Local training, all at once or in two phases; the loss is that of the last one."""
-        how = (self.settings.local_epochs, anchor, self.method.proximal)
+        epochs, proximal = self.settings.local_epochs, self.method.proximal
         if self.method.phases == "together":
-            return client.fit(*how)
+            return client.fit(epochs, anchor, proximal)
         everything = dict(client.model.named_parameters())
         groups = parameter_groups(client.model)
         at_home = [group for group in groups if group not in self.method.sent]
@@ -122,7 +122,8 @@ class Federation:
         for trained in phases[self.method.phases]:
             for name, parameter in everything.items():
                 parameter.requires_grad_(name in trained)
-            loss = client.fit(*how)
+            held = [pair for pair in anchor or () if pair[0].requires_grad]
+            loss = client.fit(epochs, held, proximal)
         client.model.requires_grad_(True)
         return loss
 
@@ -223,8 +224,7 @@ def run(
     settings = replace(settings or Settings(), **options)
     if not isinstance(method, Method):
         raise UserError(f"method must be a Method such as METHODS['pf_msmtrec'], not {method!r}.")
-    if rounds < 1:
-        raise UserError(f"--rounds is {rounds}, but it must be at least 1.")
+    at_least_one(rounds=rounds)
     _check_device(settings.device)
     federation = Federation(scenarios, method, settings, seed)
     history = History(method.name, seed, [c.name for c in federation.clients], federation.units)
