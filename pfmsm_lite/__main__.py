@@ -6,10 +6,11 @@ import json
 import shlex
 import sys
 import textwrap
+from typing import NamedTuple
 
 from pfmsm_lite import __version__
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.methods import METHODS
+from pfmsm_lite.methods import GROUPS, METHODS, POLICIES
 
 
 def names(text):
@@ -96,6 +97,20 @@ def data_options(command):
     )
 
 
+def training_options(command, on_resume, out=None):
+    """What `run`, `compare` and `map` have alike."""
+    where = f"where it is saved (default {out or 'runs/<data>'})"
+    for option, kind, name, text in (
+        ("rounds", int, "R", "federated rounds (synthetic 10, kuairand 20, own table 20)"),
+        ("out", str, "DIR", where),
+        ("resume", str, "DIR", f"go on with an interrupted one; {on_resume}"),
+        ("threads", int, "T", "threads of a process (default 1)"),
+        ("processes", int, "P", "trainings side by side (default 2)"),
+    ):
+        command.add_argument(f"--{option}", type=kind, metavar=name, help=text)
+    command.set_defaults(out=out)
+
+
 def parser():
     from pfmsm_lite.job import DEFAULT_METHODS, explain, flags
 
@@ -173,17 +188,13 @@ def parser():
     fair.add_argument("--methods", type=names, metavar="A,B", help="default all, but for the ablations no_…")
     fair.add_argument("--seeds", type=int, default=10, metavar="N", help="how many seeds: 0 … N-1 (10)")
     fair.add_argument("--budget", type=int, default=12, metavar="B", help="settings tried a method (12)")
-    fair.add_argument("--rounds", type=int, metavar="R", help="as for run; the best on validation counts")
     fair.add_argument(
         "--patience",
         type=int,
         metavar="P",
         help="stop a training after P rounds that are no better (0: never)",
     )
-    fair.add_argument("--out", metavar="DIR", help="where it is saved (default runs/<data>)")
-    fair.add_argument("--resume", metavar="DIR", help="go on with an interrupted or partly failed comparison")
-    fair.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
-    fair.add_argument("--processes", type=int, metavar="P", help="trainings side by side (default 2)")
+    training_options(fair, "what is finished is kept, what failed is done again")
     chart = commands.add_parser(
         "map",
         help="where each module of pf_msmtrec gains and where it costs",
@@ -194,30 +205,14 @@ def parser():
     chart.set_defaults(data="synthetic", data_seed=0)
     chart.add_argument("--factors", type=names, metavar="A,B", help="only these lines of the map")
     chart.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds: 0 … N-1 (5)")
-    chart.add_argument("--rounds", type=int, metavar="R", help="default 10")
-    chart.add_argument(
-        "--out", default="runs/map", metavar="DIR", help="where it is saved (default runs/map)"
-    )
-    chart.add_argument("--resume", metavar="DIR", help="go on with an interrupted map")
-    chart.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
-    chart.add_argument("--processes", type=int, metavar="P", help="trainings side by side (default 2)")
+    training_options(chart, "what is finished is kept, what failed is done again", out="runs/map")
     for command in (run, bench, page, course, grade, fair, chart):
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     data_options(run)
     what = run.add_argument_group("run")
     what.add_argument("--methods", type=names, metavar="A,B", help=f"default: {','.join(DEFAULT_METHODS)}")
-    what.add_argument(
-        "--rounds", type=int, metavar="R", help="federated rounds (synthetic 10, kuairand 20, own table 20)"
-    )
     what.add_argument("--seeds", type=numbers, default=[0, 1, 2], metavar="0,1,2", help="default 0,1,2")
-    what.add_argument("--out", metavar="DIR", help="where the run is saved (default runs/<data>)")
-    what.add_argument(
-        "--resume",
-        metavar="DIR",
-        help="go on with an interrupted run; only --rounds, --threads, --processes may differ",
-    )
-    what.add_argument("--threads", type=int, metavar="T", help="threads of a process (default 1)")
-    what.add_argument("--processes", type=int, metavar="P", help="runs side by side (default 2)")
+    training_options(what, "only --rounds, --threads, --processes may differ")
     what.add_argument(
         "--checkpoint-seconds",
         type=float,
@@ -226,6 +221,14 @@ def parser():
         help="save an unfinished run that often (default 5; 0: after each round)",
     )
     options = run.add_argument_group("method and training")
+    options.add_argument(
+        "--share",
+        action="append",
+        type=knob,
+        metavar="GROUP=POLICY",
+        help=f"another policy for a group of parameters, such as gate=personalized; may be given several "
+        f"times. Groups: {', '.join(GROUPS)}. Policies: {', '.join(POLICIES)}",
+    )
     for name, entry in flags().items():
         choices = ("yes", "no") if isinstance(entry.default, bool) else entry.metadata["choices"]
         options.add_argument(
@@ -237,67 +240,64 @@ def parser():
     return top
 
 
-def job(options):
-    """Run or resume the main job."""
-    from pfmsm_lite import job
+class Job(NamedTuple):
+    """A command that trains into a directory and can go on with it.
 
+    mark     an argument that no other command has: a directory without it was begun by another one
+    changes  what may differ when it goes on
+    checked  arguments → arguments, refused where they are wrong;  work  (directory, arguments) → what failed
+    """
+
+    mark: str
+    changes: tuple
+    checked: object
+    work: object
+
+
+def jobs():
+    from pfmsm_lite import compare, modules
+    from pfmsm_lite.job import main_job
+
+    def run(out, arguments):
+        main_job(out, arguments)
+        return {}
+
+    return {
+        "run": Job("checkpoint_seconds", ("rounds", "threads", "processes"), dict, run),
+        "compare": Job("budget", ("threads", "processes"), compare.checked, compare.compare),
+        "map": Job("factors", ("threads", "processes"), modules.checked, modules.draw_map),
+    }
+
+
+def train(options):
+    """Begin `run`, `compare` or `map`, or go on with it; exit code 1 where a training failed."""
+    from pfmsm_lite.job import prepare, resume
+
+    mark, changes, checked, work = jobs()[options.command]
     arguments = {
         key: value for key, value in vars(options).items() if key not in ("command", "debug", "words")
     }
-    changes = {key: arguments[key] for key in ("rounds", "threads", "processes")}
-    resume = arguments.pop("resume")
-    if resume:
-        usual = vars(parser().parse_args(["run"]))
+    before = arguments.pop("resume")
+    if before:
+        usual = vars(parser().parse_args([options.command]))
         other = [key for key, value in arguments.items() if key not in changes and value != usual[key]]
         if other:
             named = ", ".join(f"--{key.replace('_', '-')}" for key in other)
             raise UserError(f"--resume goes on with the run as it was: {named} cannot be given beside it.")
-        out, arguments = job.resume(resume, changes)
-    else:
-        arguments["threads"] = arguments["threads"] or 1
-        arguments["processes"] = arguments["processes"] or 2
-        arguments["command"] = f"python -m pfmsm_lite {shlex.join(options.words)}"
-        out, arguments = job.prepare(arguments)
-    try:
-        job.main_job(out, arguments)
-    except KeyboardInterrupt:
-        print(f"\nInterrupted. Go on with: python -m pfmsm_lite run --resume {out}", file=sys.stderr)
-        return 130
-    return 0
-
-
-def study(options):
-    """`compare` or `map`; exit code 1 where a training failed."""
-    from pfmsm_lite import compare, job, modules
-
-    mark, checked, work = {
-        "compare": ("budget", compare.checked, compare.compare),
-        "map": ("factors", modules.checked, modules.draw_map),
-    }[options.command]
-    arguments = {
-        key: value
-        for key, value in vars(options).items()
-        if key not in ("command", "debug", "words", "resume")
-    }
-    if options.resume:
-        changes = {key: arguments[key] for key in ("threads", "processes")}
-        out, arguments = job.resume(options.resume, changes)
+        out, arguments = resume(before, {key: arguments[key] for key in changes})
         if mark not in arguments:
             raise UserError(
-                f"{options.resume} holds what another command began. Its config.json says which: "
-                "go on with that one."
+                f"{before} holds what another command began. Its config.json says which: go on with that one."
             )
     else:
         arguments["threads"], arguments["processes"] = options.threads or 1, options.processes or 2
         arguments["command"] = f"python -m pfmsm_lite {shlex.join(options.words)}"
-        out, arguments = job.prepare(checked(arguments))
+        out, arguments = prepare(checked(arguments))
     try:
         failed = work(out, arguments)
     except KeyboardInterrupt:
-        print(
-            f"\nInterrupted. Go on with: python -m pfmsm_lite {options.command} --resume {out}",
-            file=sys.stderr,
-        )
+        again = f"python -m pfmsm_lite {options.command} --resume {out}"
+        print(f"\nInterrupted. Go on with: {again}", file=sys.stderr)
         return 130
     return 1 if failed else 0
 
@@ -361,9 +361,9 @@ def main(argv=None):
     try:
         options = parser().parse_args(argv, argparse.Namespace(words=argv))
         return {
-            "run": job,
-            "compare": study,
-            "map": study,
+            "run": train,
+            "compare": train,
+            "map": train,
             "bench": bench,
             "report": report,
             "notebooks": notebooks,

@@ -13,8 +13,8 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from pfmsm_lite import __version__
-from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.methods import METHODS, OPERATORS, SCENARIOS_NEEDED, Settings
+from pfmsm_lite.errors import UserError, at_least_one, choose
+from pfmsm_lite.methods import GROUPS, METHODS, OPERATORS, SCENARIOS_NEEDED, Settings
 
 DEFAULT_METHODS = (
     "pooled", "local", "embedding_only", "fedavg", "pf_msmtrec",
@@ -124,6 +124,7 @@ def declared(arguments):
     asked = {
         f.name: arguments[f.name] for f in fields(base) if f.metadata and arguments.get(f.name) is not None
     }
+    policies = {choose("--share", group, GROUPS): policy for group, policy in arguments.get("share") or ()}
     chosen = []
     for name in arguments["methods"]:
         method = METHODS[choose("method", name, METHODS)]
@@ -132,8 +133,9 @@ def declared(arguments):
             changes = {k: v for k, v in changes.items() if k not in ("personal", "phases")}
         if not method.pooled:
             changes.pop("model", None)
-        if "gate" in method.share and method.share["gate"] == base.share["gate"] and arguments.get("gate"):
-            changes["share"] = {**method.share, "gate": arguments["gate"]}
+        share = {g: p for g, p in policies.items() if method.share.get(g) == base.share.get(g)}
+        if method.sent and share:
+            changes["share"] = {**method.share, **share}
         chosen.append(replace(method, **changes))
     given = {f.name: arguments[f.name] for f in fields(Settings) if arguments.get(f.name) is not None}
     return chosen, Settings(**given)
@@ -143,8 +145,7 @@ def prepare(arguments):
     """Check what can be known before training; make the directory; returns (directory, arguments in full)."""
     filled = with_defaults(arguments)
     filled["methods"] = list(arguments["methods"] or DEFAULT_METHODS)
-    if filled["rounds"] < 1:
-        raise UserError(f"--rounds is {filled['rounds']}, but it must be at least 1.")
+    at_least_one(rounds=filled["rounds"])
     for what in ("methods", "seeds"):
         if len(set(filled[what])) < len(filled[what]):
             raise UserError(f"--{what} names something twice: {','.join(map(str, filled[what]))}.")

@@ -191,10 +191,23 @@ def test_bad_input_is_refused_before_anything_runs(changes, said, table, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_a_runs_directory_is_no_comparison(tmp_path, capsys):
-    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"data": "synthetic"}}))
-    assert main(["compare", "--resume", str(tmp_path)]) == 2
-    assert "holds what another command began" in " ".join(capsys.readouterr().err.split())
+@pytest.mark.parametrize("command", ["run", "compare", "map"])
+def test_a_command_goes_on_only_with_what_it_has_begun(command, tmp_path, capsys):
+    begun = {"run": "checkpoint_seconds", "compare": "budget", "map": "factors"}
+    for other, mark in begun.items():
+        if other != command:
+            (tmp_path / "config.json").write_text(json.dumps({"arguments": {"data": "synthetic", mark: 1}}))
+            assert main([command, "--resume", str(tmp_path)]) == 2
+            assert "holds what another command began" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    "option", ["--budget 9", "--rounds 9", "--seeds 1", "--patience 2", "--methods local"]
+)
+def test_what_would_make_it_another_comparison_is_refused_beside_resume(option, compared, capsys):
+    assert main(["compare", "--resume", str(compared), *option.split()]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{option.split()[0]} cannot be given beside it" in said
 
 
 def test_the_picture_of_several_comparisons_counts_only_federated_methods_and_marks_what_is_clear():

@@ -230,6 +230,12 @@ def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsy
         (["--roundz", "3"], ["--roundz", "--help"]),
         (["--device", "tpu"], ["--device", "cpu, cuda, mps"]),
         (["--resume", "nowhere"], ["nothing to resume"]),
+        (
+            ["--share", "gat=mean"],
+            ["Unknown --share 'gat'", "Did you mean 'gate'"],
+        ),
+        (["--share", "gate=meen"], ["Unknown policy of gate", "Did you mean 'mean'"]),
+        (["--share", "expert.scenario=local"], ["normalize is 'moment', but expert.scenario is 'local'"]),
         (["--knob", "across"], ["'across' is not of the form NAME=VALUE"]),
         (["--knob", "acros=0.5"], ["Unknown --knob 'acros'", "Did you mean 'across'"]),
         (["--knob", "seed=1"], ["Unknown --knob 'seed'"]),
@@ -246,6 +252,16 @@ def test_bad_options_are_refused_by_name(options, fragments, tmp_path, capsys, m
     monkeypatch.chdir(tmp_path)
     refused(["run", *options], capsys, *fragments)
     assert not list(tmp_path.glob("runs/*/results.csv"))
+
+
+def test_share_changes_the_policy_of_a_group_where_a_method_has_pf_msmtrecs():
+    names = ["pf_msmtrec", "no_template", "fedrep", "fedavg", "local", "pooled"]
+    words = ["run", "--methods", ",".join(names), "--share", "gate=personalized", "--share", "tower=mean"]
+    chosen = {method.name: method for method in job.declared(vars(parser().parse_args(words)))[0]}
+    for name in ("pf_msmtrec", "no_template"):
+        assert chosen[name].share == {**METHODS[name].share, "gate": "personalized", "tower": "mean"}
+    for name in ("fedrep", "fedavg", "local", "pooled"):
+        assert chosen[name] == METHODS[name], name
 
 
 def test_knobs_turn_the_generator_and_the_hard_preset_is_one_of_their_settings():
