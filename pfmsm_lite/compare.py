@@ -13,7 +13,7 @@ import numpy as np
 
 from pfmsm_lite.analysis import points
 from pfmsm_lite.cells import finished, say_failed
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.errors import at_least_one
 from pfmsm_lite.job import declared, opened, replace_text, train
 from pfmsm_lite.methods import METHODS, SEARCH, SERVER_SEARCH, Method
 from pfmsm_lite.runs import compact
@@ -44,14 +44,9 @@ class Cell(NamedTuple):
 
 
 def grid(method, settings):
-    """field → values that a comparison tries for this method.
-
-    A list of its own that lacks what the method is declared with is left out: an ablation that has inherited
-    the list of what it takes away.
-    """
+    """field → values that a comparison tries for this method."""
     common = {} if method.model == "boosted_tree" else SEARCH | (SERVER_SEARCH if method.sent else {})
-    own = {f: values for f, values in method.search.items() if getattr(method, f, None) in (None, *values)}
-    lists = {**common, **own}
+    lists = {**common, **method.search}
     if "learning_rate" in lists:  # multiples of the data's own, to one digit
         steps = (float(f"{settings.learning_rate * times:.1g}") for times in lists["learning_rate"])
         lists["learning_rate"] = tuple(steps)
@@ -249,9 +244,7 @@ def printed(found, hero):
 
 def checked(arguments):
     """The command's arguments as the main job takes them; UserError for a budget or seeds below one."""
-    for what in ("budget", "seeds"):
-        if arguments[what] < 1:
-            raise UserError(f"--{what} is {arguments[what]}, but it must be at least 1.")
+    at_least_one(budget=arguments["budget"], seeds=arguments["seeds"])
     everything = [name for name in METHODS if not name.startswith("no_")]
     methods = everything if arguments["methods"] in (None, ["all"]) else arguments["methods"]
     return {**arguments, "methods": methods, "seeds": list(range(arguments["seeds"]))}

@@ -11,6 +11,13 @@ class UserError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+def at_least_one(**numbers):
+    """Refuse, by the name of its option, a number below 1."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise UserError(f"--{name} is {number}, but it must be at least 1.")
+
+
 def choose(kind, name, choices):
     """Return `name` if it is one of `choices`; else raise a UserError that suggests the nearest."""
     choices = list(choices)

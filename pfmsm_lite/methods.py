@@ -321,6 +321,7 @@ METHODS = _table(
         name="no_personalization",
         summary="pf_msmtrec, mixtures replaced by FedAvg's mean",
         aggregate="mean",
+        search={"phases": _PF.search["phases"]},  # the rest of its list is about mixtures
     ),
     # The federated rivals. All have the embedding rule of pf_msmtrec, as a comparison must.
     Method(

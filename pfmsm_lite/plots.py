@@ -83,6 +83,14 @@ def styled(draw):
     return inside
 
 
+def interval_line(ax, y, seeds, mean, low, high, color):
+    """A paired difference on one line: the seeds grey, the interval, the mean; hollow if it holds zero."""
+    clear = low > 0 or high < 0
+    ax.plot(seeds, [y] * len(seeds), "o", color="#b5b5b5", ms=4)
+    ax.plot([low, high], [y, y], color=color, linewidth=2.5, alpha=1 if clear else 0.45)
+    ax.plot(mean, y, "o", color=color, ms=8, mfc=color if clear else "white")
+
+
 def finish(figure, title, note, alt):
     """Title to the left, note below, alt text."""
     wrapped = textwrap.fill(title, int(figure.get_figwidth() * 9.2))

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from pfmsm_lite.course import INSTALL, home
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.job import replace_text
 from pfmsm_lite.notebooks import by_files
 from pfmsm_lite.runs import read_data, read_run
@@ -102,8 +102,7 @@ def _checked(run, data, options):
     reading = {key: value for key, value in options.items() if key != "seeds"}
     _, _, arguments = read_data(data, **reading)
     declared({**arguments, "methods": arguments.get("methods") or ()})
-    if arguments["rounds"] < 1:
-        raise UserError(f"--rounds is {arguments['rounds']}, but it must be at least 1.")
+    at_least_one(rounds=arguments["rounds"])
     return Path(data).name
 
 

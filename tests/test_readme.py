@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pfmsm_lite import modules
 from pfmsm_lite.__main__ import parser
 from pfmsm_lite.analysis import against, share_of_the_way
 from pfmsm_lite.compare import COLUMNS, candidates
@@ -52,7 +53,7 @@ def test_a_committed_comparison_gave_all_the_same_search_and_follows_from_its_re
             assert row.difference == pytest.approx(table.difference[row.method])
     config = json.loads((folder / "config.json").read_text())
     options = parser().parse_args(config["command"].split()[3:])
-    settings = Settings(**{k: v for k, v in config["settings"].items()})
+    settings = Settings(**config["settings"])
     for method, own in tried.groupby("method"):
         tries = candidates(METHODS[method], settings, options.budget)
         assert [json.loads(setting) for setting in own["setting"]] == tries, method
@@ -71,6 +72,26 @@ def test_the_table_of_the_rivals_is_that_of_the_committed_comparisons():
                 if method != "pf_msmtrec":
                     cell += f", {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
                 assert cell.replace("-", "−") in line[0].replace("-", "−"), (method, cell)
+
+
+def test_the_map_of_the_modules_follows_from_its_trainings_and_the_readme_says_so():
+    folder = ROOT / "results" / "modules"
+    aucs, gains = pd.read_csv(folder / "aucs.csv"), pd.read_csv(folder / "map.csv")
+    pd.testing.assert_frame_equal(modules.table(aucs), gains)
+    assert aucs.groupby(["factor", "level"]).size().eq(len(modules.METHODS_USED) * 5).all()
+    assert list(aucs[["factor", "level"]].drop_duplicates().itertuples(index=False, name=None)) == [
+        level[:2] for level in modules.LEVELS
+    ]
+    config = json.loads((folder / "config.json").read_text())
+    assert parser().parse_args(config["command"].split()[3:]).seeds == aucs["seed"].nunique() == 5
+    section = README.split("### Where does a module gain?")[1].split("\n###")[0]
+    best = gains.loc[gains.groupby("module")["gain"].idxmax()].set_index("module")
+    for row in modules.average(aucs).itertuples():
+        most = best.loc[row.Index]
+        gain = f"{row.gain:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+        most_gain = f"{most['gain']:+.2f} [{most['low']:+.2f}, {most['high']:+.2f}]"
+        line = f"| {row.Index} | {gain} | {most['factor']} {most['level']}: {most_gain} |"
+        assert line.replace("-", "−") in section.replace("-", "−"), line
 
 
 def test_the_share_of_the_way_to_pooled_is_what_the_results_say():

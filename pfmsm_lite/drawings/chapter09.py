@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from pfmsm_lite.multitask import balance, combine, focus, personal_weights
-from pfmsm_lite.plots import GREY, INK, SEQUENTIAL, finish, styled
+from pfmsm_lite.plots import GREY, INK, SEQUENTIAL, finish, interval_line, styled
 
 SHARED, DOMAIN, TASK = "#0072B2", "#E69F00", "#009E73"
 TRAIN, VALID = "#D55E00", "#0072B2"
@@ -200,11 +200,7 @@ def draw_code(paper, code, names, points):
     left.set_title("weights, a line a seed")
     left.legend(loc="lower left", fontsize=8, ncols=2)
     for k, (values, (mean, least, most)) in enumerate(points.values()):
-        right.plot(values, np.full(len(values), k), "o", color="#b5b5b5", ms=5)
-        clear = least > 0 or most < 0
-        if np.isfinite(least):
-            right.plot([least, most], [k, k], color=TRAIN, lw=2.5, alpha=1 if clear else 0.45)
-        right.plot(mean, k, "o", color=TRAIN, ms=8, mfc=TRAIN if clear else "white")
+        interval_line(right, k, values, mean, least, most, TRAIN)
     right.axvline(0, color=INK, lw=0.8)
     right.set_yticks(range(len(points)), list(points), fontsize=9)
     right.set(ylim=(len(points) - 0.4, -0.6), xlabel="AUC points")
@@ -283,7 +279,7 @@ def draw_harm(differences):
         scatter = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
         ax.plot(values, k + scatter, "o", color=color, ms=2.5, alpha=0.7)
         ax.plot([values.mean()] * 2, [k - 0.36, k + 0.36], color=color, lw=3)
-        means[name] = values.mean(), (values < 0).mean(), np.abs(values).mean()
+        means[name] = values.mean(), (values < 0).mean()
     ax.axvline(0, color=INK, lw=0.8)
     ax.set_yticks(range(len(differences)), list(differences))
     ax.set(ylim=(len(differences) - 0.45, -0.55), xlabel="NDCG@20 of a user, difference")
@@ -292,7 +288,7 @@ def draw_harm(differences):
     title = f"{first.capitalize()}: {means[first][0]:+.2f} on average; {second}: {means[second][0]:+.2f}"
     note = "A dot: one user, mean over seeds. Bar: their mean. Last row: the same method against itself."
     alt = "; ".join(
-        f"{name}: mean {mean:+.3f}, {100 * lost:.0f} % below zero" for name, (mean, lost, _) in means.items()
+        f"{name}: mean {mean:+.3f}, {100 * lost:.0f} % below zero" for name, (mean, lost) in means.items()
     )
     return finish(figure, _minus(title), note, f"Clouds of users. {_minus(alt)}. {note}")
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from pfmsm_lite.course import Exercise
+from pfmsm_lite.course import Exercise, hint_for
 
 
 def _close(given, right):
@@ -10,15 +10,19 @@ def _close(given, right):
 
 
 def _by_hand(answer):
-    if _close(answer, [0.6, -0.6, 1.2]):
-        return ""
-    if _close(answer, [-0.6, 0.6, -1.2]):
-        return "the sign: the update goes downhill, so its negative stands for the gradient"
-    if _close(answer, [0.2, -1.0, 0.8]):
-        return "these are centred sources; the question is about the pseudo-gradient without centring"
-    if _close(answer, [1.0, -1.0, 2.0]):
-        return "these are the sources alone; how far, and which way, did training move the client?"
-    return "−Δ times each source, with Δ = trained − received"
+    cases = (
+        ([0.6, -0.6, 1.2], ""),
+        ([-0.6, 0.6, -1.2], "the sign: the update goes downhill, so its negative stands for the gradient"),
+        (
+            [0.2, -1.0, 0.8],
+            "these are centred sources; the question is about the pseudo-gradient without centring",
+        ),
+        (
+            [1.0, -1.0, 2.0],
+            "these are the sources alone; how far, and which way, did training move the client?",
+        ),
+    )
+    return hint_for(answer, cases, "−Δ times each source, with Δ = trained − received", 1e-4)
 
 
 def _partners_row(answer):

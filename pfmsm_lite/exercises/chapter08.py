@@ -1,6 +1,6 @@
 """Exercises of chapter 08."""
 
-from pfmsm_lite.course import Exercise
+from pfmsm_lite.course import Exercise, hint_for
 from pfmsm_lite.methods import Method
 
 POINTS = (0.4, 0.9, -0.1, 0.6, 0.5)
@@ -10,16 +10,14 @@ def _interval(answer):
     from pfmsm_lite.analysis import paired_interval
 
     mean, low, high = paired_interval(POINTS, [0.0] * len(POINTS))
-    if abs(float(answer) - low) < 0.005:
-        return ""
-    for value, hint in (
+    cases = (
+        (low, ""),
         (high, "that is the upper end"),
         (mean, "that is the mean; subtract t times the standard error"),
         (mean - 1.96 * (mean - low) / 2.7764, "1.96 is for many seeds; with five take Student's t"),
-    ):
-        if abs(float(answer) - value) < 0.005:
-            return hint
-    return "call interval(points, 0 * points) and take its second value"
+    )
+    otherwise = "call interval(points, 0 * points) and take its second value"
+    return hint_for(answer, cases, otherwise, 0.005)
 
 
 def _nearest(answer):

@@ -1,27 +1,21 @@
 """Exercises of chapter 09, centralized relatives."""
 
-import torch
-
-from pfmsm_lite.course import Exercise
-
-
-def _close(given, right):
-    return torch.allclose(torch.as_tensor(given).double(), torch.as_tensor(right).double(), atol=1e-3)
+from pfmsm_lite.course import Exercise, hint_for
 
 
 def _fused(answer):
-    if _close(answer, [4.05, 5.8]):
-        return ""
-    for values, hint in (
+    cases = (
+        ([4.05, 5.8], ""),
         ([3.9, 6.7], "that is the code's reading; eq. 7 prints α of the task before the domain module"),
         ([3.05, 4.8], "S is missing: it counts with weight one"),
         ([4.8, 7.0], "level 1: the others share 1 − β, so divide it by the number of the others"),
         ([4.6, 7.2], "level 1 is missing: β is the share of one's own expert, the others have the rest"),
         ([5.8, 4.05], "these are the right numbers in the wrong order: the first task first"),
-    ):
-        if _close(answer, values):
-            return hint
-    return "level 1 first: the first domain mixes to 4.5, the two tasks to 4 and 6; then z = S + α·D + α·T"
+    )
+    otherwise = (
+        "level 1 first: the first domain mixes to 4.5, the two tasks to 4 and 6; then z = S + α·D + α·T"
+    )
+    return hint_for(answer, cases, otherwise, 1e-3)
 
 
 def _for_main(answer):
@@ -55,9 +49,8 @@ def _for_main(answer):
 
 
 def _step(answer):
-    if _close(answer, [2.4, 0.6]):
-        return ""
-    for values, hint in (
+    cases = (
+        ([2.4, 0.6], ""),
         ([3.2, 0.4], "balance first: both gradients get the mean of their lengths, 3"),
         ([1.8, 1.2], "Task Focusing is missing: half of the weight goes to the main task"),
         ([0.9, 0.6], "focusing also adds λ to the main task: (1 − λ)·w + λ·(1, 0)"),
@@ -68,10 +61,11 @@ def _step(answer):
         ),
         ([2.25, 0.75], "these are equal weights, focused; the weights are given: (0.6, 0.4)"),
         ([3.3, 1.2], "focused weights sum to one: λ is taken from the others, (1 − λ)·w + λ·(1, 0)"),
-    ):
-        if _close(answer, values):
-            return hint
-    return "balanced: (3, 0) and (0, 3); focused weights: half of (0.6, 0.4) plus half of (1, 0); then add up"
+    )
+    otherwise = (
+        "balanced: (3, 0) and (0, 3); focused weights: half of (0.6, 0.4) plus half of (1, 0); then add up"
+    )
+    return hint_for(answer, cases, otherwise, 1e-3)
 
 
 EXERCISES = {

@@ -133,14 +133,26 @@ def _learned(exchange, method):
     return logits.softmax(-1)
 
 
+def _fixed_own(exchange, method, own, start, others):
+    """Mixtures whose own weight is given: only what the others get of the rest is learned.
+
+    own     [N, 1] or [U, N, 1]: each client's own weight
+    start   [N, N] logits of the first round;  others  bool [.., N, N]: who may get some of the rest
+    """
+    eye = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
+    first = exchange.previous is None
+    logits = start.expand_as(exchange.gram) if first else _descend(exchange, method, 1 - eye)
+    exchange.memory["logits"] = logits
+    weights = logits.masked_fill(~others | (eye > 0), -torch.inf).softmax(-1)
+    return own * eye + (1 - own) * weights.nan_to_num()  # one client has no others
+
+
 def _partners(exchange, method):
     """As `learned`, but a client's own weight stays: only what the others get of the rest is learned."""
-    own = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
-    first = exchange.previous is None
-    logits = torch.zeros_like(exchange.gram) if first else _descend(exchange, method, 1 - own)
-    exchange.memory["logits"] = logits
-    others = logits.masked_fill(own > 0, -torch.inf).softmax(-1).nan_to_num()  # one client has no others
-    return method.self_weight * own + (1 - method.self_weight) * others
+    clients = exchange.gram.shape[-1]
+    own = torch.full((clients, 1), method.self_weight).to(exchange.gram)
+    everyone = torch.ones_like(exchange.has[:, None, :])
+    return _fixed_own(exchange, method, own, torch.zeros_like(exchange.gram), everyone)
 
 
 def _evidence(exchange, method):
@@ -151,15 +163,9 @@ def _evidence(exchange, method):
     to their rows.
     """
     rows, s = exchange.rows.to(exchange.gram), method.self_weight
-    own = torch.eye(len(rows), device=rows.device).to(rows)
     average = (rows * exchange.has).sum(-1) / exchange.has.sum(-1).clamp(min=1)  # [U]
-    first = exchange.previous is None
-    logits = rows.log().expand_as(exchange.gram) if first else _descend(exchange, method, 1 - own)
-    exchange.memory["logits"] = logits
-    nobody = (own > 0) | ~exchange.has[:, None, :]
-    others = logits.masked_fill(nobody, -torch.inf).softmax(-1).nan_to_num()
-    trust = (rows / (rows + average[:, None] * (1 - s) / s))[..., None]
-    return trust * own + (1 - trust) * others
+    own = (rows / (rows + average[:, None] * (1 - s) / s))[..., None]
+    return _fixed_own(exchange, method, own, rows.log(), exchange.has[:, None, :])
 
 
 def _helped(exchange, method, extra):
