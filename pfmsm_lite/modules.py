@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pfmsm_lite.analysis import paired_interval
 from pfmsm_lite.cells import finished, say_failed
-from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.errors import at_least_one, choose
 from pfmsm_lite.job import declared, opened, replace_text, train_on
 
 WHOLE = "pf_msmtrec"
@@ -92,8 +92,7 @@ def train_cell(title, method, settings, seed, knobs, checkpoint):
 
 def checked(arguments):
     """The command's arguments as the main job takes them; UserError for an unknown factor or no seed."""
-    if arguments["seeds"] < 1:
-        raise UserError(f"--seeds is {arguments['seeds']}, but it must be at least 1.")
+    at_least_one(seeds=arguments["seeds"])
     known = list(dict.fromkeys(level.factor for level in LEVELS))
     factors = [choose("--factors", factor, known) for factor in arguments["factors"] or known]
     seeds = list(range(arguments["seeds"]))
@@ -129,6 +128,9 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
         from pfmsm_lite.drawings.chapter08 import module_map
 
         show(printed(gains))
+        show("\naveraged over the map, points [95 %]")
+        for row in average(lines).itertuples():
+            show(f"  {row.Index:<24}{row.gain:+.2f} [{row.low:+.2f}, {row.high:+.2f}]")
         module_map(gains).savefig(out / "map.png")
     show(f"\n{out}/: map.csv, map.png, aucs.csv, config.json")
     say_failed(failed, f"map --resume {out}", show)
@@ -166,6 +168,24 @@ def table(results):
                 gain = [100 * x for x in paired_interval(pairs[WHOLE], pairs[method])]
                 lines.append((factor, level, module, *gain, len(pairs)))
     return pd.DataFrame(lines, columns=["factor", "level", "module", "gain", "low", "high", "seeds"])
+
+
+def average(results):
+    """What each module gains over the whole map: DataFrame by module with gain, low, high, as in `table`.
+
+    results  as of `results`; of levels that are the same data only the first counts. The mean is taken inside
+             a seed, over the levels on which all its methods are there, then over the seeds
+    """
+    import pandas as pd
+
+    aucs = results.pivot(index=["seed", "factor", "level"], columns="method", values="auc").dropna()
+    by_seed = aucs.drop_duplicates().groupby("seed").mean()
+    found = {
+        module: [100 * x for x in paired_interval(by_seed[WHOLE], by_seed[method])]
+        for module, method in WITHOUT.items()
+        if {WHOLE, method} <= set(by_seed)
+    }
+    return pd.DataFrame(found, index=["gain", "low", "high"]).T
 
 
 def printed(gains):

@@ -10,7 +10,7 @@ from pfmsm_lite.__main__ import main
 from pfmsm_lite.data import synthetic
 from pfmsm_lite.drawings.chapter08 import module_map
 from pfmsm_lite.federated import METHODS, run
-from pfmsm_lite.modules import LEVELS, METHODS_USED, WITHOUT, printed, table
+from pfmsm_lite.modules import LEVELS, METHODS_USED, WITHOUT, average, printed, table
 
 SMALL = {"sizes": [60] * 6, "test_rows": 60, "fields": {"user": 20, "item": 10}}
 KNOBS = [word for name, value in SMALL.items() for word in ("--knob", f"{name}={json.dumps(value)}")]
@@ -46,6 +46,18 @@ def test_a_seed_that_failed_is_left_out_of_its_pair_and_one_seed_has_no_interval
     found = table(whole.drop(index=whole.query("method == 'local' and seed == 1").index))
     assert found["seeds"].tolist() == [1] and found["gain"].tolist() == pytest.approx([10.0])
     assert found["low"].isna().all() and "*" not in printed(found)
+
+
+def test_the_average_over_the_map_counts_the_same_data_once_and_only_whole_levels():
+    usual = {"pf_msmtrec": [0.80, 0.90], "local": [0.79, 0.86]}  # gains 1 and 4, in two factors
+    other = {"pf_msmtrec": [0.70, 0.70], "local": [0.67, 0.68]}  # 3 and 2
+    both = pd.concat([lines(usual), lines(other, "another"), lines(usual, "a third")])
+    found = average(both)
+    low, high = stats.t.interval(0.95, 1, loc=2.5, scale=stats.sem([2, 3]))
+    assert found.to_numpy().tolist() == [pytest.approx([2.5, low, high])]
+    assert list(found.index) == ["anything sent"]
+    broken = both[~both.eval("factor == 'another' and method == 'local' and seed == 1")]
+    assert average(broken)["gain"].tolist() == pytest.approx([(2 + 4) / 2])
 
 
 def test_every_level_can_be_made_and_every_module_has_a_method():
@@ -116,8 +128,10 @@ def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words
     )  # fmt: skip
     figure = module_map(gains)
     title = " ".join(figure.get_suptitle().split())
-    assert "template, +0.50 points (sizes 1 : 1)" in title
-    assert "coordination, -1.25" in title
-    assert "anything sent, sizes 1 : 1: +12.00" in figure.alt and "1 : 4: +0.01" not in figure.alt
+    assert title == "Clearest: template +0.50 (sizes 1 : 1), coordination −1.25 (sizes 1 : 1)"
+    assert "template, sizes 1 : 1: +0.50" in figure.alt and "1 : 4: +0.01" not in figure.alt
+    hazy = module_map(gains.assign(low=gains["gain"] - 9, high=gains["gain"] + 9))
+    said = " ".join(hazy.get_suptitle().split())
+    assert said == "Nothing is clear; nowhere clear: template, coordination"
     weights = {text.get_text(): text.get_fontweight() for ax in figure.axes for text in ax.texts}
     assert weights["+0.50"] == weights["+12.0"] == "bold" and weights["+0.01"] == "normal"

@@ -21,6 +21,7 @@ from pfmsm_lite.plots import (
     SEQUENTIAL,
     finish,
     heatmap,
+    interval_line,
     method_style,
     styled,
 )
@@ -60,11 +61,8 @@ def forest(results, hero="pf_msmtrec", data="these data"):
     ax = figure.subplots()
     ax.axvline(0, color=INK, linewidth=1)
     for y, row in enumerate(table.itertuples()):
-        color = method_style(row.Index)[0]
-        clear = row.low > 0 or row.high < 0
-        ax.plot(100 * (averages[hero] - averages[row.Index]), [y] * len(averages), "o", color="#b5b5b5", ms=4)
-        ax.plot([row.low, row.high], [y, y], color=color, linewidth=2.5, alpha=1 if clear else 0.45)
-        ax.plot(row.difference, y, "o", color=color, ms=8, mfc=color if clear else "white")
+        seeds = 100 * (averages[hero] - averages[row.Index])
+        interval_line(ax, y, seeds, row.difference, row.low, row.high, method_style(row.Index)[0])
         ax.text(1.02, y, f"{row.difference:+.2f}", transform=ax.get_yaxis_transform(), va="center")
     ax.set_yticks(range(len(table)), table.index)
     ax.set_ylim(-0.6, len(table) - 0.4)
@@ -193,10 +191,7 @@ def ablation(results, hero="pf_msmtrec", data="these data"):
     for y, method in enumerate(there):
         lost = 100 * (averages[hero] - averages[method])
         mean, low, high = lines[MODULES[method].replace("\n", " ")] = paired_interval(lost, 0 * lost)
-        clear, color = low > 0 or high < 0, method_style(method)[0]
-        ax.plot(lost, [y] * len(lost), "o", color="#b5b5b5", ms=4)
-        ax.plot([low, high], [y, y], color=color, linewidth=2.5, alpha=1 if clear else 0.45)
-        ax.plot(mean, y, "o", color=color, ms=8, mfc=color if clear else "white")
+        interval_line(ax, y, lost, mean, low, high, method_style(method)[0])
         ax.text(1.02, y, f"{mean:+.2f}".replace("-", "−"), transform=ax.get_yaxis_transform(), va="center")
     ax.set_yticks(range(len(there)), [MODULES[method] for method in there])
     ax.set_ylim(len(there) - 0.4, -0.6)
@@ -513,7 +508,7 @@ def module_map(gains, limit=2.0):
     levels = list(dict.fromkeys(zip(gains["factor"], gains["level"], strict=True)))
     modules = list(dict.fromkeys(gains["module"]))
     factors = list(dict.fromkeys(gains["factor"]))
-    figure = Figure(figsize=(2.2 + 0.72 * len(levels), 1.6 + 0.5 * len(modules)))
+    figure = Figure(figsize=(2.2 + 0.62 * len(levels), 1.6 + 0.44 * len(modules)))
     widths = [sum(level[0] == factor for level in levels) for factor in factors]
     axes = figure.subplots(1, len(factors), sharey=True, squeeze=False, width_ratios=widths)[0]
     found = gains.set_index(["factor", "level", "module"])
@@ -524,23 +519,18 @@ def module_map(gains, limit=2.0):
         ax.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
         for (y, x), value in np.ndenumerate(values):
             sure = clear[(*own[x], modules[y])]
-            color = "white" if abs(value) > 0.7 * limit else INK if sure else GREY
+            color = "white" if abs(value) > 0.7 * limit else INK if sure or abs(value) > 0.3 * limit else GREY
             text = f"{value:+.1f}" if abs(value) >= 9.95 else f"{value:+.2f}"
             weight = "bold" if sure else "normal"
-            ax.text(x, y, text, color=color, ha="center", va="center", fontweight=weight, fontsize=9)
-        ax.set_xticks(range(len(own)), [level for _, level in own])
+            style = {"color": color, "fontweight": weight, "fontsize": 9}
+            ax.text(x, y, text.replace("-", "−"), ha="center", va="center", **style)
+        ax.set_xticks(range(len(own)), [level.replace("-", "−") for _, level in own])
         ax.set_title(textwrap.fill(factor, 9 * len(own)), fontsize=10)
         ax.set_yticks(range(len(modules)), modules)
         ax.tick_params(length=0)
         for side in ax.spines.values():
             side.set_visible(False)
-    inner = gains[~gains["module"].isin(["anything sent"])]
-    best = inner.loc[inner["gain"].idxmax()]
-    worst = inner.loc[inner["gain"].idxmin()]
-    title = (
-        f"Most gained: {best['module']}, {best['gain']:+.2f} points ({best['factor']} {best['level']}); "
-        f"most lost: {worst['module']}, {worst['gain']:+.2f} ({worst['factor']} {worst['level']})"
-    )
+    title = _clear_gains(gains[~gains["module"].isin(SENT)])
     seeds = int(gains["seeds"].max())
     note = (
         f"pf_msmtrec minus itself without the module, AUC points on test rows, mean over {seeds} paired "
@@ -549,6 +539,24 @@ def module_map(gains, limit=2.0):
     said = "; ".join(
         f"{row.module}, {row.factor} {row.level}: {row.gain:+.2f}"
         for row in gains.itertuples()
-        if clear[row[1:4]]
+        if clear[row[1:4]] and row.module not in SENT
     )
-    return finish(figure, title, note, f"{note} Clear ones: {said or 'none'}.")
+    return finish(
+        figure, title.replace("-", "−"), note, f"{note} Clear ones of single modules: {said or 'none'}."
+    )
+
+
+SENT = ("experts and towers sent", "anything sent")  # lines of the map that take more away than one module
+
+
+def _clear_gains(gains):
+    """In words: where each module gains or costs most, of what is clear; and which are clear nowhere."""
+    clear = gains[(gains["low"] > 0) | (gains["high"] < 0)]
+    most = clear.loc[clear.groupby("module", sort=False)["gain"].apply(lambda g: g.abs().idxmax())]
+    words = [
+        f"{row.module} {row.gain:+.2f} ({row.factor} {row.level})"
+        for row in most.sort_values("gain", ascending=False).itertuples()
+    ]
+    nowhere = [module for module in dict.fromkeys(gains["module"]) if module not in set(clear["module"])]
+    found = f"Clearest: {', '.join(words)}" if words else "Nothing is clear"
+    return f"{found}; nowhere clear: {', '.join(nowhere)}" if nowhere else found
