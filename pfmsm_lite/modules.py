@@ -6,13 +6,16 @@ import time
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from pfmsm_lite.analysis import paired_interval
 from pfmsm_lite.cells import finished, say_failed
-from pfmsm_lite.errors import at_least_one, choose
+from pfmsm_lite.compare import holm
+from pfmsm_lite.errors import UserError, at_least_one, choose
 from pfmsm_lite.job import declared, opened, replace_text, train_on
 
 WHOLE = "pf_msmtrec"
-WITHOUT = {  # module → the method that lacks it
+WITHOUT = {  # module → the method that lacks it; the last two are plain MMoEs, so they lack the template too
     "template": "no_template",
     "normalization": "no_normalization",
     "coordination": "no_coordination",
@@ -71,9 +74,9 @@ class Cell(NamedTuple):
         return f"{level.factor} {level.label}, {self.method}", self.seed
 
 
-def first(level):
-    """Number of the first level that turns the same knobs."""
-    return next(number for number, other in enumerate(LEVELS) if other.knobs == level.knobs)
+def first(level, levels=LEVELS):
+    """Number (in LEVELS) of the first of some levels that turns the same knobs."""
+    return next(LEVELS.index(other) for other in levels if other.knobs == level.knobs)
 
 
 @lru_cache(maxsize=2)
@@ -91,11 +94,20 @@ def train_cell(title, method, settings, seed, knobs, checkpoint):
 
 
 def checked(arguments):
-    """The command's arguments as the main job takes them; UserError for an unknown factor or no seed."""
+    """The command's arguments as the main job takes them.
+
+    raises  UserError for an unknown factor, no seed, or a knob that the map turns itself
+    """
     at_least_one(seeds=arguments["seeds"])
     known = list(dict.fromkeys(level.factor for level in LEVELS))
     factors = [choose("--factors", factor, known) for factor in arguments["factors"] or known]
     seeds = list(range(arguments["seeds"]))
+    turned = {knob: level.factor for level in LEVELS if level.factor in factors for knob in level.knobs}
+    for knob, _ in arguments["knob"] or ():
+        if knob in turned:
+            raise UserError(
+                f"--knob {knob}: the map turns it itself ({turned[knob]!r}). Leave that one out of --factors."
+            )
     return {**arguments, "methods": METHODS_USED, "seeds": seeds, "factors": factors}
 
 
@@ -111,7 +123,7 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
     base = dict(arguments["knob"] or ())
     levels = [level for level in LEVELS if level.factor in arguments["factors"]]
     jobs = {
-        Cell(first(level), method.name, seed): (method, settings, seed, {**base, **level.knobs})
+        Cell(first(level, levels), method.name, seed): (method, settings, seed, {**base, **level.knobs})
         for level in levels
         for seed in arguments["seeds"]
         for method in chosen
@@ -130,7 +142,11 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
         show(printed(gains))
         show("\naveraged over the map, points [95 %]")
         for row in average(lines).itertuples():
-            show(f"  {row.Index:<24}{row.gain:+.2f} [{row.low:+.2f}, {row.high:+.2f}]")
+            show(
+                f"  {row.Index:<24}{row.gain:+.2f} [{row.low:+.2f}, {row.high:+.2f}]".replace(
+                    " [+nan, +nan]", ""
+                )
+            )
         module_map(gains).savefig(out / "map.png")
     show(f"\n{out}/: map.csv, map.png, aucs.csv, config.json")
     say_failed(failed, f"map --resume {out}", show)
@@ -145,19 +161,22 @@ def results(found, levels):
         (level.factor, level.label, cell.method, cell.seed, kept["auc"])
         for level in levels
         for cell, kept in sorted(found.items())
-        if cell.level == first(level)
+        if cell.level == first(level, levels)
     ]
     return pd.DataFrame(lines, columns=["factor", "level", "method", "seed", "auc"])
 
 
 def table(results):
-    """What each module gains on each level: DataFrame factor, level, module, gain, low, high, seeds.
+    """What each module gains on each level, in the order of LEVELS and WITHOUT.
 
     results  as of `results`
-    returns  gain: pf_msmtrec minus the method without the module, AUC points on test rows, mean over paired
-             seeds with a 95 % t interval (NaN with one seed); in the order of LEVELS and WITHOUT
+    returns  DataFrame factor, level, module, gain, low, high, seeds, p, p_holm. gain: pf_msmtrec minus the
+             method without the module, AUC points on test rows, mean over paired seeds with a 95 % t interval
+             (NaN with one seed); p of the paired t-test; p_holm corrected for the number of lines, lines of
+             the same data counted once
     """
     import pandas as pd
+    from scipy import stats
 
     lines = []
     for (factor, level), own in results.groupby(["factor", "level"], sort=False):
@@ -166,8 +185,13 @@ def table(results):
             if {WHOLE, method} <= set(aucs):
                 pairs = aucs[[WHOLE, method]].dropna()
                 gain = [100 * x for x in paired_interval(pairs[WHOLE], pairs[method])]
-                lines.append((factor, level, module, *gain, len(pairs)))
-    return pd.DataFrame(lines, columns=["factor", "level", "module", "gain", "low", "high", "seeds"])
+                p = float(stats.ttest_rel(pairs[WHOLE], pairs[method]).pvalue) if len(pairs) > 1 else np.nan
+                lines.append((factor, level, module, *gain, len(pairs), p))
+    columns = ["factor", "level", "module", "gain", "low", "high", "seeds", "p"]
+    found = pd.DataFrame(lines, columns=columns)
+    once = found.drop_duplicates(["module", "gain"])
+    corrected = pd.Series(holm(once["p"]), index=pd.MultiIndex.from_frame(once[["module", "gain"]]))
+    return found.assign(p_holm=[corrected[key] for key in zip(found["module"], found["gain"], strict=True)])
 
 
 def average(results):

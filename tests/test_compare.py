@@ -220,7 +220,9 @@ def test_the_picture_of_several_comparisons_counts_only_federated_methods_and_ma
     one += [line("fedper", 0.8, 1.0), line("fedavg", 0.7, 11.0)]
     tables = {"one": pd.DataFrame(one, columns=names), "two": pd.DataFrame(one[:3], columns=names)}
     figure = rivals(tables)
-    assert "clearly ahead of 2 of 3, 0 of 1 federated methods" in " ".join(figure.get_suptitle().split())
+    assert "clearly ahead of 2 of 3, 0 of 1 methods that leave rows at home" in " ".join(
+        figure.get_suptitle().split()
+    )
     assert "two: pooled -0.50, fedamp +0.05." in figure.alt
     texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
     assert texts == [["+11.0 →"], ["n/a", "n/a"]]

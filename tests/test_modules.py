@@ -37,6 +37,8 @@ def test_a_modules_gain_is_the_paired_difference_in_points():
     low, high = stats.t.interval(0.95, 2, loc=1.0, scale=stats.sem([1.0, 2.0, 0.0]))
     assert found[["low", "high"]].to_numpy().tolist()[0] == pytest.approx([low, high])
     assert "*" not in printed(found)
+    p = stats.ttest_rel([0.8, 0.82, 0.84], [0.79, 0.80, 0.84]).pvalue
+    assert found["p"].tolist() == found["p_holm"].tolist() == pytest.approx([p])
     sure = table(lines({"pf_msmtrec": [0.8, 0.82, 0.84], "no_template": [0.79, 0.80, 0.82]}))
     assert "+1.67*" in printed(sure)
 
@@ -46,6 +48,13 @@ def test_a_seed_that_failed_is_left_out_of_its_pair_and_one_seed_has_no_interval
     found = table(whole.drop(index=whole.query("method == 'local' and seed == 1").index))
     assert found["seeds"].tolist() == [1] and found["gain"].tolist() == pytest.approx([10.0])
     assert found["low"].isna().all() and "*" not in printed(found)
+
+
+def test_the_correction_counts_lines_of_the_same_data_once():
+    usual = {"pf_msmtrec": [0.8, 0.82, 0.84], "no_template": [0.79, 0.80, 0.82]}
+    other = {"pf_msmtrec": [0.8, 0.82, 0.84], "no_template": [0.80, 0.83, 0.83]}
+    found = table(pd.concat([lines(usual), lines(other, "another"), lines(usual, "a third")]))
+    assert found["p_holm"].tolist() == pytest.approx([2 * found["p"][0], found["p"][1], 2 * found["p"][0]])
 
 
 def test_the_average_over_the_map_counts_the_same_data_once_and_only_whole_levels():
@@ -83,6 +92,15 @@ def test_the_command_writes_what_the_runs_give(drawn):
     assert (drawn / "map.png").stat().st_size > 5000
 
 
+def test_one_seed_has_no_interval_and_the_display_names_a_level_that_was_asked_for(tmp_path, capsys):
+    assert main([*WORDS, "--seeds", "1", "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr()
+    assert "nan" not in printed.out.split("averaged over the map")[1]
+    assert {cell.name.split("-")[0] for cell in (tmp_path / "out" / "cells").iterdir()} == {
+        str(number) for number, level in enumerate(LEVELS) if level.factor == "wrong labels"
+    }
+
+
 def test_on_resume_only_what_is_missing_is_done_again(drawn, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (drawn / "cells").iterdir()}
     gone = sorted(before)[3]
@@ -100,6 +118,7 @@ def test_on_resume_only_what_is_missing_is_done_again(drawn, capsys):
         (["--factors", "wrong label"], "Did you mean 'wrong labels'"),
         (["--seeds", "0"], "--seeds is 0"),
         (["--knob", "labelnoise=0"], "Unknown --knob 'labelnoise'"),
+        (["--knob", "across=0.9"], "--knob across: the map turns it itself ('likeness of the two groups')"),
         (["--rounds", "0"], "--rounds is 0"),
     ],
 )
@@ -130,6 +149,8 @@ def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words
     title = " ".join(figure.get_suptitle().split())
     assert title == "Clearest: template +0.50 (sizes 1 : 1), coordination −1.25 (sizes 1 : 1)"
     assert "template, sizes 1 : 1: +0.50" in figure.alt and "1 : 4: +0.01" not in figure.alt
+    again = module_map(gains.assign(level=[0.0, 0.3] * 3))  # as a file of "0" and "0.3" is read
+    assert again.axes[0].get_xticklabels()[1].get_text() == "0.3"
     hazy = module_map(gains.assign(low=gains["gain"] - 9, high=gains["gain"] + 9))
     said = " ".join(hazy.get_suptitle().split())
     assert said == "Nothing is clear; nowhere clear: template, coordination"

@@ -92,6 +92,15 @@ def test_the_map_of_the_modules_follows_from_its_trainings_and_the_readme_says_s
         most_gain = f"{most['gain']:+.2f} [{most['low']:+.2f}, {most['high']:+.2f}]"
         line = f"| {row.Index} | {gain} | {most['factor']} {most['level']}: {most_gain} |"
         assert line.replace("-", "−") in section.replace("-", "−"), line
+    extreme = aucs["level"].isin(["1 : 100", "1 : 30"])
+    rest = modules.average(aucs[~extreme]).loc["personal mixtures"]
+    assert f"it is {rest.gain:+.2f} [{rest.low:+.2f}, {rest.high:+.2f}]".replace("-", "−") in section
+    single = gains[~gains["module"].str.contains("sent")]
+    stays = single[single["p_holm"] < 0.05]
+    assert stays[["module", "factor", "level"]].to_numpy().tolist() == [
+        ["personal mixtures", "scale of numbers", "1 : 100"]
+    ]
+    assert f"(p = {stays['p_holm'].item():.3f})" in section
 
 
 def test_the_share_of_the_way_to_pooled_is_what_the_results_say():

@@ -129,7 +129,7 @@ def rivals(tables, hero="pf_msmtrec", reach=4.0):
         f"{int((table['low'].reindex(federated) > 0).sum())} of {len(table.index.intersection(federated))}"
         for table in found.values()
     ]
-    title = f"{hero} is clearly ahead of {', '.join(counts)} federated methods"
+    title = f"{hero} is clearly ahead of {', '.join(counts)} methods that leave rows at home"
     note = (
         f"Line: 95 % interval over paired seeds. Hollow: it holds zero. Blue: clearly ahead of {hero}. "
         "Arrow: beyond the axis. (all rows): one model that sees everybody's rows."
@@ -505,6 +505,7 @@ def module_map(gains, limit=2.0):
     gains    as `pfmsm_lite.modules.table` makes it;  limit: AUC points at which the colours end
     returns  Figure
     """
+    gains = gains.assign(level=gains["level"].astype(str))  # "0.3" in a file is read as a number
     levels = list(dict.fromkeys(zip(gains["factor"], gains["level"], strict=True)))
     modules = list(dict.fromkeys(gains["module"]))
     factors = list(dict.fromkeys(gains["factor"]))
@@ -533,8 +534,9 @@ def module_map(gains, limit=2.0):
     title = _clear_gains(gains[~gains["module"].isin(SENT)])
     seeds = int(gains["seeds"].max())
     note = (
-        f"pf_msmtrec minus itself without the module, AUC points on test rows, mean over {seeds} paired "
-        "seeds, each with data of its own. Bold: the 95 % interval leaves zero out. Blue gains, red costs."
+        "AUC points: pf_msmtrec minus itself without the module; the two lower lines: minus a plain MMoE "
+        f"that sends less. Test rows, mean over {seeds} paired seeds, each with data of its own. Bold: the "
+        "95 % interval leaves zero out. Blue gains, red costs."
     )
     said = "; ".join(
         f"{row.module}, {row.factor} {row.level}: {row.gain:+.2f}"
