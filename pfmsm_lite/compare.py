@@ -83,6 +83,15 @@ def with_setting(method, settings, setting):
     )
 
 
+def paired_p(first, second):
+    """p-value of the paired t-test of [S] and [S]; NaN for less than two pairs, or where they are equal."""
+    from scipy import stats
+
+    if len(first) < 2 or np.allclose(first, second):
+        return np.nan
+    return float(stats.ttest_rel(first, second).pvalue)
+
+
 def holm(p):
     """Holm's step-down correction of p-values [K]; NaN stay NaN and are not counted (Holm, 1979)."""
     p = np.asarray(p, float)
@@ -164,8 +173,6 @@ def table(tested, tried, settings_of, best, hero="pf_msmtrec"):
              the number of methods; sent_kb a client's upload in a round, stored_kb its parameters, seconds of
              training
     """
-    from scipy import stats
-
     from pfmsm_lite.analysis import against, per_seed
 
     rows = results(tested)
@@ -175,8 +182,7 @@ def table(tested, tried, settings_of, best, hero="pf_msmtrec"):
     found["seeds"] = averages.notna().sum()
     for method in found.index:
         pairs = averages[[hero, method]].dropna().to_numpy().T
-        differ = method != hero and pairs.shape[1] > 1 and not np.allclose(*pairs)
-        found.loc[method, "p"] = float(stats.ttest_rel(*pairs).pvalue) if differ else np.nan
+        found.loc[method, "p"] = np.nan if method == hero else paired_p(*pairs)
         own = [kept for cell, kept in tested.items() if cell.method == method]
         for key in ("best_round", "sent_kb", "stored_kb", "seconds"):
             found.loc[method, key] = np.mean([kept[key] for kept in own])

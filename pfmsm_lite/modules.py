@@ -6,11 +6,9 @@ import time
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
-from pfmsm_lite.analysis import paired_interval
+from pfmsm_lite.analysis import paired_interval, points
 from pfmsm_lite.cells import finished, say_failed
-from pfmsm_lite.compare import holm
+from pfmsm_lite.compare import holm, paired_p
 from pfmsm_lite.errors import UserError, at_least_one, choose
 from pfmsm_lite.job import declared, opened, replace_text, train_on
 
@@ -141,12 +139,8 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
 
         show(printed(gains))
         show("\naveraged over the map, points [95 %]")
-        for row in average(lines).itertuples():
-            show(
-                f"  {row.Index:<24}{row.gain:+.2f} [{row.low:+.2f}, {row.high:+.2f}]".replace(
-                    " [+nan, +nan]", ""
-                )
-            )
+        for row in average(lines).rename(columns={"gain": "difference"}).itertuples():
+            show(f"  {row.Index:<24}{points(row)}")
         module_map(gains).savefig(out / "map.png")
     show(f"\n{out}/: map.csv, map.png, aucs.csv, config.json")
     say_failed(failed, f"map --resume {out}", show)
@@ -176,7 +170,6 @@ def table(results):
              the same data counted once
     """
     import pandas as pd
-    from scipy import stats
 
     lines = []
     for (factor, level), own in results.groupby(["factor", "level"], sort=False):
@@ -185,7 +178,7 @@ def table(results):
             if {WHOLE, method} <= set(aucs):
                 pairs = aucs[[WHOLE, method]].dropna()
                 gain = [100 * x for x in paired_interval(pairs[WHOLE], pairs[method])]
-                p = float(stats.ttest_rel(pairs[WHOLE], pairs[method]).pvalue) if len(pairs) > 1 else np.nan
+                p = paired_p(pairs[WHOLE], pairs[method])
                 lines.append((factor, level, module, *gain, len(pairs), p))
     columns = ["factor", "level", "module", "gain", "low", "high", "seeds", "p"]
     found = pd.DataFrame(lines, columns=columns)

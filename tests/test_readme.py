@@ -12,7 +12,7 @@ from pfmsm_lite.__main__ import parser
 from pfmsm_lite.analysis import against, share_of_the_way
 from pfmsm_lite.compare import COLUMNS, candidates
 from pfmsm_lite.federated.history import RESULTS
-from pfmsm_lite.methods import METHODS, Settings
+from pfmsm_lite.methods import METHODS, POOLED, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -72,6 +72,17 @@ def test_the_table_of_the_rivals_is_that_of_the_committed_comparisons():
                 if method != "pf_msmtrec":
                     cell += f", {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
                 assert cell.replace("-", "−") in line[0].replace("-", "−"), (method, cell)
+    counts = {}
+    for name, table in tables.items():
+        home = table[~table["method"].isin([*POOLED, "pf_msmtrec"])]
+        ahead = home["low"] > 0
+        behind = set(table[table["high"] < 0]["method"])
+        counts[name] = (len(home), ahead.sum(), (ahead & (home["p_holm"] < 0.05)).sum(), behind)
+    assert counts["rivals-kuairand"] == (13, 10, 8, set()) and "eight of the ten stay" in section
+    assert "ahead of ten of the 13 methods that leave rows at home" in section
+    assert counts["rivals-hard"] == (13, 12, 12, set()) and "ahead of twelve of the 13" in section
+    four = {"ple", "star", "shared_bottom", "pooled"}
+    assert counts["rivals-synthetic"] == (13, 13, 13, four) and "ahead of all 13" in section
 
 
 def test_the_map_of_the_modules_follows_from_its_trainings_and_the_readme_says_so():
