@@ -189,6 +189,13 @@ def parser():
     fair.add_argument("--seeds", type=int, default=10, metavar="N", help="how many seeds: 0 … N-1 (10)")
     fair.add_argument("--budget", type=int, default=12, metavar="B", help="settings tried a method (12)")
     fair.add_argument(
+        "--tuning-seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seeds that each setting is tried with, 0 … N-1 (1); more, where one seed chooses by luck",
+    )
+    fair.add_argument(
         "--patience",
         type=int,
         metavar="P",

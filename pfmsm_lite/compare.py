@@ -6,6 +6,7 @@ import random
 import sys
 import time
 import zlib
+from collections import defaultdict
 from dataclasses import fields, replace
 from typing import NamedTuple
 
@@ -18,7 +19,6 @@ from pfmsm_lite.job import declared, opened, replace_text, train
 from pfmsm_lite.methods import METHODS, SEARCH, SERVER_SEARCH, Method
 from pfmsm_lite.runs import compact
 
-TUNING_SEED = 0  # settings are chosen with this seed, on validation rows
 COLUMNS = (
     "method", "auc", "difference", "low", "high", "p", "p_holm", "seeds", "tried", "best_round",
     "sent_kb", "stored_kb", "seconds", "setting",
@@ -26,21 +26,20 @@ COLUMNS = (
 
 
 class Cell(NamedTuple):
-    """One training: `number` counts a method's settings (kind "try") or its seeds (kind "test")."""
+    """One training of a method; `number` is that of its setting in the list of `candidates`."""
 
     method: str
-    kind: str
     number: int
+    seed: int
 
     @property
     def file(self):
-        return f"{self.method}-{self.kind}-{self.number}"
+        return f"{self.method}-{self.number}-{self.seed}"
 
     @property
     def title(self):
         """(name, seed) for the progress display."""
-        tried = f"{self.method}, setting {self.number}"
-        return (tried, TUNING_SEED) if self.kind == "try" else (self.method, self.number)
+        return f"{self.method}, setting {self.number}", self.seed
 
 
 def grid(method, settings):
@@ -122,32 +121,35 @@ def compare(out, arguments, show=print, screen=sys.stderr):
     """Search, choose, test, and write the tables; returns the cells that failed: {Cell: reason}.
 
     out        directory, made by job.prepare; what is finished in it is not done again
-    arguments  of the command, in full: methods, seeds (a list), budget and those of `run`
+    arguments  of the command, in full: methods, seeds (a list), budget, tuning_seeds and those of `run`
     """
     data_digest = opened(out, arguments, show)[2]
     chosen, settings = declared(arguments)
     started = time.monotonic()
     settings_of = {method.name: candidates(method, settings, arguments["budget"]) for method in chosen}
-    tries = {
-        Cell(method.name, "try", number): (*with_setting(method, settings, setting), TUNING_SEED)
-        for method in chosen
-        for number, setting in enumerate(settings_of[method.name])
-    }
-    show(f"{len(tries)} settings tried on validation rows, seed {TUNING_SEED}")
+
+    def cells(numbers, seeds):
+        """{Cell: job} of those settings of each method, with those seeds."""
+        return {
+            Cell(method.name, number, seed): (
+                *with_setting(method, settings, settings_of[method.name][number]),
+                seed,
+            )
+            for seed in seeds
+            for method in chosen
+            for number in numbers.get(method.name, ())
+        }
+
+    tuning_seeds = range(arguments.get("tuning_seeds", 1))
+    tries = cells({name: range(len(own)) for name, own in settings_of.items()}, tuning_seeds)
+    show(f"{len(tries)} trainings to choose settings on validation rows, seeds {_listed(tuning_seeds)}")
     tried, failed = finished(train_cell, tries, out, arguments, data_digest, screen)
     best = _best(chosen, tried)
-    tests = {
-        Cell(method.name, "test", seed): (
-            *with_setting(method, settings, settings_of[method.name][best[method.name]]),
-            seed,
-        )
-        for seed in arguments["seeds"]
-        for method in chosen
-        if method.name in best
-    }
-    show(f"{len(tests)} runs with the chosen settings, tested once")
+    tests = cells({name: [number] for name, number in best.items()}, arguments["seeds"])
+    more, seeds = len(tests.keys() - tries.keys()), _listed(arguments["seeds"])
+    show(f"{len(tests)} tests of the chosen settings, seeds {seeds}: {more} trainings more")
     tested, failed_tests = finished(train_cell, tests, out, arguments, data_digest, screen)
-    show(f"{len(tried) + len(tested)} of {len(tries) + len(tests)} trainings are done, "
+    show(f"{len(tried | tested)} of {len(tries | tests)} trainings are done, "
          f"{time.monotonic() - started:.0f} s\n")  # fmt: skip
     _write(out, chosen, settings_of, best, tried, tested, show)
     failed |= failed_tests
@@ -155,20 +157,30 @@ def compare(out, arguments, show=print, screen=sys.stderr):
     return failed
 
 
+def _listed(seeds):
+    return f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+
+
 def _best(chosen, tried):
-    """Method → number of the setting with the best validation AUC; of equals the first."""
+    """Method → number of the setting with the best validation AUC (mean over seeds); of equals the first.
+
+    A setting of which a seed is missing, or has no AUC, comes after those that are complete.
+    """
     best = {}
     for method in chosen:
-        own = {cell.number: kept["valid_auc"] for cell, kept in tried.items() if cell.method == method.name}
+        own = defaultdict(list)
+        for cell, kept in sorted(tried.items()):
+            if cell.method == method.name:
+                own[cell.number] += [] if kept["valid_auc"] is None else [kept["valid_auc"]]
         if own:
-            best[method.name] = max(sorted(own), key=lambda k: (own[k] is not None, own[k] or 0.0))
+            best[method.name] = max(own, key=lambda k: (len(own[k]), np.mean(own[k] or 0)))
     return best
 
 
 def table(tested, tried, settings_of, best, hero="pf_msmtrec"):
     """(DataFrame with COLUMNS, one line a method, sorted by AUC; the method that the others are measured by).
 
-    tested   {Cell: what is kept}, kind "test"; tried likewise, kind "try"
+    tested   {Cell: what is kept} of the chosen settings on all seeds; tried likewise, of all that were tried
     returns  auc, difference, low, high as in `analysis.against`; p of the paired t-test, p_holm corrected for
              the number of methods; sent_kb a client's upload in a round, stored_kb its parameters, seconds of
              training
@@ -188,7 +200,7 @@ def table(tested, tried, settings_of, best, hero="pf_msmtrec"):
             found.loc[method, key] = np.mean([kept[key] for kept in own])
         setting = settings_of[method][best[method]]
         found.loc[method, "setting"] = " ".join(f"{k}={v}" for k, v in setting.items()) or "as declared"
-        found.loc[method, "tried"] = sum(cell.method == method for cell in tried)
+        found.loc[method, "tried"] = len({cell.number for cell in tried if cell.method == method})
     found["p_holm"] = holm(found["p"])
     return found.rename_axis("method").reset_index()[list(COLUMNS)].astype({"tried": int}), hero
 
@@ -212,6 +224,7 @@ def _write(out, chosen, settings_of, best, tried, tested, show):
         {
             "method": cell.method,
             "number": cell.number,
+            "seed": cell.seed,
             "valid_auc": kept["valid_auc"],
             "chosen": int(best.get(cell.method) == cell.number),
             "setting": json.dumps(settings_of[cell.method][cell.number]),
@@ -222,7 +235,7 @@ def _write(out, chosen, settings_of, best, tried, tested, show):
     if not tested:
         return
     order = {method.name: number for number, method in enumerate(chosen)}
-    tested = dict(sorted(tested.items(), key=lambda item: (order[item[0].method], item[0].number)))
+    tested = dict(sorted(tested.items(), key=lambda item: (order[item[0].method], item[0].seed)))
     rows = results(tested)
     replace_text(out / "results.csv", rows.to_csv(index=False, lineterminator="\n"))
     found, hero = table(tested, tried, settings_of, best)
@@ -249,8 +262,8 @@ def printed(found, hero):
 
 
 def checked(arguments):
-    """The command's arguments as the main job takes them; UserError for a budget or seeds below one."""
-    at_least_one(budget=arguments["budget"], seeds=arguments["seeds"])
+    """The command's arguments as the main job takes them; UserError for a number below one."""
+    at_least_one(**{name: arguments[name] for name in ("budget", "seeds", "tuning_seeds")})
     everything = [name for name in METHODS if not name.startswith("no_")]
     methods = everything if arguments["methods"] in (None, ["all"]) else arguments["methods"]
     return {**arguments, "methods": methods, "seeds": list(range(arguments["seeds"]))}

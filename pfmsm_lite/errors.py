@@ -15,7 +15,7 @@ def at_least_one(**numbers):
     """Refuse, by the name of its option, a number below 1."""
     for name, number in numbers.items():
         if number < 1:
-            raise UserError(f"--{name} is {number}, but it must be at least 1.")
+            raise UserError(f"--{name.replace('_', '-')} is {number}, but it must be at least 1.")
 
 
 def choose(kind, name, choices):

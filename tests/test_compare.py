@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from pfmsm_lite.__main__ import main
-from pfmsm_lite.compare import candidates, grid, holm, with_setting
+from pfmsm_lite.compare import Cell, _best, candidates, grid, holm, with_setting
 from pfmsm_lite.data import read_table
 from pfmsm_lite.drawings.chapter08 import rivals
 from pfmsm_lite.federated import METHODS, Settings, run
@@ -40,7 +40,8 @@ def table(tmp_path_factory):
 
 
 def words(table, out, **changes):
-    options = {"methods": ",".join(NAMES), "seeds": 2, "budget": 2, "rounds": 2, "processes": 2, **changes}
+    options = {"methods": ",".join(NAMES), "seeds": 3, "budget": 2, "rounds": 2, "processes": 2}
+    options |= {"tuning-seeds": 2, **changes}
     given = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     asked = ["--data", str(table), "--scenario", "shop", "--tasks", "click,buy", "--categorical", "user,item"]
     return ["compare", *asked, *given, "--out", str(out)]
@@ -100,20 +101,36 @@ def test_holm_by_hand():
 
 def test_the_setting_with_the_best_validation_auc_is_chosen_and_tested_on_every_seed(compared):
     tried = pd.read_csv(compared / "settings.csv")
-    assert tried.groupby("method").size().eq(2).all() and tried.groupby("method")["chosen"].sum().eq(1).all()
-    best = tried.loc[tried.groupby("method")["valid_auc"].idxmax()]
-    assert (best["chosen"] == 1).all()
+    assert tried.groupby(["method", "number"])["seed"].apply(list).tolist() == [[0, 1]] * 6
+    chosen = tried.groupby(["method", "number"])["chosen"].first().unstack().idxmax(axis=1)
+    averages = tried.pivot_table(index="method", columns="number", values="valid_auc")
+    assert chosen.equals(averages.idxmax(axis=1)) and tried["chosen"].sum() == 3 * 2
     results = pd.read_csv(compared / "results.csv")
-    assert results.groupby("method")["seed"].unique().map(sorted).map(list).tolist() == [[0, 1]] * 3
+    assert results.groupby("method")["seed"].unique().map(sorted).map(list).tolist() == [[0, 1, 2]] * 3
+
+
+def test_the_average_over_the_tuning_seeds_chooses_and_what_is_incomplete_comes_last():
+    def chosen(aucs):
+        tried = {Cell("local", *key): {"valid_auc": auc} for key, auc in aucs.items()}
+        return _best([METHODS["local"], METHODS["fedavg"]], tried)
+
+    aucs = {(0, 0): 0.7, (0, 1): 0.7, (1, 0): 0.9, (1, 1): 0.6, (2, 0): 0.5, (2, 1): 0.8}
+    assert chosen(aucs) == {"local": 1}  # by seed 1 alone it would be 2; fedavg has nothing to choose from
+    assert chosen(dict(reversed(aucs.items()))) == {"local": 1}
+    assert chosen({**aucs, (0, 0): 0.8}) == {"local": 0}  # of equals the first
+    assert chosen({**aucs, (1, 1): None}) == {"local": 0}
+    assert chosen({key: auc for key, auc in aucs.items() if key != (1, 1)}) == {"local": 0}
+    assert chosen({(0, 0): None, (1, 0): None}) == {"local": 0}
 
 
 def test_a_test_is_the_run_of_that_method_with_that_setting(compared, table):
     tried = pd.read_csv(compared / "settings.csv").query("method == 'fedprox' and chosen == 1").iloc[0]
     method, settings = with_setting(METHODS["fedprox"], Settings(), json.loads(tried["setting"]))
     scenarios = read_table(table, scenario="shop", tasks=["click", "buy"], categorical=["user", "item"])
-    again = run(scenarios, method, 2, 1, settings=settings).results
-    there = pd.read_csv(compared / "results.csv").query("method == 'fedprox' and seed == 1")
-    assert there["auc"].to_numpy() == pytest.approx(again["auc"].to_numpy(), abs=1e-9)
+    for seed in (1, 2):  # one that has been tried with that seed already, and one that has not
+        again = run(scenarios, method, 2, seed, settings=settings).results
+        there = pd.read_csv(compared / "results.csv").query("method == 'fedprox' and seed == @seed")
+        assert there["auc"].to_numpy() == pytest.approx(again["auc"].to_numpy(), abs=1e-9)
 
 
 def test_the_tables_numbers_follow_from_the_results(compared):
@@ -135,29 +152,29 @@ def state(out):
 
 def test_on_resume_only_what_is_missing_or_damaged_is_done_again(compared):
     before, results = state(compared), (compared / "results.csv").read_bytes()
-    (compared / "cells" / "local-try-1.json").unlink()
-    (compared / "cells" / "fedprox-test-0.json").write_text("{")
+    (compared / "cells" / "local-1-0.json").unlink()
+    (compared / "cells" / "fedprox-0-0.json").write_text("{")
     assert main(["compare", "--resume", str(compared)]) == 0
     changed = {name for name, when in state(compared).items() if before[name] != when}
-    assert changed == {"local-try-1.json", "fedprox-test-0.json"}
+    assert changed == {"local-1-0.json", "fedprox-0-0.json"}
     assert (compared / "results.csv").read_bytes() == results
 
 
 def test_a_cell_that_fails_is_named_the_others_go_on_and_only_it_is_done_again(table, tmp_path, capsys):
     out = tmp_path / "out"
-    blocked = out / "checkpoint" / "fedprox-test-1.pt"
+    blocked = out / "checkpoint" / "fedprox-0-2.pt"
     blocked.mkdir(parents=True)  # its checkpoint cannot be written
     (blocked / "x").touch()
     assert main(words(table, out)) == 1
     said = capsys.readouterr().out
-    assert "FAILED fedprox-test-1: " in said and f"compare --resume {out}" in said
+    assert "FAILED fedprox-0-2: " in said and f"compare --resume {out}" in said
     kept = state(out)
-    assert len(kept) == 6 + 5 and "fedprox-test-1.json" not in kept
+    assert len(kept) == 12 + 2 and "fedprox-0-2.json" not in kept
     assert set(pd.read_csv(out / "compare.csv")["method"]) == set(NAMES)
     (blocked / "x").unlink()
     blocked.rmdir()
     assert main(["compare", "--resume", str(out)]) == 0
-    assert {name: when for name, when in state(out).items() if name in kept} == kept and len(state(out)) == 12
+    assert {name: when for name, when in state(out).items() if name in kept} == kept and len(state(out)) == 15
 
 
 @pytest.mark.timeout(300)
@@ -181,6 +198,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(table, compared, tmp_pat
     [
         ({"budget": 0}, "--budget is 0"),
         ({"seeds": 0}, "--seeds is 0"),
+        ({"tuning-seeds": 0}, "--tuning-seeds is 0"),
         ({"methods": "fedprx"}, "Did you mean 'fedprox'"),
         ({"rounds": 0}, "--rounds is 0"),
     ],
@@ -202,7 +220,8 @@ def test_a_command_goes_on_only_with_what_it_has_begun(command, tmp_path, capsys
 
 
 @pytest.mark.parametrize(
-    "option", ["--budget 9", "--rounds 9", "--seeds 1", "--patience 2", "--methods local"]
+    "option",
+    ["--budget 9", "--rounds 9", "--seeds 1", "--tuning-seeds 3", "--patience 2", "--methods local"],
 )
 def test_what_would_make_it_another_comparison_is_refused_beside_resume(option, compared, capsys):
     assert main(["compare", "--resume", str(compared), *option.split()]) == 2

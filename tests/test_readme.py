@@ -46,6 +46,9 @@ def test_a_committed_comparison_gave_all_the_same_search_and_follows_from_its_re
     table = against(results(name))
     tried = pd.read_csv(folder / "settings.csv")
     assert tried.groupby("method").size().nunique() == 1 and found["tried"].nunique() == 1
+    for _, own in tried.groupby("method"):
+        averages = own.groupby("number")["valid_auc"].mean()
+        assert own.loc[own["chosen"] == 1, "number"].unique().tolist() == [averages.idxmax()]
     assert found["seeds"].nunique() == 1
     for row in found.itertuples():
         assert row.auc == pytest.approx(table.auc[row.method])
@@ -54,7 +57,9 @@ def test_a_committed_comparison_gave_all_the_same_search_and_follows_from_its_re
     config = json.loads((folder / "config.json").read_text())
     options = parser().parse_args(config["command"].split()[3:])
     settings = Settings(**config["settings"])
+    assert tried.groupby("method")["seed"].unique().map(list).map(len).eq(options.tuning_seeds).all()
     for method, own in tried.groupby("method"):
+        own = own[own["seed"] == 0]
         tries = candidates(METHODS[method], settings, options.budget)
         assert [json.loads(setting) for setting in own["setting"]] == tries, method
 
