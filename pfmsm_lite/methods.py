@@ -259,7 +259,7 @@ _PF = Method(
     search={
         "self_weight": (0.3, 0.5),
         "aggregate": ("partners", "evidence"),
-        "phases": ("together", "local_first"),
+        "proximal": (0.0, 0.01),
     },
 )
 
@@ -321,7 +321,7 @@ METHODS = _table(
         name="no_personalization",
         summary="pf_msmtrec, mixtures replaced by FedAvg's mean",
         aggregate="mean",
-        search={"phases": _PF.search["phases"]},  # the rest of its list is about mixtures
+        search={"proximal": _PF.search["proximal"]},  # the rest of its list is about mixtures
     ),
     # The federated rivals. All have the embedding rule of pf_msmtrec, as a comparison must.
     Method(
