@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from uuid import uuid4
 
 from pfmsm_lite.errors import UserError
 
@@ -58,7 +59,10 @@ def by_files():
     else can listen, and it has no warning to print. On Windows, where there are no such sockets: nothing."""
     from traitlets.config import Config
 
-    return Config() if sys.platform == "win32" else Config(KernelManager={"transport": "ipc"})
+    if sys.platform == "win32":
+        return Config()
+    files = Path(tempfile.gettempdir()) / f"pfmsm-{uuid4().hex[:12]}"  # or two in one folder share a socket
+    return Config(KernelManager={"transport": "ipc", "ip": str(files)})
 
 
 def execute(path, target, fast):

@@ -11,7 +11,7 @@ from solving import solved
 
 from pfmsm_lite.course import exercises
 from pfmsm_lite.grade import Outcome, prepared, read, run, verdicts_in
-from pfmsm_lite.notebooks import faults, stale
+from pfmsm_lite.notebooks import by_files, faults, stale
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
@@ -23,6 +23,13 @@ def test_a_chapter_runs_fast_and_clean(path):
     command = [sys.executable, "-m", "pfmsm_lite", "notebooks", "--fast", path.stem, "--folder", str(FOLDER)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kernels talk over ports on Windows")
+def test_kernels_side_by_side_do_not_meet_in_one_socket():
+    """Jupyter's own default is one name in the working folder, which two commands there would share."""
+    names = [Path(by_files().KernelManager.ip) for _ in range(2)]
+    assert names[0] != names[1] and all(name.is_absolute() and len(str(name)) < 90 for name in names)
 
 
 @each
