@@ -133,6 +133,8 @@ def declared(arguments):
             changes = {k: v for k, v in changes.items() if k not in ("personal", "phases")}
         if not method.pooled:
             changes.pop("model", None)
+        if method.model != "mmoe":
+            changes.pop("intercept", None)
         share = {g: p for g, p in policies.items() if method.share.get(g) == base.share.get(g)}
         if method.sent and share:
             changes["share"] = {**method.share, **share}

@@ -72,6 +72,10 @@ OPERATORS = {
         "heads_first": "an epoch for gates, towers and what stays at home, then one for the rest",
         "heads_last": "an epoch for everything, then one for gates, towers and what stays at home",
     },
+    "intercept": {
+        "none": "a client's base rate is learned with everything else",
+        "home": "the log-odds of a client's own labels are added to its logits and never leave it",
+    },
     "undo": {
         "yes": "a client undoes the normalization on download with its own moments",
         "no": "a client keeps the normalized parameters",
@@ -148,6 +152,7 @@ class Method:
     temperature: float = option(0.2, "temperature of `cosine` and `fedamp`", above=0.0)
     embedding: str = operator("embedding", "used", "how shared embedding rows are averaged")
     evidence: float = option(20.0, "rows at which `personal` trusts itself by half", above=0.0)
+    intercept: str = operator("intercept", "none", "what brings about a client's share of positives")
     optimizer_state: str = operator("optimizer_state", "keep", "the clients' Adam moments between rounds")
     proximal: float = option(0.0, "weight of |w_shared - w_received|^2 / 2 in a client's loss", at_least=0.0)
     phases: str = operator("phases", "together", "what a client trains in turn")
@@ -178,6 +183,8 @@ class Method:
             yield f"model is {self.model!r}, which needs all rows in one place, but pooled is False"
         if self.model != "mmoe" and self.compose != "none":
             yield f"compose is {self.compose!r}, but only mmoe has a template, not {self.model}"
+        if self.model != "mmoe" and self.intercept != "none":
+            yield f"intercept is {self.intercept!r}, but only mmoe has one, not {self.model}"
         for stage in ("normalize", "coordinate"):
             if getattr(self, stage) != "none" and sent.get("expert.scenario") != "personalized":
                 yield (
@@ -256,10 +263,11 @@ _PF = Method(
     coordinate="two_vector",
     aggregate="partners",
     embedding="sum",
+    pull=30.0,
     search={
         "self_weight": (0.3, 0.5),
         "aggregate": ("partners", "evidence"),
-        "proximal": (0.0, 0.01),
+        "personal": ("none", "ditto"),  # the paper's personalization regularizer, read as Ditto's
     },
 )
 
@@ -321,7 +329,7 @@ METHODS = _table(
         name="no_personalization",
         summary="pf_msmtrec, mixtures replaced by FedAvg's mean",
         aggregate="mean",
-        search={"proximal": _PF.search["proximal"]},  # the rest of its list is about mixtures
+        search={"personal": _PF.search["personal"]},  # the rest of its list is about mixtures
     ),
     # The federated rivals. All have the embedding rule of pf_msmtrec, as a comparison must.
     Method(

@@ -127,6 +127,8 @@ def make_clients(scenarios, method, settings, seed):
         own = copy.deepcopy(model)
         own.embedding.weight = torch.nn.Parameter(table[held])
         own.embedding.offset = torch.zeros_like(offset)
+        if method.intercept == "home":
+            own.intercept.copy_(log_odds(scenario.train.labels, product))
 
         def local(rows, held=held):
             return rows._replace(categorical=torch.searchsorted(held, rows.categorical))
@@ -148,6 +150,20 @@ def make_clients(scenarios, method, settings, seed):
     union = torch.unique(torch.cat(index))
     index = [torch.searchsorted(union, held) for held in index]
     return clients, {"table": table[union], "index": index, "counts": counts}
+
+
+def log_odds(labels, product=None):
+    """Log-odds [T] of the labels [R, T] of one client, NaN left out; half a row of each class is added, so
+    that they are finite. product (parent, child): the child's are those among the parent's positives.
+
+    Reconstruction: with them at home, shared parameters need not carry a client's base rate.
+    """
+    positives, rows = labels.nansum(0), (~labels.isnan()).sum(0)
+    rate = (positives + 0.5) / (rows + 1)
+    if product is not None:
+        parent, child = product
+        rate[child] = (rate[child] / rate[parent]).clamp(max=0.99)
+    return rate.logit()
 
 
 def _no_table(settings):

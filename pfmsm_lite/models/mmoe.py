@@ -152,6 +152,8 @@ class MMoE(nn.Module):
     batch_norm  BatchNorm in experts and towers
     product     (parent, child): indices of two tasks; the child's probability is then parent · child,
                 as ESMM does for click and click-and-conversion (Ma et al., SIGIR 2018); None: directly
+
+    `intercept` [T], zeros unless its owner sets it, is added to the towers' logits: no parameter, never sent.
     """
 
     def __init__(
@@ -171,6 +173,7 @@ class MMoE(nn.Module):
         super().__init__()
         inputs = len(fields) * embedding + numericals
         self.product = product
+        self.register_buffer("intercept", torch.zeros(tasks), persistent=False)
         self.embedding = Embedding(fields, embedding, generator)
         self.experts = Experts(inputs, experts, hidden, tasks, template, batch_norm, generator)
         self.gates = Gates(inputs, experts, tasks, generator)
@@ -182,7 +185,7 @@ class MMoE(nn.Module):
         gates, hidden = self.gates(inputs), self.experts(inputs)
         copies = hidden.shape[1]  # V: the tasks that share a copy of the experts mix it in one product
         mixed = gates.unflatten(1, (copies, -1)) @ hidden  # [B, V, T/V, E] @ [B, V, E, H]
-        logits = self.towers(mixed.flatten(1, 2).transpose(0, 1))
+        logits = self.towers(mixed.flatten(1, 2).transpose(0, 1)) + self.intercept
         return logits if self.product is None else _product(logits, *self.product)
 
 
