@@ -1,4 +1,4 @@
-"""Drawings of chapter 07: who learns from whom as a graph, and why learned weights go home."""
+"""Drawings of chapter 07: who learns from whom as a graph, why weights go home, and whom they find."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -111,3 +111,49 @@ def draw_home(own, shares, train, valid):
     note = "Band: range over seeds. Right: the last round, the rest taken evenly from cluster mates."
     alt = "; ".join(f"{name} end at {100 * end:.0f} % own weight" for name, end in ends.items())
     return finish(figure, title, note, f"Own weight by round, and loss by own share. {alt}. {note}")
+
+
+KINDS = {"same taste": "#0072B2", "same base rate": "#E69F00", "neither": GREY}
+
+
+@styled
+def draw_borrowed(shares):
+    """From whom a client borrows, where every other client shares its taste, its base rate, or neither.
+
+    shares   DataFrame, one line a bar, columns as in KINDS: shares of what is borrowed, summing to one; the
+             first two lines are those of the experts without and with base rates at home
+    returns  Figure
+    """
+    figure = Figure(figsize=(8, 1.3 + 0.55 * len(shares)))
+    ax = figure.subplots()
+    places, left = np.arange(len(shares)), np.zeros(len(shares))
+    for kind, color in KINDS.items():
+        values = 100 * shares[kind].to_numpy(float)
+        ax.barh(places, values, left=left, height=0.7, color=color, label=kind)
+        for place, start, value in zip(places, left, values, strict=True):
+            if value >= 8:
+                ax.text(
+                    start + value / 2,
+                    place,
+                    f"{value:.0f}",
+                    color="white",
+                    weight="bold",
+                    ha="center",
+                    va="center",
+                )
+        left += values
+    for edge in (100 / 3, 200 / 3):
+        ax.axvline(edge, color=INK, lw=0.8, ls=":")
+    ax.set_yticks(places, shares.index)
+    ax.set(xlim=(0, 100), ylim=(len(shares) - 0.5, -0.5), xlabel="% of what a client borrows")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
+    first, second = (shares.iloc[k] for k in (0, 1))
+    title = (
+        f"Experts borrow {100 * first['same base rate']:.0f} % from the same base rate; once base rates "
+        f"stay at home, {100 * second['same taste']:.0f} % from the same taste"
+    )
+    alt = "; ".join(
+        f"{name}: " + ", ".join(f"{kind} {100 * row[kind]:.0f} %" for kind in KINDS)
+        for name, row in shares.iterrows()
+    )
+    return finish(figure, title, "Dotted: an even split.", f"Stacked bars. {alt}.")
