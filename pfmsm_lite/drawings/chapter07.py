@@ -149,11 +149,16 @@ def draw_borrowed(shares):
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
     first, second = (shares.iloc[k] for k in (0, 1))
     title = (
-        f"Experts borrow {100 * first['same base rate']:.0f} % from the same base rate; once base rates "
+        f"Here experts borrow {100 * first['same base rate']:.0f} % from the same base rate; once base rates "
         f"stay at home, {100 * second['same taste']:.0f} % from the same taste"
     )
     alt = "; ".join(
         f"{name}: " + ", ".join(f"{kind} {100 * row[kind]:.0f} %" for kind in KINDS)
         for name, row in shares.iterrows()
     )
-    return finish(figure, title, "Dotted: an even split.", f"Stacked bars. {alt}.")
+    return finish(
+        figure,
+        title,
+        "Dotted: where the borders would be if the other three gave the same.",
+        f"Stacked bars. {alt}.",
+    )
