@@ -187,11 +187,10 @@ def parser():
     data_options(fair)
     fair.add_argument("--methods", type=names, metavar="A,B", help="default all, but for the ablations no_…")
     fair.add_argument("--seeds", type=int, default=10, metavar="N", help="how many seeds: 0 … N-1 (10)")
-    fair.add_argument("--budget", type=int, default=12, metavar="B", help="settings tried a method (12)")
+    fair.add_argument("--budget", type=int, metavar="B", help="settings tried a method (12)")
     fair.add_argument(
         "--tuning-seeds",
         type=int,
-        default=1,
         metavar="N",
         help="seeds that each setting is tried with, 0 … N-1 (1); more, where one seed chooses by luck",
     )
@@ -200,6 +199,12 @@ def parser():
         type=int,
         metavar="P",
         help="stop a training after P rounds that are no better (0: never)",
+    )
+    fair.add_argument(
+        "--settings",
+        metavar="FILE",
+        help="search nothing, test what an earlier comparison has chosen, on more seeds say; FILE is its "
+        "settings.csv",
     )
     training_options(fair, "what is finished is kept, what failed is done again")
     chart = commands.add_parser(

@@ -14,15 +14,17 @@ import numpy as np
 
 from pfmsm_lite.analysis import points
 from pfmsm_lite.cells import finished, say_failed
-from pfmsm_lite.errors import at_least_one
+from pfmsm_lite.errors import UserError, at_least_one, choose
 from pfmsm_lite.job import declared, opened, replace_text, train
-from pfmsm_lite.methods import METHODS, SEARCH, SERVER_SEARCH, Method
+from pfmsm_lite.methods import METHODS, SEARCH, SERVER_SEARCH, Method, Settings
 from pfmsm_lite.runs import compact
 
 COLUMNS = (
     "method", "auc", "difference", "low", "high", "p", "p_holm", "seeds", "tried", "best_round",
     "sent_kb", "stored_kb", "seconds", "setting",
 )  # fmt: skip
+LINES = ("method", "number", "seed", "valid_auc", "chosen", "setting")  # columns of settings.csv
+SEARCH_SIZE = {"budget": 12, "tuning_seeds": 1}  # unless asked otherwise
 
 
 class Cell(NamedTuple):
@@ -126,32 +128,38 @@ def compare(out, arguments, show=print, screen=sys.stderr):
     data_digest = opened(out, arguments, show)[2]
     chosen, settings = declared(arguments)
     started = time.monotonic()
-    settings_of = {method.name: candidates(method, settings, arguments["budget"]) for method in chosen}
 
-    def cells(numbers, seeds):
-        """{Cell: job} of those settings of each method, with those seeds."""
+    def cells(settings_of, seeds):
+        """{Cell: job} of {method: {number: setting}}, each with those seeds."""
         return {
-            Cell(method.name, number, seed): (
-                *with_setting(method, settings, settings_of[method.name][number]),
-                seed,
-            )
+            Cell(method.name, number, seed): (*with_setting(method, settings, setting), seed)
             for seed in seeds
             for method in chosen
-            for number in numbers.get(method.name, ())
+            for number, setting in settings_of.get(method.name, {}).items()
         }
 
-    tuning_seeds = range(arguments.get("tuning_seeds", 1))
-    tries = cells({name: range(len(own)) for name, own in settings_of.items()}, tuning_seeds)
-    show(f"{len(tries)} trainings to choose settings on validation rows, seeds {_listed(tuning_seeds)}")
-    tried, failed = finished(train_cell, tries, out, arguments, data_digest, screen)
-    best = _best(chosen, tried)
-    tests = cells({name: [number] for name, number in best.items()}, arguments["seeds"])
+    if arguments.get("settings"):  # of an earlier comparison: nothing to search
+        tries, tried, failed, lines = {}, {}, {}, arguments["settings"]
+    else:
+        settings_of = {
+            method.name: dict(enumerate(candidates(method, settings, arguments["budget"])))
+            for method in chosen
+        }
+        tuning_seeds = range(arguments.get("tuning_seeds", 1))
+        tries = cells(settings_of, tuning_seeds)
+        show(f"{len(tries)} trainings to choose settings on validation rows, seeds {_listed(tuning_seeds)}")
+        tried, failed = finished(train_cell, tries, out, arguments, data_digest, screen)
+        lines = _lines(settings_of, _best(chosen, tried), tried)
+    picked = {
+        line["method"]: {line["number"]: json.loads(line["setting"])} for line in lines if line["chosen"]
+    }
+    tests = cells(picked, arguments["seeds"])
     more, seeds = len(tests.keys() - tries.keys()), _listed(arguments["seeds"])
     show(f"{len(tests)} tests of the chosen settings, seeds {seeds}: {more} trainings more")
     tested, failed_tests = finished(train_cell, tests, out, arguments, data_digest, screen)
     show(f"{len(tried | tested)} of {len(tries | tests)} trainings are done, "
          f"{time.monotonic() - started:.0f} s\n")  # fmt: skip
-    _write(out, chosen, settings_of, best, tried, tested, show)
+    _write(out, chosen, lines, tested, show)
     failed |= failed_tests
     say_failed(failed, f"compare --resume {out}", show)
     return failed
@@ -177,10 +185,25 @@ def _best(chosen, tried):
     return best
 
 
-def table(tested, tried, settings_of, best, hero="pf_msmtrec"):
+def _lines(settings_of, best, tried):
+    """What was tried, as the lines of settings.csv: list of dicts with LINES."""
+    return [
+        {
+            "method": cell.method,
+            "number": cell.number,
+            "seed": cell.seed,
+            "valid_auc": kept["valid_auc"],
+            "chosen": int(best.get(cell.method) == cell.number),
+            "setting": json.dumps(settings_of[cell.method][cell.number]),
+        }
+        for cell, kept in sorted(tried.items())
+    ]
+
+
+def table(tested, lines, hero="pf_msmtrec"):
     """(DataFrame with COLUMNS, one line a method, sorted by AUC; the method that the others are measured by).
 
-    tested   {Cell: what is kept} of the chosen settings on all seeds; tried likewise, of all that were tried
+    tested   {Cell: what is kept} of the chosen settings on all seeds; lines: of settings.csv
     returns  auc, difference, low, high as in `analysis.against`; p of the paired t-test, p_holm corrected for
              the number of methods; sent_kb a client's upload in a round, stored_kb its parameters, seconds of
              training
@@ -198,9 +221,10 @@ def table(tested, tried, settings_of, best, hero="pf_msmtrec"):
         own = [kept for cell, kept in tested.items() if cell.method == method]
         for key in ("best_round", "sent_kb", "stored_kb", "seconds"):
             found.loc[method, key] = np.mean([kept[key] for kept in own])
-        setting = settings_of[method][best[method]]
+        listed = [line for line in lines if line["method"] == method]
+        setting = next(json.loads(line["setting"]) for line in listed if line["chosen"])
         found.loc[method, "setting"] = " ".join(f"{k}={v}" for k, v in setting.items()) or "as declared"
-        found.loc[method, "tried"] = len({cell.number for cell in tried if cell.method == method})
+        found.loc[method, "tried"] = len({line["number"] for line in listed})
     found["p_holm"] = holm(found["p"])
     return found.rename_axis("method").reset_index()[list(COLUMNS)].astype({"tried": int}), hero
 
@@ -215,22 +239,11 @@ def results(tested):
     return pd.DataFrame(lines, columns=RESULTS).astype({"auc": float, "logloss": float})
 
 
-def _write(out, chosen, settings_of, best, tried, tested, show):
+def _write(out, chosen, lines, tested, show):
     import pandas as pd
 
     from pfmsm_lite.drawings.chapter08 import forest
 
-    lines = [
-        {
-            "method": cell.method,
-            "number": cell.number,
-            "seed": cell.seed,
-            "valid_auc": kept["valid_auc"],
-            "chosen": int(best.get(cell.method) == cell.number),
-            "setting": json.dumps(settings_of[cell.method][cell.number]),
-        }
-        for cell, kept in sorted(tried.items())
-    ]
     replace_text(out / "settings.csv", pd.DataFrame(lines).to_csv(index=False, lineterminator="\n"))
     if not tested:
         return
@@ -238,7 +251,7 @@ def _write(out, chosen, settings_of, best, tried, tested, show):
     tested = dict(sorted(tested.items(), key=lambda item: (order[item[0].method], item[0].seed)))
     rows = results(tested)
     replace_text(out / "results.csv", rows.to_csv(index=False, lineterminator="\n"))
-    found, hero = table(tested, tried, settings_of, best)
+    found, hero = table(tested, lines)
     replace_text(out / "compare.csv", found.to_csv(index=False, lineterminator="\n"))
     show(printed(found, hero))
     if len(found) > 1:
@@ -261,9 +274,69 @@ def printed(found, hero):
     return text.to_string(index=False)
 
 
+def read_settings(file, methods=None):
+    """Lines of an earlier comparison's settings.csv, of those methods (default: all in the file).
+
+    returns  list of dicts with LINES; of every method exactly one setting is chosen
+    raises   UserError that names the file, the line or the method, and what to do
+    """
+    import pandas as pd
+
+    path, remedy = f"--settings {file}", "Give the settings.csv that a comparison wrote."
+    try:
+        found = pd.read_csv(file, keep_default_na=False, na_values={"valid_auc": [""]})
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise UserError(f"{path} cannot be read ({error}). {remedy}") from error
+    if lacking := [column for column in LINES if column not in found]:
+        raise UserError(f"{path} has no column {', '.join(lacking)}. {remedy}")
+    if found.empty:
+        raise UserError(f"{path} has no lines. {remedy}")
+    lines = found[list(LINES)].astype(object).where(found.notna(), None).to_dict("records")
+    for number, line in enumerate(lines, 2):
+        _check_line(f"{path}, line {number}", line)
+    wanted = methods or list(dict.fromkeys(line["method"] for line in lines))
+    for name in wanted:
+        choose("method", name, METHODS)
+        picked = {line["number"] for line in lines if line["method"] == name and line["chosen"]}
+        if len(picked) != 1:
+            raise UserError(
+                f"{path} has {len(picked)} chosen settings of {name}, but it takes one: "
+                "search for it without --settings, or leave it out of --methods."
+            )
+    return [line for line in lines if line["method"] in wanted]
+
+
+def _check_line(place, line):
+    """UserError where a line of settings.csv cannot be one that a comparison wrote."""
+    choose(f"method in {place}:", line["method"], METHODS)
+    for column, right in (("number", lambda x: x >= 0), ("chosen", lambda x: x in (0, 1))):
+        if not isinstance(line[column], int) or not right(line[column]):
+            raise UserError(
+                f"{place}: {column} is {line[column]!r}. A comparison wrote a whole number there."
+            )
+    try:
+        with_setting(METHODS[line["method"]], Settings(), json.loads(line["setting"]))
+    except (TypeError, ValueError, AttributeError) as error:  # UserErrors are ValueErrors
+        raise UserError(
+            f"{place}: the setting {line['setting']} does not suit {line['method']}: {error}"
+        ) from error
+
+
 def checked(arguments):
-    """The command's arguments as the main job takes them; UserError for a number below one."""
-    at_least_one(**{name: arguments[name] for name in ("budget", "seeds", "tuning_seeds")})
-    everything = [name for name in METHODS if not name.startswith("no_")]
-    methods = everything if arguments["methods"] in (None, ["all"]) else arguments["methods"]
-    return {**arguments, "methods": methods, "seeds": list(range(arguments["seeds"]))}
+    """The command's arguments as the main job takes them; UserError for what is wrong.
+
+    `settings`, a file, becomes its lines: a comparison that is resumed does not need the file any more.
+    """
+    at_least_one(**{name: arguments[name] for name in ("seeds", *SEARCH_SIZE) if arguments[name] is not None})
+    asked = arguments["methods"]
+    methods = [name for name in METHODS if not name.startswith("no_")] if asked in (None, ["all"]) else asked
+    filled = {**arguments, "methods": methods, "seeds": list(range(arguments["seeds"]))}
+    size = {name: arguments[name] for name in SEARCH_SIZE if arguments[name] is not None}
+    if not arguments["settings"]:
+        return {**filled, **SEARCH_SIZE, **size}
+    if size:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in size)
+        raise UserError(f"--settings takes over what was chosen before: {named} cannot be given beside it.")
+    lines = read_settings(arguments["settings"], asked and methods)
+    there = {line["method"] for line in lines}
+    return {**filled, "methods": asked and methods or [m for m in METHODS if m in there], "settings": lines}

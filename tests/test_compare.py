@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pfmsm_lite.__main__ import main
-from pfmsm_lite.compare import Cell, _best, candidates, grid, holm, with_setting
+from pfmsm_lite.__main__ import main, parser
+from pfmsm_lite.compare import Cell, _best, candidates, checked, grid, holm, with_setting
 from pfmsm_lite.data import read_table
 from pfmsm_lite.drawings.chapter08 import rivals
 from pfmsm_lite.federated import METHODS, Settings, run
@@ -42,6 +42,7 @@ def table(tmp_path_factory):
 def words(table, out, **changes):
     options = {"methods": ",".join(NAMES), "seeds": 3, "budget": 2, "rounds": 2, "processes": 2}
     options |= {"tuning-seeds": 2, **changes}
+    options = {key: value for key, value in options.items() if value is not None}
     given = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     asked = ["--data", str(table), "--scenario", "shop", "--tasks", "click,buy", "--categorical", "user,item"]
     return ["compare", *asked, *given, "--out", str(out)]
@@ -193,6 +194,86 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(table, compared, tmp_pat
         assert (out / name).read_bytes() == (compared / name).read_bytes()
 
 
+def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_tests_are_the_same(
+    table, compared, tmp_path, capsys
+):
+    file, out = tmp_path / "chosen.csv", tmp_path / "out"
+    file.write_bytes((compared / "settings.csv").read_bytes())
+    given = {"settings": file, "budget": None, "tuning-seeds": None}
+    assert main(words(table, out, **given, seeds=2, methods="fedprox,local")) == 0
+    said = capsys.readouterr().out
+    assert "choose settings" not in said and "4 tests of the chosen settings, seeds 0 to 1" in said
+    few = state(out)
+    tried = pd.read_csv(compared / "settings.csv")
+    numbers = tried[tried["chosen"] == 1].groupby("method")["number"].first()
+    assert set(few) == {
+        f"{name}-{numbers[name]}-{seed}.json" for name in ("fedprox", "local") for seed in (0, 1)
+    }
+    file.unlink()  # what is resumed does not need it
+    next((out / "cells").glob("local-*-1.json")).unlink()
+    assert main(["compare", "--resume", str(out)]) == 0
+    assert len({name for name, when in state(out).items() if few[name] == when}) == 3
+    whole = pd.read_csv(compared / "results.csv")
+    part = whole[whole["method"].isin(["fedprox", "local"]) & (whole["seed"] < 2)]
+    assert part["method"].unique().tolist() == ["local", "fedprox"]
+    again = pd.read_csv(out / "results.csv").sort_values("method", ascending=False, kind="stable")
+    pd.testing.assert_frame_equal(again.reset_index(drop=True), part.reset_index(drop=True))
+    kept = tried[tried["method"] != "pf_msmtrec"].to_csv(index=False)
+    assert (out / "settings.csv").read_text() == kept
+    both = [pd.read_csv(folder / "compare.csv").set_index("method") for folder in (out, compared)]
+    assert both[0]["setting"].equals(both[1]["setting"][both[0].index]) and both[0]["tried"].eq(2).all()
+
+
+def test_without_methods_all_that_are_in_the_settings_file_are_tested(table, compared, tmp_path):
+    given = {"settings": compared / "settings.csv", "budget": None, "tuning-seeds": None, "methods": None}
+    found = checked(vars(parser().parse_args(words(table, tmp_path, **given))))
+    assert found["methods"] == ["local", "pf_msmtrec", "fedprox"] and len(found["settings"]) == 3 * 2 * 2
+
+
+LINE = "local,0,0,0.5,1,{}"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        (LINE, {"budget": 3}, "--budget cannot be given beside it"),
+        (LINE, {"tuning-seeds": 1}, "--tuning-seeds cannot be given beside it"),
+        (LINE, {"methods": "local,fedprox"}, "has 0 chosen settings of fedprox, but it takes one"),
+        (LINE, {"methods": "lokal"}, "Unknown method 'lokal'. Did you mean 'local'?"),
+        (f'{LINE}\nlocal,1,0,0.6,1,"{{}}"', {}, "has 2 chosen settings of local"),
+        (f"{LINE}\nfedprx,0,0,0.5,1,{{}}", {}, "line 3: 'fedprx'. Did you mean 'fedprox'?"),
+        ("local,0,0,0.5,yes,{}", {}, "line 2: chosen is 'yes'"),
+        ("local,-1,0,0.5,1,{}", {}, "line 2: number is -1"),
+        ("local,0,0,0.5,1,{", {}, "line 2: the setting { does not suit local"),
+        ("local,0,0,0.5,1,[]", {}, "line 2: the setting [] does not suit local"),
+        ('local,0,0,0.5,1,"{""prox"": 1}"', {}, "does not suit local"),
+        ('local,0,0,0.5,1,"{""proximal"": -1}"', {}, "line 2: the setting"),
+        ("", {}, "has no lines"),
+        (None, {}, "cannot be read"),
+    ],
+)
+def test_settings_that_no_comparison_wrote_are_refused_by_file_and_line(
+    text, options, said, table, tmp_path, capsys
+):
+    file = tmp_path / "settings.csv"
+    if text is not None:
+        file.write_text(f"method,number,seed,valid_auc,chosen,setting\n{text}\n")
+    usual = {"settings": file, "budget": None, "tuning-seeds": None, "methods": None}
+    assert main(words(table, tmp_path / "out", **usual | options)) == 2
+    error = "".join(capsys.readouterr().err.split())  # it may be broken within a file's name, too
+    assert "".join(said.split()) in error
+    assert str(file) in error or options  # what is wrong stands in the file, or in another option
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_settings_file_without_a_column_is_refused_by_its_name(table, tmp_path, capsys):
+    file = tmp_path / "settings.csv"
+    file.write_text("method,number,seed,valid_auc,setting\n")
+    usual = {"settings": file, "budget": None, "tuning-seeds": None}
+    assert main(words(table, tmp_path / "out", **usual)) == 2
+    assert "has no column chosen" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -221,7 +302,15 @@ def test_a_command_goes_on_only_with_what_it_has_begun(command, tmp_path, capsys
 
 @pytest.mark.parametrize(
     "option",
-    ["--budget 9", "--rounds 9", "--seeds 1", "--tuning-seeds 3", "--patience 2", "--methods local"],
+    [
+        "--budget 9",
+        "--rounds 9",
+        "--seeds 1",
+        "--tuning-seeds 3",
+        "--patience 2",
+        "--methods local",
+        "--settings s.csv",
+    ],
 )
 def test_what_would_make_it_another_comparison_is_refused_beside_resume(option, compared, capsys):
     assert main(["compare", "--resume", str(compared), *option.split()]) == 2

@@ -10,7 +10,7 @@ import pytest
 from pfmsm_lite import modules
 from pfmsm_lite.__main__ import parser
 from pfmsm_lite.analysis import against, per_seed, share_of_the_way
-from pfmsm_lite.compare import COLUMNS, candidates, holm, paired_p
+from pfmsm_lite.compare import COLUMNS, candidates, checked, holm, paired_p
 from pfmsm_lite.federated.history import RESULTS
 from pfmsm_lite.methods import METHODS, POOLED, Settings
 
@@ -55,12 +55,12 @@ def test_a_committed_comparison_gave_all_the_same_search_and_follows_from_its_re
         if row.method != "pf_msmtrec":
             assert row.difference == pytest.approx(table.difference[row.method])
     config = json.loads((folder / "config.json").read_text())
-    options = parser().parse_args(config["command"].split()[3:])
+    options = checked(vars(parser().parse_args(config["command"].split()[3:])))
     settings = Settings(**config["settings"])
-    assert tried.groupby("method")["seed"].unique().map(list).map(len).eq(options.tuning_seeds).all()
+    assert tried.groupby("method")["seed"].unique().map(list).map(len).eq(options["tuning_seeds"]).all()
     for method, own in tried.groupby("method"):
         own = own[own["seed"] == 0]
-        tries = candidates(METHODS[method], settings, options.budget)
+        tries = candidates(METHODS[method], settings, options["budget"])
         assert [json.loads(setting) for setting in own["setting"]] == tries, method
 
 
