@@ -101,7 +101,7 @@ def training_options(command, on_resume, out=None):
     """What `run`, `compare` and `map` have alike."""
     where = f"where it is saved (default {out or 'runs/<data>'})"
     for option, kind, name, text in (
-        ("rounds", int, "R", "federated rounds (synthetic 10, kuairand 20, own table 20)"),
+        ("rounds", int, "R", "federated rounds (synthetic 10, synthetic-hard 15, kuairand 20, own table 20)"),
         ("out", str, "DIR", where),
         ("resume", str, "DIR", f"go on with an interrupted one; {on_resume}"),
         ("threads", int, "T", "threads of a process (default 1)"),
@@ -187,12 +187,17 @@ def parser():
     data_options(fair)
     fair.add_argument("--methods", type=names, metavar="A,B", help="default all, but for the ablations no_…")
     fair.add_argument("--seeds", type=int, default=10, metavar="N", help="how many seeds: 0 … N-1 (10)")
-    fair.add_argument("--budget", type=int, metavar="B", help="settings tried a method (12)")
+    fair.add_argument(
+        "--budget",
+        type=int,
+        metavar="B",
+        help="settings tried for each method, its declared one among them (12)",
+    )
     fair.add_argument(
         "--tuning-seeds",
         type=int,
         metavar="N",
-        help="seeds that each setting is tried with, 0 … N-1 (1); more, where one seed chooses by luck",
+        help="seeds 0 … N-1 over which a setting's validation AUC is averaged (1); one may choose by luck",
     )
     fair.add_argument(
         "--patience",
@@ -203,8 +208,8 @@ def parser():
     fair.add_argument(
         "--settings",
         metavar="FILE",
-        help="search nothing, test what an earlier comparison has chosen, on more seeds say; FILE is its "
-        "settings.csv",
+        help="settings.csv of an earlier comparison: search nothing, test what it chose for --methods "
+        "(default all in FILE). Give --data, --rounds and --patience as it did; all of --seeds are trained",
     )
     training_options(fair, "what is finished is kept, what failed is done again")
     chart = commands.add_parser(

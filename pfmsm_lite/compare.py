@@ -24,6 +24,7 @@ COLUMNS = (
     "sent_kb", "stored_kb", "seconds", "setting",
 )  # fmt: skip
 LINES = ("method", "number", "seed", "valid_auc", "chosen", "setting")  # columns of settings.csv
+TRIED = {*SEARCH, *SERVER_SEARCH, *(field for method in METHODS.values() for field in method.search)}
 SEARCH_SIZE = {"budget": 12, "tuning_seeds": 1}  # unless asked otherwise
 
 
@@ -284,20 +285,22 @@ def read_settings(file, methods=None):
 
     path, remedy = f"--settings {file}", "Give the settings.csv that a comparison wrote."
     try:
-        found = pd.read_csv(file, keep_default_na=False, na_values={"valid_auc": [""]})
+        found = pd.read_csv(file, dtype=str, keep_default_na=False).fillna("")
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise UserError(f"{path} cannot be read ({error}). {remedy}") from error
     if lacking := [column for column in LINES if column not in found]:
         raise UserError(f"{path} has no column {', '.join(lacking)}. {remedy}")
     if found.empty:
         raise UserError(f"{path} has no lines. {remedy}")
-    lines = found[list(LINES)].astype(object).where(found.notna(), None).to_dict("records")
-    for number, line in enumerate(lines, 2):
-        _check_line(f"{path}, line {number}", line)
+    lines = [
+        _line(f"{path}, line {number}", text)
+        for number, text in enumerate(found[list(LINES)].to_dict("records"), 2)
+    ]
     wanted = methods or list(dict.fromkeys(line["method"] for line in lines))
     for name in wanted:
         choose("method", name, METHODS)
-        picked = {line["number"] for line in lines if line["method"] == name and line["chosen"]}
+        own = [line for line in lines if line["method"] == name]
+        picked = {(line["number"], line["setting"]) for line in own if line["chosen"]}
         if len(picked) != 1:
             raise UserError(
                 f"{path} has {len(picked)} chosen settings of {name}, but it takes one: "
@@ -306,20 +309,32 @@ def read_settings(file, methods=None):
     return [line for line in lines if line["method"] in wanted]
 
 
-def _check_line(place, line):
-    """UserError where a line of settings.csv cannot be one that a comparison wrote."""
-    choose(f"method in {place}:", line["method"], METHODS)
-    for column, right in (("number", lambda x: x >= 0), ("chosen", lambda x: x in (0, 1))):
-        if not isinstance(line[column], int) or not right(line[column]):
-            raise UserError(
-                f"{place}: {column} is {line[column]!r}. A comparison wrote a whole number there."
-            )
+def _line(place, text):
+    """The values of a line of settings.csv, {column: text}; UserError where no comparison wrote it."""
+    method = METHODS[choose(f"method in {place}:", text["method"], METHODS)]
+    line = dict(text)
+    for column in ("number", "seed", "chosen"):
+        if not text[column].isdecimal() or (column == "chosen" and text[column] not in ("0", "1")):
+            what = "0 or 1" if column == "chosen" else "a whole number"
+            raise UserError(f"{place}: {column} is {text[column]!r}, but it must be {what}.")
+        line[column] = int(text[column])
     try:
-        with_setting(METHODS[line["method"]], Settings(), json.loads(line["setting"]))
+        line["valid_auc"] = float(text["valid_auc"] or "nan")
+    except ValueError as error:
+        raise UserError(f"{place}: valid_auc is {text['valid_auc']!r}, but it must be a number.") from error
+    try:
+        setting = json.loads(text["setting"])
+        for field, value in setting.items():
+            usual = getattr(method, choose("field", field, TRIED), None)
+            usual = getattr(Settings(), field) if usual is None else usual
+            if not isinstance(value, (int, float) if isinstance(usual, float) else type(usual)):
+                raise TypeError(f"{field} is {value!r}, but it must be like {usual!r}")
+        with_setting(method, Settings(), setting)
     except (TypeError, ValueError, AttributeError) as error:  # UserErrors are ValueErrors
         raise UserError(
-            f"{place}: the setting {line['setting']} does not suit {line['method']}: {error}"
+            f"{place}: the setting {text['setting']} of {method.name} is none that can be tried: {error}"
         ) from error
+    return line
 
 
 def checked(arguments):
@@ -328,15 +343,15 @@ def checked(arguments):
     `settings`, a file, becomes its lines: a comparison that is resumed does not need the file any more.
     """
     at_least_one(**{name: arguments[name] for name in ("seeds", *SEARCH_SIZE) if arguments[name] is not None})
-    asked = arguments["methods"]
-    methods = [name for name in METHODS if not name.startswith("no_")] if asked in (None, ["all"]) else asked
-    filled = {**arguments, "methods": methods, "seeds": list(range(arguments["seeds"]))}
+    asked = None if arguments["methods"] == ["all"] else arguments["methods"]
+    filled = {**arguments, "seeds": list(range(arguments["seeds"]))}
     size = {name: arguments[name] for name in SEARCH_SIZE if arguments[name] is not None}
     if not arguments["settings"]:
-        return {**filled, **SEARCH_SIZE, **size}
+        everything = [name for name in METHODS if not name.startswith("no_")]
+        return {**filled, **SEARCH_SIZE, **size, "methods": asked or everything}
     if size:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in size)
         raise UserError(f"--settings takes over what was chosen before: {named} cannot be given beside it.")
-    lines = read_settings(arguments["settings"], asked and methods)
+    lines = read_settings(arguments["settings"], asked)
     there = {line["method"] for line in lines}
-    return {**filled, "methods": asked and methods or [m for m in METHODS if m in there], "settings": lines}
+    return {**filled, "methods": asked or [name for name in METHODS if name in there], "settings": lines}

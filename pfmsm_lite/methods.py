@@ -366,7 +366,7 @@ METHODS = _table(
         share=_EVERYTHING,
         embedding="sum",
         personal="ditto",
-        search={"pull": (0.1, 1.0, 10.0, 100.0)},
+        search={"pull": (1.0, 10.0, 30.0, 100.0)},
     ),
     Method(
         "fedamp",

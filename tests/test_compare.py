@@ -224,8 +224,9 @@ def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_
     assert both[0]["setting"].equals(both[1]["setting"][both[0].index]) and both[0]["tried"].eq(2).all()
 
 
-def test_without_methods_all_that_are_in_the_settings_file_are_tested(table, compared, tmp_path):
-    given = {"settings": compared / "settings.csv", "budget": None, "tuning-seeds": None, "methods": None}
+@pytest.mark.parametrize("methods", [None, "all"])
+def test_without_methods_all_that_are_in_the_settings_file_are_tested(methods, table, compared, tmp_path):
+    given = {"settings": compared / "settings.csv", "budget": None, "tuning-seeds": None, "methods": methods}
     found = checked(vars(parser().parse_args(words(table, tmp_path, **given))))
     assert found["methods"] == ["local", "pf_msmtrec", "fedprox"] and len(found["settings"]) == 3 * 2 * 2
 
@@ -242,12 +243,18 @@ LINE = "local,0,0,0.5,1,{}"
         (LINE, {"methods": "lokal"}, "Unknown method 'lokal'. Did you mean 'local'?"),
         (f'{LINE}\nlocal,1,0,0.6,1,"{{}}"', {}, "has 2 chosen settings of local"),
         (f"{LINE}\nfedprx,0,0,0.5,1,{{}}", {}, "line 3: 'fedprx'. Did you mean 'fedprox'?"),
+        (f'{LINE}\nlocal,0,1,0.6,1,"{{""unknown_rate"": 0.3}}"', {}, "has 2 chosen settings of local"),
         ("local,0,0,0.5,yes,{}", {}, "line 2: chosen is 'yes'"),
-        ("local,-1,0,0.5,1,{}", {}, "line 2: number is -1"),
-        ("local,0,0,0.5,1,{", {}, "line 2: the setting { does not suit local"),
-        ("local,0,0,0.5,1,[]", {}, "line 2: the setting [] does not suit local"),
-        ('local,0,0,0.5,1,"{""prox"": 1}"', {}, "does not suit local"),
-        ('local,0,0,0.5,1,"{""proximal"": -1}"', {}, "line 2: the setting"),
+        ("local,0,0,0.5,2,{}", {}, "line 2: chosen is '2', but it must be 0 or 1"),
+        ("local,-1,0,0.5,1,{}", {}, "line 2: number is '-1'"),
+        (f"{LINE}\nlocal,,0,0.5,0,{{}}", {}, "line 3: number is '', but it must be a whole number"),
+        (f"{LINE}\nlocal,1,0,high,0,{{}}", {}, "line 3: valid_auc is 'high'"),
+        ('local,0,0,0.5,1,"{""name"": ""x""}"', {}, "Unknown field 'name'"),
+        ('boosted_tree,0,0,0.5,1,"{""leaves"": 7.5}"', {}, "leaves is 7.5, but it must be like 31"),
+        ("local,0,0,0.5,1,{", {}, "line 2: the setting { of local is none"),
+        ("local,0,0,0.5,1,[]", {}, "line 2: the setting [] of local is none"),
+        ('local,0,0,0.5,1,"{""prox"": 1}"', {}, "Unknown field 'prox'. Did you mean 'proximal'?"),
+        ('local,0,0,0.5,1,"{""proximal"": -1}"', {}, "--proximal is -1"),
         ("", {}, "has no lines"),
         (None, {}, "cannot be read"),
     ],
