@@ -9,7 +9,7 @@ import textwrap
 from typing import NamedTuple
 
 from pfmsm_lite import __version__
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.errors import UserError, refuse_beside
 from pfmsm_lite.methods import GROUPS, METHODS, POLICIES
 
 
@@ -298,9 +298,7 @@ def train(options):
     if before:
         usual = vars(parser().parse_args([options.command]))
         other = [key for key, value in arguments.items() if key not in changes and value != usual[key]]
-        if other:
-            named = ", ".join(f"--{key.replace('_', '-')}" for key in other)
-            raise UserError(f"--resume goes on with the run as it was: {named} cannot be given beside it.")
+        refuse_beside("--resume goes on with the run as it was:", other)
         out, arguments = resume(before, {key: arguments[key] for key in changes})
         if mark not in arguments:
             raise UserError(
@@ -340,9 +338,7 @@ def report(options):
     asked = options.what or options.data or ""
     is_data = bool(options.data) or asked in NAMED or Path(asked).suffix != ""
     if asked and (Path(asked).is_dir() or not is_data):
-        if given:
-            named = ", ".join(f"--{key.replace('_', '-')}" for key in given)
-            raise UserError(f"{asked} is a finished run; {named} cannot be given beside it.")
+        refuse_beside(f"{asked} is a finished run;", given)
         report(run=asked, out=options.out)
     else:
         report(data=asked, out=options.out, options=given)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pfmsm_lite.analysis import points
 from pfmsm_lite.cells import finished, say_failed
-from pfmsm_lite.errors import UserError, at_least_one, choose
+from pfmsm_lite.errors import UserError, at_least_one, choose, refuse_beside
 from pfmsm_lite.job import declared, opened, replace_text, train
 from pfmsm_lite.methods import METHODS, SEARCH, SERVER_SEARCH, Method, Settings
 from pfmsm_lite.runs import compact
@@ -309,27 +309,37 @@ def read_settings(file, methods=None):
     return [line for line in lines if line["method"] in wanted]
 
 
+def _whole(text):
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
+
+
+# columns of numbers in settings.csv → (text → value, what the text must be)
+NUMBERS = {
+    "number": (_whole, "a whole number"),
+    "seed": (_whole, "a whole number"),
+    "chosen": ({"0": 0, "1": 1}.__getitem__, "0 or 1"),
+    "valid_auc": (lambda text: float(text or "nan"), "a number"),
+}
+
+
 def _line(place, text):
     """The values of a line of settings.csv, {column: text}; UserError where no comparison wrote it."""
     method = METHODS[choose(f"method in {place}:", text["method"], METHODS)]
     line = dict(text)
-    for column in ("number", "seed", "chosen"):
-        if not text[column].isdecimal() or (column == "chosen" and text[column] not in ("0", "1")):
-            what = "0 or 1" if column == "chosen" else "a whole number"
-            raise UserError(f"{place}: {column} is {text[column]!r}, but it must be {what}.")
-        line[column] = int(text[column])
+    for column, (convert, what) in NUMBERS.items():
+        try:
+            line[column] = convert(text[column])
+        except (ValueError, KeyError) as error:
+            raise UserError(f"{place}: {column} is {text[column]!r}, but it must be {what}.") from error
     try:
-        line["valid_auc"] = float(text["valid_auc"] or "nan")
-    except ValueError as error:
-        raise UserError(f"{place}: valid_auc is {text['valid_auc']!r}, but it must be a number.") from error
-    try:
-        setting = json.loads(text["setting"])
+        setting, settings = json.loads(text["setting"]), Settings()
         for field, value in setting.items():
-            usual = getattr(method, choose("field", field, TRIED), None)
-            usual = getattr(Settings(), field) if usual is None else usual
+            usual = getattr(method, choose("field", field, TRIED), getattr(settings, field, None))
             if not isinstance(value, (int, float) if isinstance(usual, float) else type(usual)):
                 raise TypeError(f"{field} is {value!r}, but it must be like {usual!r}")
-        with_setting(method, Settings(), setting)
+        with_setting(method, settings, setting)
     except (TypeError, ValueError, AttributeError) as error:  # UserErrors are ValueErrors
         raise UserError(
             f"{place}: the setting {text['setting']} of {method.name} is none that can be tried: {error}"
@@ -342,16 +352,14 @@ def checked(arguments):
 
     `settings`, a file, becomes its lines: a comparison that is resumed does not need the file any more.
     """
-    at_least_one(**{name: arguments[name] for name in ("seeds", *SEARCH_SIZE) if arguments[name] is not None})
+    size = {name: arguments[name] for name in SEARCH_SIZE if arguments[name] is not None}
+    at_least_one(seeds=arguments["seeds"], **size)
     asked = None if arguments["methods"] == ["all"] else arguments["methods"]
     filled = {**arguments, "seeds": list(range(arguments["seeds"]))}
-    size = {name: arguments[name] for name in SEARCH_SIZE if arguments[name] is not None}
     if not arguments["settings"]:
         everything = [name for name in METHODS if not name.startswith("no_")]
         return {**filled, **SEARCH_SIZE, **size, "methods": asked or everything}
-    if size:
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in size)
-        raise UserError(f"--settings takes over what was chosen before: {named} cannot be given beside it.")
+    refuse_beside("--settings takes over what was chosen before:", size)
     lines = read_settings(arguments["settings"], asked)
     there = {line["method"] for line in lines}
     return {**filled, "methods": asked or [name for name in METHODS if name in there], "settings": lines}

@@ -90,9 +90,13 @@ def test_the_table_of_the_rivals_is_that_of_the_committed_comparisons():
     assert counts["rivals-synthetic"] == (13, 13, 13, four) and "ahead of all 13" in section
 
 
+def said_of_kuairand():
+    """What stands beneath the table of the rivals, on one line."""
+    return " ".join(README.split("- **KuaiRand** (10 seeds")[1].split("\nMade by")[0].split())
+
+
 def test_what_the_readme_says_of_kuairand_beside_the_table():
-    folder = ROOT / "results" / "rivals-kuairand"
-    section = " ".join(README.split("- **KuaiRand** (10 seeds")[1].split("\nMade by")[0].split())
+    folder, section = ROOT / "results" / "rivals-kuairand", said_of_kuairand()
     found = pd.read_csv(folder / "compare.csv").set_index("method")
     assert found["seeds"].eq(10).all() and found["auc"].idxmax() == "pf_msmtrec"
     assert found["setting"]["pf_msmtrec"] == "personal=ditto"
@@ -110,6 +114,18 @@ def test_what_the_readme_says_of_kuairand_beside_the_table():
     for name in ("ditto", "pooled"):
         assert f"`{name}`" in section and f"({found.difference[name]:+.2f})" in section
     assert f"best round is {found.best_round.fedamp:.0f} on average" in section
+    assert f"`fedprox`, with {found.best_round.fedprox:.0f}, is still cut" in section
+    assert f"to {against(five).auc['pf_msmtrec']:.4f} with five seeds" in section
+    for cost in ("stored_kb", "seconds"):  # "less to keep and to train"
+        assert found[cost]["ditto"] < found[cost]["pf_msmtrec"]
+    for name, rounds in {"rivals-synthetic": 10, "rivals-hard": 15}.items():  # "best round among the last"
+        assert (
+            json.loads((ROOT / "results" / name / "config.json").read_text())["arguments"]["rounds"] == rounds
+        )
+        other = pd.read_csv(ROOT / "results" / name / "compare.csv").set_index("method")
+        assert (
+            other["best_round"]["pf_msmtrec"] > rounds - 1 and (other["best_round"] > rounds - 1).sum() >= 5
+        )
     four = found["auc"].nlargest(4)
     assert set(four.index) == {"ditto", "fedamp", "fedprox", "pf_msmtrec"} and four.max() - four.min() < 0.002
     tried = pd.read_csv(folder / "settings.csv")
@@ -126,8 +142,7 @@ def test_what_the_readme_says_of_kuairand_beside_the_table():
 
 
 def test_what_the_readme_says_of_single_tabs_and_of_the_other_pull():
-    folder = ROOT / "results" / "rivals-kuairand"
-    section = " ".join(README.split("- **KuaiRand** (10 seeds")[1].split("\nMade by")[0].split())
+    folder, section = ROOT / "results" / "rivals-kuairand", said_of_kuairand()
     rows = results("rivals-kuairand").query("split == 'test'")
     tabs = 100 * rows.groupby(["scenario", "method"])["auc"].mean().unstack()
     behind = tabs.rsub(tabs["pf_msmtrec"], axis=0)
