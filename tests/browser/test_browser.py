@@ -30,12 +30,15 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 START, RUN, REDRAW = 60, 120, 3  # seconds to wait at most: for the server or a page, all cells, a new picture
 HARMLESS = {}  # what a console error may hold → why it is none of the notebook's
 
-# window.jupyterapp is there because of --LabApp.expose_app_in_browser
-NOTEBOOK = "jupyterapp.shell.currentWidget?.content?.model?.toJSON()"
+# window.jupyterapp is there because of --LabApp.expose_app_in_browser, but only some time after the page has loaded
+SHOWN = "window.jupyterapp?.shell?.currentWidget"
+NOTEBOOK = f"{SHOWN}?.content?.model?.toJSON()"
 DONE = f"""() => {{
-    const code = {NOTEBOOK}.cells.filter(cell => cell.cell_type === 'code' && cell.source.length);
+    const notebook = {NOTEBOOK};
+    if (!notebook) return false;
+    const code = notebook.cells.filter(cell => cell.cell_type === 'code' && cell.source.length);
     const failed = code.some(cell => cell.outputs.some(output => output.output_type === 'error'));
-    const kernel = jupyterapp.shell.currentWidget.sessionContext.session?.kernel;
+    const kernel = {SHOWN}.sessionContext.session?.kernel;
     return kernel?.status === 'idle' && (failed || code.every(cell => cell.execution_count));
 }}"""
 BENEATH = "box => box.querySelector('img')?.src ?? box.innerText.trim()"  # a picture, or a sentence
@@ -172,7 +175,8 @@ def test_all_cells_run_and_a_slider_moves_the_picture(page, lab, chapter):
     notebook = run_all(page, lab, chapter)
     assert faults(notebook) == []  # among them: a figure without alt text (JupyterLab itself shows none)
     widgets = page.locator(".jp-OutputArea .widget-vbox:has(.noUi-handle)")
-    assert widgets.count() == sum("explore(" in cell.source for cell in notebook.cells)
+    expected = sum("explore(" in cell.source for cell in notebook.cells)
+    sync_api.expect(widgets).to_have_count(expected, timeout=1000 * START)  # drawn some time after the cell is done
     taken = []
     for widget in widgets.all():
         widget.scroll_into_view_if_needed()
