@@ -1,6 +1,7 @@
 """Many trainings of one command: what is finished is kept in a file each, what failed is named and redone."""
 
 import json
+import zlib
 from dataclasses import asdict
 
 from pfmsm_lite.job import replace_text, run_cells
@@ -19,7 +20,7 @@ def finished(work, jobs, out, arguments, data_digest, screen):
     by_title = {cell.title: cell for cell in jobs if cell not in found}
     if not by_title:
         return found, {}
-    todo = {title: (*jobs[cell], out / "checkpoint" / f"{cell.file}.pt") for title, cell in by_title.items()}
+    todo = {title: (*jobs[cell], _checkpoint(out, cell, jobs[cell])) for title, cell in by_title.items()}
     failed = {}
     for title, future in run_cells(work, todo, out, arguments, data_digest, screen):
         cell = by_title[title]
@@ -34,6 +35,11 @@ def _fingerprint(job):
     return json.dumps(job, sort_keys=True, default=asdict)
 
 
+def _checkpoint(out, cell, job):
+    """Where a cell's training is kept up to date; another setting in the same cell has another file."""
+    return out / "checkpoint" / f"{cell.file}-{zlib.crc32(_fingerprint(job).encode()):08x}.pt"
+
+
 def _kept(out, cell, job):
     """What is kept of a finished cell, or None. A damaged file, or one of another setting, is done again."""
     try:
@@ -46,7 +52,8 @@ def _kept(out, cell, job):
 def _keep(out, cell, job, result):
     kept = {"of": _fingerprint(job), **result}
     replace_text(out / "cells" / f"{cell.file}.json", json.dumps(kept) + "\n")
-    (out / "checkpoint" / f"{cell.file}.pt").unlink(missing_ok=True)
+    for checkpoint in (out / "checkpoint").glob(f"{cell.file}-{8 * '?'}.pt"):  # of an older setting, too
+        checkpoint.unlink()
     return kept
 
 

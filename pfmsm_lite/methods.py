@@ -1,6 +1,7 @@
 """Every method is a row of one table. Declarations only: nothing here imports PyTorch."""
 
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
 
 from pfmsm_lite.errors import UserError, choose
 
@@ -97,11 +98,26 @@ def operator(kind, default, text):
     return option(default, text, tuple(OPERATORS[kind]))
 
 
+# type of a field's default → what its value may be, in Python and in words
+KINDS = {
+    bool: (bool, "True or False"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a text"),
+    tuple: ((tuple, list), "a tuple of whole numbers"),
+}
+
+
 def _validate(declaration):
-    """Refuse, by name, an unknown operator or a number outside its range."""
+    """Refuse, by name, a value of another type, an unknown operator or a number outside its range."""
     for entry in fields(declaration):
         value, rules = getattr(declaration, entry.name), entry.metadata
+        if not rules:
+            continue
         name = f"--{entry.name.replace('_', '-')}"
+        kind, words = KINDS[type(entry.default)]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise UserError(f"{name} is {value!r}, but it must be {words}, such as {entry.default!r}.")
         if rules.get("choices"):
             choose(name, value, rules["choices"])
         low, below, above = (rules.get(key) for key in ("at_least", "below", "above"))
@@ -232,8 +248,10 @@ class Settings:
     def __post_init__(self):
         _validate(self)
         object.__setattr__(self, "hidden", tuple(self.hidden))  # from JSON it comes as a list
-        if not self.hidden or min(self.hidden) < 1:
-            raise UserError(f"--hidden is {self.hidden}; give at least one width, such as 64,32.")
+        if not self.hidden or not all(isinstance(w, Integral) and w >= 1 for w in self.hidden):
+            raise UserError(
+                f"--hidden is {self.hidden}; give at least one width, whole numbers from 1, such as 64,32."
+            )
 
 
 # What every method may try in a comparison, beside a short list of its own. The learning rates are multiples

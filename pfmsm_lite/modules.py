@@ -32,6 +32,7 @@ class Level(NamedTuple):
     knobs: dict
 
 
+OFTEN_AND_RARE = (True, False, True, False, True, False)  # in both groups, large and small clients alike
 AS_IT_IS = {}  # the generator's defaults, which are a level of most factors and are trained once
 LEVELS = (
     Level("likeness of the two groups", "-0.5", {"across": -0.5}),
@@ -49,6 +50,9 @@ LEVELS = (
     Level("own favourites", "0%", AS_IT_IS),
     Level("own favourites", "50%", {"popularity_shift": 0.5}),
     Level("own favourites", "100%", {"popularity_shift": 1.0}),
+    Level("base rates", "alike", AS_IT_IS),
+    Level("base rates", "1 : 3", {"rates": [(0.45, 0.24) if o else (0.15, 0.08) for o in OFTEN_AND_RARE]}),
+    Level("base rates", "1 : 10", {"rates": [(0.5, 0.3) if o else (0.05, 0.03) for o in OFTEN_AND_RARE]}),
     Level("wrong labels", "0%", AS_IT_IS),
     Level("wrong labels", "6%", {"label_noise": 0.06}),
     Level("wrong labels", "12%", {"label_noise": 0.12}),
@@ -135,7 +139,7 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
     gains = table(lines)
     replace_text(out / "map.csv", gains.to_csv(index=False, lineterminator="\n"))
     if len(gains):
-        from pfmsm_lite.drawings.chapter08 import module_map
+        from pfmsm_lite.drawings.chapter10 import module_map
 
         show(printed(gains))
         show("\naveraged over the map, points [95 %]")

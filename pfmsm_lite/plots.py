@@ -4,6 +4,7 @@ Every title states what the data say, with numbers computed from them; `fig.alt`
 """
 
 import functools
+import itertools
 import math
 import textwrap
 import threading
@@ -17,6 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from pfmsm_lite.analysis import per_seed
+from pfmsm_lite.errors import UserError
 from pfmsm_lite.methods import POOLED
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -312,6 +314,91 @@ def convergence(rounds):
     note = "" if seeds == 1 else f"Lines: mean of {seeds} seeds; bands: their range."
     peak = "; ".join(f"{m}: round {peaks[m][0]}, {peaks[m][1]:.3f}" for m in methods)
     return finish(figure, title, note, f"Average validation AUC by round; best round of each method: {peak}.")
+
+
+@styled
+def side_by_side(curves, title, note=None, chance=0.5):
+    """Curves of average validation AUC by round, one panel per case.
+
+    curves  case → {label: [R] values};  returns Figure
+    """
+    figure = Figure(figsize=(8, 3.4))
+    axes = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    colors = ("#D55E00", "#0072B2", "#009E73", "#E69F00")
+    for ax, (case, lines) in zip(axes, curves.items(), strict=True):
+        ax.axhline(chance, color=INK, linewidth=0.8, linestyle=":")
+        for color, (label, values) in zip(itertools.cycle(colors), lines.items(), strict=False):
+            color = METHOD_STYLE[label][0] if label in METHOD_STYLE else color
+            values = np.asarray(values, float)
+            ax.plot(range(1, len(values) + 1), values, color=color, label=label)
+        ax.set_title(case, fontweight="bold")
+        ax.set_xlabel("round")
+        ax.legend(loc="best")
+    axes[0].set_ylabel("validation AUC")
+    said = "; ".join(
+        f"{case}: "
+        + ", ".join(f"{label} ends at {np.asarray(v, float)[-1]:.3f}" for label, v in lines.items())
+        for case, lines in curves.items()
+    )
+    return finish(figure, title, note, said + ".")
+
+
+@styled
+def gains(results, reference="local", split="test"):
+    """Which scenario gains and which pays: AUC points over learning alone, method × scenario.
+
+    results    rows of results.csv, the reference among the methods; mean over seeds and tasks
+    returns    Figure;  raises  UserError where the reference is missing or alone
+    """
+    rows = results[results["split"] == split]
+    if reference not in set(rows["method"]) or rows["method"].nunique() < 2:
+        raise UserError(
+            f"Who gains and who pays is told against {reference}. Run {reference} and another method: "
+            f"--methods {reference},pf_msmtrec"
+        )
+    single = rows.groupby(["method", "scenario", "seed"], sort=False)["auc"].mean().unstack("seed")
+    scenarios = list(dict.fromkeys(rows["scenario"]))
+    methods = [m for m in dict.fromkeys(rows["method"]) if m != reference]
+    alone = single.loc[reference].reindex(scenarios)
+    points = {m: 100 * (single.loc[m].reindex(scenarios) - alone) for m in methods}
+    values = np.array([points[m].mean(axis=1) for m in methods])  # [M, N]
+    harmed = np.array([(points[m] < 0).all(axis=1) for m in methods])
+    figure = Figure(figsize=(8, 1.9 + 0.42 * len(methods)))
+    ax = figure.subplots()
+    reach = max(1.0, float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 1.0
+    image = ax.imshow(values, cmap=DIVERGING, vmin=-reach, vmax=reach, aspect="auto")
+    for m, n in np.ndindex(*values.shape):
+        text = "n/a" if math.isnan(values[m, n]) else f"{values[m, n]:+.1f}" + "!" * bool(harmed[m, n])
+        color = "white" if abs(values[m, n]) > 0.6 * reach else INK
+        weight = "bold" if harmed[m, n] else "normal"
+        ax.text(n, m, text.replace("-", "−"), ha="center", va="center", color=color, weight=weight)
+    ax.set_xticks(range(len(scenarios)), scenarios, rotation=90 if max(map(len, scenarios)) > 8 else 0)
+    ax.set_yticks(range(len(methods)), methods)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=ax, aspect=12).set_label(f"points over {reference}")
+    worst = np.unravel_index(np.nanargmin(values), values.shape) if np.isfinite(values).any() else None
+    count, total = int(harmed.sum()), harmed.size
+    if worst is None:
+        title = "No AUC: one class only in every scenario"
+    elif count:
+        title = (
+            f"{methods[worst[0]]} serves {scenarios[worst[1]]} worst: {values[worst]:+.1f} points against "
+        )
+        title += f"learning alone; {count} of {total} cells are below it"
+    else:
+        title = (
+            f"Nobody is clearly harmed: in no cell do all seeds fall below {reference}; the least gain is "
+        )
+        title += f"{values[worst]:+.1f} points, of {scenarios[worst[1]]} with {methods[worst[0]]}"
+    seeds = results["seed"].nunique()
+    note = f"Mean of {seeds} seed{'s' * (seeds > 1)} over the tasks, test rows. "
+    note += f"Bold with !: below {reference} in {'every seed' if seeds > 1 else 'this one seed'}."
+    said = "; ".join(
+        f"{method}: " + ", ".join(f"{s} {v:+.1f}" for s, v in zip(scenarios, row, strict=True))
+        for method, row in zip(methods, values, strict=True)
+    )
+    return finish(figure, title.replace("-", "−"), note, f"Points over {reference}: {said}.")
 
 
 def _units(array, unit):

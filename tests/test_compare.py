@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -161,9 +162,17 @@ def test_on_resume_only_what_is_missing_or_damaged_is_done_again(compared):
     assert (compared / "results.csv").read_bytes() == results
 
 
-def test_a_cell_that_fails_is_named_the_others_go_on_and_only_it_is_done_again(table, tmp_path, capsys):
+def checkpoint(out, compared, cell):
+    """Where a comparison in `out`, the same as `compared`, keeps the training of a cell."""
+    of = json.loads((compared / "cells" / f"{cell}.json").read_text())["of"]
+    return out / "checkpoint" / f"{cell}-{zlib.crc32(of.encode()):08x}.pt"
+
+
+def test_a_cell_that_fails_is_named_the_others_go_on_and_only_it_is_done_again(
+    table, compared, tmp_path, capsys
+):
     out = tmp_path / "out"
-    blocked = out / "checkpoint" / "fedprox-0-2.pt"
+    blocked = checkpoint(out, compared, "fedprox-0-2")
     blocked.mkdir(parents=True)  # its checkpoint cannot be written
     (blocked / "x").touch()
     assert main(words(table, out)) == 1
@@ -176,6 +185,17 @@ def test_a_cell_that_fails_is_named_the_others_go_on_and_only_it_is_done_again(t
     blocked.rmdir()
     assert main(["compare", "--resume", str(out)]) == 0
     assert {name: when for name, when in state(out).items() if name in kept} == kept and len(state(out)) == 15
+
+
+def test_a_checkpoint_of_another_setting_is_no_obstacle_and_goes_when_its_cell_is_done(compared):
+    """A newer version of the package may list other settings under the same numbers."""
+    (compared / "cells" / "fedprox-1-0.json").unlink()
+    there = compared / "checkpoint"
+    for name in ("fedprox-1-0-00000000.pt", "fedprox-10-0-00000000.pt"):
+        (there / name).write_bytes(b"of another setting")
+    assert main(["compare", "--resume", str(compared)]) == 0
+    assert [path.name for path in there.iterdir()] == ["fedprox-10-0-00000000.pt"]
+    (there / "fedprox-10-0-00000000.pt").unlink()
 
 
 @pytest.mark.timeout(300)
@@ -250,7 +270,7 @@ LINE = "local,0,0,0.5,1,{}"
         (f"{LINE}\nlocal,,0,0.5,0,{{}}", {}, "line 3: number is '', but it must be a whole number"),
         (f"{LINE}\nlocal,1,0,high,0,{{}}", {}, "line 3: valid_auc is 'high'"),
         ('local,0,0,0.5,1,"{""name"": ""x""}"', {}, "Unknown field 'name'"),
-        ('boosted_tree,0,0,0.5,1,"{""leaves"": 7.5}"', {}, "leaves is 7.5, but it must be like 31"),
+        ('boosted_tree,0,0,0.5,1,"{""leaves"": 7.5}"', {}, "--leaves is 7.5, but it must be a whole number, such as 31"),
         ("local,0,0,0.5,1,{", {}, "line 2: the setting { of local is none"),
         ("local,0,0,0.5,1,[]", {}, "line 2: the setting [] of local is none"),
         ('local,0,0,0.5,1,"{""prox"": 1}"', {}, "Unknown field 'prox'. Did you mean 'proximal'?"),

@@ -8,7 +8,7 @@ from scipy import stats
 
 from pfmsm_lite.__main__ import main
 from pfmsm_lite.data import synthetic
-from pfmsm_lite.drawings.chapter08 import module_map
+from pfmsm_lite.drawings.chapter10 import module_map
 from pfmsm_lite.federated import METHODS, run
 from pfmsm_lite.modules import LEVELS, METHODS_USED, WITHOUT, average, printed, table
 

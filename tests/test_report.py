@@ -18,8 +18,9 @@ import pytest
 from pfmsm_lite.__main__ import main
 from pfmsm_lite.analysis import per_seed
 from pfmsm_lite.course import fault
-from pfmsm_lite.drawings.chapter08 import MEAN, ablation, forest, gains, look_into, price, side_by_side
+from pfmsm_lite.drawings.chapter08 import MEAN, ablation, forest, look_into, price
 from pfmsm_lite.errors import UserError
+from pfmsm_lite.plots import gains, side_by_side
 from pfmsm_lite.runs import COMPACT, compact, compare, costs, read_run
 
 ROOT = Path(__file__).parents[1]

@@ -1,6 +1,5 @@
-"""Chapter 08: who is ahead by how much, what it costs, what failure looks like, and a look into a run."""
+"""Chapter 08: who is ahead by how much, what it costs, and a look into a run."""
 
-import itertools
 import math
 import textwrap
 
@@ -144,33 +143,6 @@ def rivals(tables, hero="pf_msmtrec", reach=4.0):
 
 
 @styled
-def side_by_side(curves, title, note=None, chance=0.5):
-    """Curves of average validation AUC by round, one panel per case.
-
-    curves  case → {label: [R] values};  returns Figure
-    """
-    figure = Figure(figsize=(8, 3.4))
-    axes = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    colors = ("#D55E00", "#0072B2", "#009E73", "#E69F00")
-    for ax, (case, lines) in zip(axes, curves.items(), strict=True):
-        ax.axhline(chance, color=INK, linewidth=0.8, linestyle=":")
-        for color, (label, values) in zip(itertools.cycle(colors), lines.items(), strict=False):
-            color = METHOD_STYLE[label][0] if label in METHOD_STYLE else color
-            values = np.asarray(values, float)
-            ax.plot(range(1, len(values) + 1), values, color=color, label=label)
-        ax.set_title(case, fontweight="bold")
-        ax.set_xlabel("round")
-        ax.legend(loc="best")
-    axes[0].set_ylabel("validation AUC")
-    said = "; ".join(
-        f"{case}: "
-        + ", ".join(f"{label} ends at {np.asarray(v, float)[-1]:.3f}" for label, v in lines.items())
-        for case, lines in curves.items()
-    )
-    return finish(figure, title, note, said + ".")
-
-
-@styled
 def ablation(results, hero="pf_msmtrec", data="these data"):
     """What is lost when one module is taken away: hero − method in AUC points, 95 % intervals, one a module.
 
@@ -208,64 +180,6 @@ def ablation(results, hero="pf_msmtrec", data="these data"):
     )
     said = "; ".join(f"{name} {m:+.2f} [{low:+.2f}, {high:+.2f}]" for name, (m, low, high) in lines.items())
     return finish(figure, title, note, f"Points lost without a module: {said}.")
-
-
-@styled
-def gains(results, reference="local", split="test"):
-    """Which scenario gains and which pays: AUC points over learning alone, method × scenario.
-
-    results    rows of results.csv, the reference among the methods; mean over seeds and tasks
-    returns    Figure;  raises  UserError where the reference is missing or alone
-    """
-    rows = results[results["split"] == split]
-    if reference not in set(rows["method"]) or rows["method"].nunique() < 2:
-        raise UserError(
-            f"Who gains and who pays is told against {reference}. Run {reference} and another method: "
-            f"--methods {reference},pf_msmtrec"
-        )
-    single = rows.groupby(["method", "scenario", "seed"], sort=False)["auc"].mean().unstack("seed")
-    scenarios = list(dict.fromkeys(rows["scenario"]))
-    methods = [m for m in dict.fromkeys(rows["method"]) if m != reference]
-    alone = single.loc[reference].reindex(scenarios)
-    points = {m: 100 * (single.loc[m].reindex(scenarios) - alone) for m in methods}
-    values = np.array([points[m].mean(axis=1) for m in methods])  # [M, N]
-    harmed = np.array([(points[m] < 0).all(axis=1) for m in methods])
-    figure = Figure(figsize=(8, 1.9 + 0.42 * len(methods)))
-    ax = figure.subplots()
-    reach = max(1.0, float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 1.0
-    image = ax.imshow(values, cmap=DIVERGING, vmin=-reach, vmax=reach, aspect="auto")
-    for m, n in np.ndindex(*values.shape):
-        text = "n/a" if math.isnan(values[m, n]) else f"{values[m, n]:+.1f}" + "!" * bool(harmed[m, n])
-        color = "white" if abs(values[m, n]) > 0.6 * reach else INK
-        weight = "bold" if harmed[m, n] else "normal"
-        ax.text(n, m, text.replace("-", "−"), ha="center", va="center", color=color, weight=weight)
-    ax.set_xticks(range(len(scenarios)), scenarios, rotation=90 if max(map(len, scenarios)) > 8 else 0)
-    ax.set_yticks(range(len(methods)), methods)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    figure.colorbar(image, ax=ax, aspect=12).set_label(f"points over {reference}")
-    worst = np.unravel_index(np.nanargmin(values), values.shape) if np.isfinite(values).any() else None
-    count, total = int(harmed.sum()), harmed.size
-    if worst is None:
-        title = "No AUC: one class only in every scenario"
-    elif count:
-        title = (
-            f"{methods[worst[0]]} serves {scenarios[worst[1]]} worst: {values[worst]:+.1f} points against "
-        )
-        title += f"learning alone; {count} of {total} cells are below it"
-    else:
-        title = (
-            f"Nobody is clearly harmed: in no cell do all seeds fall below {reference}; the least gain is "
-        )
-        title += f"{values[worst]:+.1f} points, of {scenarios[worst[1]]} with {methods[worst[0]]}"
-    seeds = results["seed"].nunique()
-    note = f"Mean of {seeds} seed{'s' * (seeds > 1)} over the tasks, test rows. "
-    note += f"Bold with !: below {reference} in {'every seed' if seeds > 1 else 'this one seed'}."
-    said = "; ".join(
-        f"{method}: " + ", ".join(f"{s} {v:+.1f}" for s, v in zip(scenarios, row, strict=True))
-        for method, row in zip(methods, values, strict=True)
-    )
-    return finish(figure, title.replace("-", "−"), note, f"Points over {reference}: {said}.")
 
 
 @styled
@@ -496,69 +410,3 @@ def _way(ax, run, method, round, seed):
     best = int(own.idxmax())
     where = "its best" if round == best else f"its best is {own[best]:.3f} in round {best}"
     return f"{auc:.3f}", where
-
-
-@styled
-def module_map(gains, limit=2.0):
-    """What each module gains (blue) or costs (red), one line a module, one column a level of a knob.
-
-    gains    as `pfmsm_lite.modules.table` makes it;  limit: AUC points at which the colours end
-    returns  Figure
-    """
-    gains = gains.assign(level=gains["level"].astype(str))  # "0.3" in a file is read as a number
-    levels = list(dict.fromkeys(zip(gains["factor"], gains["level"], strict=True)))
-    modules = list(dict.fromkeys(gains["module"]))
-    factors = list(dict.fromkeys(gains["factor"]))
-    figure = Figure(figsize=(2.2 + 0.62 * len(levels), 1.6 + 0.44 * len(modules)))
-    widths = [sum(level[0] == factor for level in levels) for factor in factors]
-    axes = figure.subplots(1, len(factors), sharey=True, squeeze=False, width_ratios=widths)[0]
-    found = gains.set_index(["factor", "level", "module"])
-    clear = (found["low"] > 0) | (found["high"] < 0)
-    for ax, factor in zip(axes, factors, strict=True):
-        own = [level for level in levels if level[0] == factor]
-        values = np.array([[found.loc[(*level, m), "gain"] for level in own] for m in modules])
-        ax.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
-        for (y, x), value in np.ndenumerate(values):
-            sure = clear[(*own[x], modules[y])]
-            color = "white" if abs(value) > 0.7 * limit else INK if sure or abs(value) > 0.3 * limit else GREY
-            text = f"{value:+.1f}" if abs(value) >= 9.95 else f"{value:+.2f}"
-            weight = "bold" if sure else "normal"
-            style = {"color": color, "fontweight": weight, "fontsize": 9}
-            ax.text(x, y, text.replace("-", "−"), ha="center", va="center", **style)
-        ax.set_xticks(range(len(own)), [level.replace("-", "−") for _, level in own])
-        ax.set_title(textwrap.fill(factor, 9 * len(own)), fontsize=10)
-        ax.set_yticks(range(len(modules)), modules)
-        ax.tick_params(length=0)
-        for side in ax.spines.values():
-            side.set_visible(False)
-    title = _clear_gains(gains[~gains["module"].isin(SENT)])
-    seeds = int(gains["seeds"].max())
-    note = (
-        "AUC points: pf_msmtrec minus itself without the module; the two lower lines: minus a plain MMoE "
-        f"that sends less. Test rows, mean over {seeds} paired seeds, each with data of its own. Bold: the "
-        "95 % interval leaves zero out. Blue gains, red costs."
-    )
-    said = "; ".join(
-        f"{row.module}, {row.factor} {row.level}: {row.gain:+.2f}"
-        for row in gains.itertuples()
-        if clear[row[1:4]] and row.module not in SENT
-    )
-    return finish(
-        figure, title.replace("-", "−"), note, f"{note} Clear ones of single modules: {said or 'none'}."
-    )
-
-
-SENT = ("experts and towers sent", "anything sent")  # lines of the map that take more away than one module
-
-
-def _clear_gains(gains):
-    """In words: where each module gains or costs most, of what is clear; and which are clear nowhere."""
-    clear = gains[(gains["low"] > 0) | (gains["high"] < 0)]
-    most = clear.loc[clear.groupby("module", sort=False)["gain"].apply(lambda g: g.abs().idxmax())]
-    words = [
-        f"{row.module} {row.gain:+.2f} ({row.factor} {row.level})"
-        for row in most.sort_values("gain", ascending=False).itertuples()
-    ]
-    nowhere = [module for module in dict.fromkeys(gains["module"]) if module not in set(clear["module"])]
-    found = f"Clearest: {', '.join(words)}" if words else "Nothing is clear"
-    return f"{found}; nowhere clear: {', '.join(nowhere)}" if nowhere else found

@@ -176,7 +176,7 @@ def test_all_cells_run_and_a_slider_moves_the_picture(page, lab, chapter):
     assert faults(notebook) == []  # among them: a figure without alt text (JupyterLab itself shows none)
     widgets = page.locator(".jp-OutputArea .widget-vbox:has(.noUi-handle)")
     expected = sum("explore(" in cell.source for cell in notebook.cells)
-    sync_api.expect(widgets).to_have_count(expected, timeout=1000 * START)  # drawn some time after the cell is done
+    sync_api.expect(widgets).to_have_count(expected, timeout=1000 * START)  # they come after their cell is done
     taken = []
     for widget in widgets.all():
         widget.scroll_into_view_if_needed()
