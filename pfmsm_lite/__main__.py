@@ -209,7 +209,8 @@ def parser():
         "--settings",
         metavar="FILE",
         help="settings.csv of an earlier comparison: search nothing, test what it chose for --methods "
-        "(default all in FILE). Give --data, --rounds and --patience as it did; all of --seeds are trained",
+        "(default all in FILE). Give --data, --rounds and --patience as it did (a note says what differs); "
+        "all of --seeds are trained",
     )
     training_options(fair, "what is finished is kept, what failed is done again")
     chart = commands.add_parser(
@@ -288,7 +289,7 @@ def jobs():
 
 def train(options):
     """Begin `run`, `compare` or `map`, or go on with it; exit code 1 where a training failed."""
-    from pfmsm_lite.job import prepare, resume
+    from pfmsm_lite.job import discard, prepare, resume
 
     mark, changes, checked, work = jobs()[options.command]
     arguments = {
@@ -310,6 +311,9 @@ def train(options):
         out, arguments = prepare(checked(arguments))
     try:
         failed = work(out, arguments)
+    except UserError:
+        discard(out)
+        raise
     except KeyboardInterrupt:
         again = f"python -m pfmsm_lite {options.command} --resume {out}"
         print(f"\nInterrupted. Go on with: {again}", file=sys.stderr)

@@ -8,6 +8,7 @@ import time
 import zlib
 from collections import defaultdict
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,14 @@ COLUMNS = (
 )  # fmt: skip
 LINES = ("method", "number", "seed", "valid_auc", "chosen", "setting")  # columns of settings.csv
 TRIED = {*SEARCH, *SERVER_SEARCH, *(field for method in METHODS.values() for field in method.search)}
+CIRCUMSTANCES = (
+    "data",
+    "scenario",
+    "tasks",
+    "knob",
+    "rounds",
+    "patience",
+)  # under which a setting was chosen
 SEARCH_SIZE = {"budget": 12, "tuning_seeds": 1}  # unless asked otherwise
 
 
@@ -139,6 +148,11 @@ def compare(out, arguments, show=print, screen=sys.stderr):
             for number, setting in settings_of.get(method.name, {}).items()
         }
 
+    for name, value in arguments.get("chosen_with", {}).items():
+        if (value or None) != (here := arguments[name] or None):
+            show(
+                f"NOTE: the settings were chosen with {name} {value or 'none'}; here it is {here or 'none'}."
+            )
     if arguments.get("settings"):  # of an earlier comparison: nothing to search
         tries, tried, failed, lines = {}, {}, {}, arguments["settings"]
     else:
@@ -345,6 +359,15 @@ def _line(place, text):
     return line
 
 
+def chosen_with(file):
+    """CIRCUMSTANCES of the comparison that wrote a settings.csv, by the config.json beside it; {} if none."""
+    try:
+        found = json.loads((Path(file).parent / "config.json").read_text(encoding="utf-8"))["arguments"]
+        return {name: found[name] for name in CIRCUMSTANCES}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def checked(arguments):
     """The command's arguments as the main job takes them; UserError for what is wrong.
 
@@ -360,4 +383,6 @@ def checked(arguments):
     refuse_beside("--settings takes over what was chosen before:", size)
     lines = read_settings(arguments["settings"], asked)
     there = {line["method"] for line in lines}
-    return {**filled, "methods": asked or [name for name in METHODS if name in there], "settings": lines}
+    methods = asked or [name for name in METHODS if name in there]
+    settings = {"settings": lines, "chosen_with": chosen_with(arguments["settings"])}
+    return {**filled, **settings, "methods": methods}

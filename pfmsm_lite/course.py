@@ -66,6 +66,19 @@ def home():
     )
 
 
+def measured(name, file="results.csv"):
+    """A table of long runs that the project keeps: results/NAME/FILE, as a DataFrame.
+
+    Says by which command, when and on which machine it was made.
+    """
+    import pandas as pd
+
+    folder = home() / "results" / name
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    print(config["command"], "|", config["date"], "|", config["machine"])
+    return pd.read_csv(folder / file)
+
+
 def begin(chapter, fast=False, threads=1):
     """Start a chapter: check the environment, find the project, fix what makes numbers differ.
 

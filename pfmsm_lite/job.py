@@ -172,6 +172,13 @@ def prepare(arguments):
     return out, filled
 
 
+def discard(out):
+    """Remove what `prepare` made, if nothing has been written into it: its name is free again."""
+    with contextlib.suppress(OSError):  # not empty, or not there
+        (out / "checkpoint").rmdir()
+        out.rmdir()
+
+
 def _free_name(stem):
     names = (Path("runs") / (stem if k == 1 else f"{stem}-{k}") for k in range(1, 100_000))
     return next(name for name in names if not name.exists())

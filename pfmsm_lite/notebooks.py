@@ -18,6 +18,7 @@ FILES = (
     "style.mplstyle",
 )  # fmt: skip
 CELL_SECONDS = 180  # a cell that takes longer hangs
+ON_DISK = re.compile(r'"results"|\bmeasured\(')  # a cell that shows long runs of the folder results/
 STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -38,7 +39,7 @@ def digest(notebook, path):
     files = [PACKAGE / name for name in FILES]
     files += [file for part in PARTS for file in sorted((PACKAGE / part).glob("*.py"))]
     files += [PACKAGE / part / f"chapter{Path(path).name[:2]}.py" for part in ("exercises", "drawings")]
-    if any('"results"' in cell.source for cell in notebook.cells):  # it shows long runs that are on disk
+    if any(ON_DISK.search(cell.source) for cell in notebook.cells):
         files += sorted((Path(path).resolve().parents[1] / "results").glob("*/*.*"))
     for file in files:
         if file.exists():

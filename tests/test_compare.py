@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from pfmsm_lite.__main__ import main, parser
-from pfmsm_lite.compare import Cell, _best, candidates, checked, grid, holm, with_setting
+from pfmsm_lite.compare import Cell, _best, candidates, checked, chosen_with, grid, holm, with_setting
 from pfmsm_lite.data import read_table
 from pfmsm_lite.drawings.chapter08 import rivals
 from pfmsm_lite.federated import METHODS, Settings, run
@@ -244,6 +244,21 @@ def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_
     assert both[0]["setting"].equals(both[1]["setting"][both[0].index]) and both[0]["tried"].eq(2).all()
 
 
+def test_settings_chosen_under_other_circumstances_are_used_and_the_difference_is_said(
+    table, compared, tmp_path, capsys
+):
+    given = {"settings": compared / "settings.csv", "budget": None, "tuning-seeds": None}
+    same = {"seeds": 1, "methods": "local", **given}
+    assert main(words(table, tmp_path / "same", **same)) == 0
+    assert "NOTE" not in capsys.readouterr().out
+    assert main(words(table, tmp_path / "other", **same, rounds=1, patience=1)) == 0
+    said = capsys.readouterr().out
+    assert "NOTE: the settings were chosen with rounds 2; here it is 1." in said
+    assert "NOTE: the settings were chosen with patience none; here it is 1." in said
+    (tmp_path / "config.json").write_text("[]")
+    assert chosen_with(tmp_path / "settings.csv") == chosen_with(tmp_path / "nowhere" / "settings.csv") == {}
+
+
 @pytest.mark.parametrize("methods", [None, "all"])
 def test_without_methods_all_that_are_in_the_settings_file_are_tested(methods, table, compared, tmp_path):
     given = {"settings": compared / "settings.csv", "budget": None, "tuning-seeds": None, "methods": methods}
@@ -270,7 +285,11 @@ LINE = "local,0,0,0.5,1,{}"
         (f"{LINE}\nlocal,,0,0.5,0,{{}}", {}, "line 3: number is '', but it must be a whole number"),
         (f"{LINE}\nlocal,1,0,high,0,{{}}", {}, "line 3: valid_auc is 'high'"),
         ('local,0,0,0.5,1,"{""name"": ""x""}"', {}, "Unknown field 'name'"),
-        ('boosted_tree,0,0,0.5,1,"{""leaves"": 7.5}"', {}, "--leaves is 7.5, but it must be a whole number, such as 31"),
+        (
+            'boosted_tree,0,0,0.5,1,"{""leaves"": 7.5}"',
+            {},
+            "--leaves is 7.5, but it must be a whole number, such as 31",
+        ),
         ("local,0,0,0.5,1,{", {}, "line 2: the setting { of local is none"),
         ("local,0,0,0.5,1,[]", {}, "line 2: the setting [] of local is none"),
         ('local,0,0,0.5,1,"{""prox"": 1}"', {}, "Unknown field 'prox'. Did you mean 'proximal'?"),

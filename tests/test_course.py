@@ -1,5 +1,7 @@
 """What the notebooks lean on: it says what is wrong and what to do, and never shows a student a traceback."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,35 @@ def test_begin_finds_its_chapter_from_any_folder_below_and_names_the_nearest(tmp
     assert "06_turning · fast" in capsys.readouterr().out and course.home() == tmp_path
     with pytest.raises(UserError, match="Did you mean '06_turning'"):
         begin("06_turnin")
+
+
+def test_a_kept_table_comes_with_the_command_the_date_and_the_machine(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "results" / "long"
+    folder.mkdir(parents=True)
+    said = {"command": "python -m pfmsm_lite map", "date": "2026-11-25", "machine": "a machine"}
+    (folder / "config.json").write_text(json.dumps(said))
+    (folder / "aucs.csv").write_text("method,auc\nlocal,0.5\n")
+    monkeypatch.setattr(course, "home", lambda: tmp_path)
+    assert course.measured("long", "aucs.csv").to_dict("list") == {"method": ["local"], "auc": [0.5]}
+    assert capsys.readouterr().out == "python -m pfmsm_lite map | 2026-11-25 | a machine\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "leans"),
+    [
+        ('pd.read_csv(home() / "results" / "modules")', True),
+        ('measured("modules")', True),
+        ("run(data)", False),
+    ],
+)
+def test_a_chapter_that_shows_kept_results_is_stale_when_they_change(source, leans, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "results" / "long").mkdir(parents=True)
+    path, file = tmp_path / "notebooks" / "42_trial.ipynb", tmp_path / "results" / "long" / "aucs.csv"
+    file.write_text("1")
+    before = notebooks.digest(made(source), path)
+    file.write_text("2")
+    assert (notebooks.digest(made(source), path) != before) == leans
 
 
 def picture(alt="A line that rises from nought to one.", data=True):

@@ -177,7 +177,9 @@ def refused(arguments, capsys, *fragments):
         assert fragment in error, error
 
 
-def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsys):
+def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
     def table_with(name, change):
         data = frame()
         change(data)
@@ -210,6 +212,7 @@ def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsy
     twice = tmp_path / "twice.csv"
     twice.write_text("channel,visit,conversion,a\napp,1,0,1\n")
     refused(own(csv, "--categorical", "visit"), capsys, "'visit' is named as task and as categorical")
+    assert not list(tmp_path.glob("runs/*")) and not list(tmp_path.glob("out *"))  # what was begun is gone
 
 
 @pytest.mark.parametrize(
@@ -251,7 +254,7 @@ def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsy
 def test_bad_options_are_refused_by_name(options, fragments, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused(["run", *options], capsys, *fragments)
-    assert not list(tmp_path.glob("runs/*/results.csv"))
+    assert not list(tmp_path.glob("runs/*"))
 
 
 def test_share_changes_the_policy_of_a_group_where_a_method_has_pf_msmtrecs():

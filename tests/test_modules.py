@@ -8,7 +8,7 @@ from scipy import stats
 
 from pfmsm_lite.__main__ import main
 from pfmsm_lite.data import synthetic
-from pfmsm_lite.drawings.chapter10 import module_map
+from pfmsm_lite.drawings.chapter10 import along, module_map
 from pfmsm_lite.federated import METHODS, run
 from pfmsm_lite.modules import LEVELS, METHODS_USED, WITHOUT, average, printed, table
 
@@ -151,8 +151,30 @@ def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words
     assert "template, sizes 1 : 1: +0.50" in figure.alt and "1 : 4: +0.01" not in figure.alt
     again = module_map(gains.assign(level=[0.0, 0.3] * 3))  # as a file of "0" and "0.3" is read
     assert again.axes[0].get_xticklabels()[1].get_text() == "0.3"
+    named = module_map(gains, title="Nothing but luck", note="Random numbers.")
+    assert named.get_suptitle() == "Nothing but luck" and named.alt.startswith("Nothing but luck. Random")
     hazy = module_map(gains.assign(low=gains["gain"] - 9, high=gains["gain"] + 9))
     said = " ".join(hazy.get_suptitle().split())
     assert said == "Nothing is clear; nowhere clear: template, coordination"
     weights = {text.get_text(): text.get_fontweight() for ax in figure.axes for text in ax.texts}
     assert weights["+0.50"] == weights["+12.0"] == "bold" and weights["+0.01"] == "normal"
+
+
+def test_a_line_of_the_map_shows_every_seed_its_mean_and_its_interval():
+    usual = {"pf_msmtrec": [0.80, 0.82, 0.84], "no_template": [0.79, 0.80, 0.84]}  # gains 1, 2, 0
+    other = {"pf_msmtrec": [0.70, 0.71, 0.72], "no_template": [0.71, 0.72, 0.732]}  # costs 1, 1, 1.2
+    runs = pd.concat(
+        [lines(usual, "sizes", "1 : 4"), lines(other, "sizes", "1 : 30"), lines(usual, "noise", 0)]
+    )
+    figure = along(runs, "template")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["sizes", "noise"]
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["1:4", "1:30"]
+    zero, *drawn = figure.axes[0].lines
+    assert drawn[0].get_ydata().tolist() == pytest.approx([1, 2, 0])
+    assert drawn[1].get_ydata() == pytest.approx(stats.t.interval(0.95, 2, 1.0, stats.sem([1.0, 2.0, 0.0])))
+    assert drawn[2].get_ydata() == pytest.approx([1.0]) and drawn[5].get_ydata() == pytest.approx([-3.2 / 3])
+    assert drawn[2].get_markerfacecolor() == "white" != drawn[5].get_markerfacecolor()
+    title = " ".join(figure.get_suptitle().split())
+    assert title == "template: most at sizes 1 : 4 (+1.00 points); 1 of 3 intervals leave zero out"
+    assert "sizes 1 : 30 -1.07" in figure.alt
+    assert "sizes 1 : 4 +1.00" in along(runs[runs["seed"] < 1], "template").alt  # one seed: no interval

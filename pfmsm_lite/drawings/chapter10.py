@@ -1,18 +1,21 @@
-"""Chapter 10: what each module gains on which data, one knob at a time, and what luck alone would show."""
+"""Chapter 10: what each module gains on which data, on the whole map and along one knob after the other."""
 
 import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from pfmsm_lite.plots import DIVERGING, GREY, INK, finish, styled
+from pfmsm_lite.analysis import paired_interval
+from pfmsm_lite.modules import WHOLE, WITHOUT
+from pfmsm_lite.plots import DIVERGING, GREY, INK, METHOD_STYLE, finish, styled
 
 
 @styled
-def module_map(gains, limit=2.0):
+def module_map(gains, limit=2.0, title=None, note=None):
     """What each module gains (blue) or costs (red), one line a module, one column a level of a knob.
 
     gains    as `pfmsm_lite.modules.table` makes it;  limit: AUC points at which the colours end
+    title, note  default: where each module gains or costs most, of what is clear; what is subtracted
     returns  Figure
     """
     gains = gains.assign(level=gains["level"].astype(str))  # "0.3" in a file is read as a number
@@ -41,9 +44,9 @@ def module_map(gains, limit=2.0):
         ax.tick_params(length=0)
         for side in ax.spines.values():
             side.set_visible(False)
-    title = _clear_gains(gains[~gains["module"].isin(SENT)])
+    title = title or _clear_gains(gains[~gains["module"].isin(SENT)])
     seeds = int(gains["seeds"].max())
-    note = (
+    note = note or (
         "AUC points: pf_msmtrec minus itself without the module; the two lower lines: minus a plain MMoE "
         f"that sends less. Test rows, mean over {seeds} paired seeds, each with data of its own. Bold: the "
         "95 % interval leaves zero out. Blue gains, red costs."
@@ -72,3 +75,44 @@ def _clear_gains(gains):
     nowhere = [module for module in dict.fromkeys(gains["module"]) if module not in set(clear["module"])]
     found = f"Clearest: {', '.join(words)}" if words else "Nothing is clear"
     return f"{found}; nowhere clear: {', '.join(nowhere)}" if nowhere else found
+
+
+@styled
+def along(results, module):
+    """One line of the map at full size: what a module gains along every knob, a dot a seed.
+
+    results  as of `pfmsm_lite.modules.results`;  module: one of WITHOUT
+    returns  Figure
+    """
+    rows = results.assign(level=results["level"].astype(str))
+    aucs = rows.pivot(index=["factor", "level", "seed"], columns="method", values="auc")
+    points = (100 * (aucs[WHOLE] - aucs[WITHOUT[module]])).unstack("seed")
+    factors = {
+        factor: list(dict.fromkeys(own["level"])) for factor, own in rows.groupby("factor", sort=False)
+    }
+    figure = Figure(figsize=(10, 3.6))
+    axes = figure.subplots(
+        1, len(factors), sharey=True, squeeze=False, width_ratios=[len(levels) for levels in factors.values()]
+    )
+    found, color = {}, METHOD_STYLE[WHOLE][0]
+    for ax, (factor, levels) in zip(axes[0], factors.items(), strict=True):
+        ax.axhline(0, color=INK, linewidth=1)
+        for x, level in enumerate(levels):
+            seeds = points.loc[(factor, level)].dropna().to_numpy()
+            mean, low, high = found[factor, level] = paired_interval(seeds, 0 * seeds)
+            clear = low > 0 or high < 0
+            ax.plot(np.full(len(seeds), x + 0.22), seeds, ".", color=GREY, ms=5, zorder=1)
+            ax.plot([x, x], [low, high], color=color, linewidth=2.2, zorder=2)
+            ax.plot(x, mean, "o", color=color, mfc=color if clear else "white", ms=7, zorder=3)
+        ax.set_xticks(range(len(levels)), [level.replace("-", "−").replace(" : ", ":") for level in levels])
+        ax.set_xlim(-0.5, len(levels) - 0.3)
+        ax.set_title(textwrap.fill(factor, 7 * len(levels)), fontsize=10)
+        ax.grid(axis="y")
+    axes[0][0].set_ylabel("gain, AUC points")
+    most = max(found, key=lambda place: found[place][0])
+    clear = [place for place, (_, low, high) in found.items() if low > 0 or high < 0]
+    title = f"{module}: most at {' '.join(most)} ({found[most][0]:+.2f} points); "
+    title += f"{len(clear)} of {len(found)} intervals leave zero out"
+    note = "Dot: mean, with its 95 % interval over paired seeds. Hollow: it holds zero. Grey: single seeds."
+    said = "; ".join(f"{' '.join(place)} {found[place][0]:+.2f}" for place in found)
+    return finish(figure, title.replace("-", "−"), note, f"What {module} gains, in AUC points. {said}.")

@@ -1,7 +1,6 @@
 """Exercises of chapter 08."""
 
 from pfmsm_lite.course import Exercise, hint_for
-from pfmsm_lite.methods import Method
 
 POINTS = (0.4, 0.9, -0.1, 0.6, 0.5)
 
@@ -37,18 +36,29 @@ def _nearest(answer):
     return f"the interval of {answer} holds zero, but another difference is nearer to it"
 
 
-def _blind(answer):
-    if not isinstance(answer, Method):
-        return "give a Method: replace(METHODS['pf_msmtrec'], …)"
-    if answer.aggregate not in ("mean", "self"):
-        return f"aggregate={answer.aggregate!r} looks at the clients' updates; which rules do not?"
-    if answer.share.get("expert.scenario") != "personalized":
-        return "the experts are not aggregated for each client any more; leave `share` as it was"
-    return ""
+def _by_rows(answer):
+    import pandas as pd
+
+    from pfmsm_lite.course import home
+
+    rows = pd.read_csv(home() / "results" / "rivals-kuairand" / "results.csv").query("split == 'test'")
+    tabs = rows.groupby(["scenario", "method"])["auc"].mean().unstack()
+    ahead = 100 * (tabs["boosted_tree"] - tabs["pf_msmtrec"])
+    share = rows.groupby("scenario")["rows"].mean()
+    weighted = float((ahead * share / share.sum()).sum())
+    cases = (
+        (weighted, ""),
+        (-weighted, "the sign: `behind` says how far a method is behind, and asked is how far it is ahead"),
+        (weighted / 100, "in AUC points: one point is 0.01"),
+        (float(ahead.mean()), "that counts every tab alike"),
+        (float(-ahead.mean()), "that counts every tab alike, and the sign is that of `behind`"),
+        (float(ahead[share.idxmax()]), "that is tab 1 alone; the other tabs have 23 % of the rows"),
+    )
+    return hint_for(answer, cases, "multiply each tab's `behind` by its `share`, and add up", 0.03)
 
 
 EXERCISES = {
     "ex1": Exercise("number", _interval, "use interval(points, 0 * points)"),
     "ex2": Exercise("text", _nearest, "use against(real)"),
-    "ex3": Exercise("any", _blind, "replace(METHODS['pf_msmtrec'], aggregate=…)"),
+    "ex3": Exercise("number", _by_rows, "the sum over the tabs of behind times share"),
 }

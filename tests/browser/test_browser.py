@@ -30,7 +30,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 START, RUN, REDRAW = 60, 120, 3  # seconds to wait at most: for the server or a page, all cells, a new picture
 HARMLESS = {}  # what a console error may hold → why it is none of the notebook's
 
-# window.jupyterapp is there because of --LabApp.expose_app_in_browser, but only some time after the page has loaded
+# window.jupyterapp is there because of --LabApp.expose_app_in_browser, some time after the page has loaded
 SHOWN = "window.jupyterapp?.shell?.currentWidget"
 NOTEBOOK = f"{SHOWN}?.content?.model?.toJSON()"
 DONE = f"""() => {{
@@ -176,7 +176,9 @@ def test_all_cells_run_and_a_slider_moves_the_picture(page, lab, chapter):
     assert faults(notebook) == []  # among them: a figure without alt text (JupyterLab itself shows none)
     widgets = page.locator(".jp-OutputArea .widget-vbox:has(.noUi-handle)")
     expected = sum("explore(" in cell.source for cell in notebook.cells)
-    sync_api.expect(widgets).to_have_count(expected, timeout=1000 * START)  # they come after their cell is done
+    sync_api.expect(widgets).to_have_count(
+        expected, timeout=1000 * START
+    )  # they come after their cell is done
     taken = []
     for widget in widgets.all():
         widget.scroll_into_view_if_needed()

@@ -1,13 +1,8 @@
 """Chapter 08: its solutions pass, wrong answers get the hint that is meant for them."""
 
-from dataclasses import replace
+from solving import exercise_tests, solutions
 
-from solving import exercise_tests
-
-from pfmsm_lite.methods import METHODS
-
-PF = METHODS["pf_msmtrec"]
-
+WEIGHTED = solutions("08")["ex3"]
 
 WRONG = [
     ("ex1", 0.46, "that is the mean"),
@@ -18,13 +13,16 @@ WRONG = [
     ("ex2", "pooled", "nearer"),
     ("ex2", "fedawg", "no method of the table"),
     ("ex2", 3, "expected a text"),
-    ("ex3", replace(PF, coordinate="none"), "looks at the clients' updates"),
-    (
-        "ex3",
-        replace(PF, aggregate="mean", share={"embedding": "mean"}, normalize="none", coordinate="none"),
-        "leave `share`",
-    ),
-    ("ex3", "mean", "give a Method"),
+    ("ex3", -WEIGHTED, "the sign"),
+    ("ex3", WEIGHTED / 100, "one point is 0.01"),
+    ("ex3", -0.55, "counts every tab alike"),
+    ("ex3", 0.55, "the sign is that of `behind`"),
+    ("ex3", 0.83, "tab 1 alone"),
+    ("ex3", 7, "add up"),
 ]
 
 test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("08", WRONG)
+
+
+def test_the_trees_are_half_a_point_ahead_by_rows():
+    assert 0.45 < WEIGHTED < 0.55
