@@ -221,7 +221,12 @@ def parser():
     )
     knob_option(chart)
     chart.set_defaults(data="synthetic", data_seed=0)
-    chart.add_argument("--factors", type=names, metavar="A,B", help="only these lines of the map")
+    chart.add_argument(
+        "--factors",
+        type=names,
+        metavar="A,B",
+        help="only these knobs of the map; `picked`, two worlds that a search led to, stands alone",
+    )
     chart.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds: 0 … N-1 (5)")
     training_options(chart, "what is finished is kept, what failed is done again", out="runs/map")
     for command in (run, bench, page, course, grade, fair, chart):

@@ -56,7 +56,10 @@ LEVELS = (
     Level("wrong labels", "0%", AS_IT_IS),
     Level("wrong labels", "6%", {"label_noise": 0.06}),
     Level("wrong labels", "12%", {"label_noise": 0.12}),
+    Level("picked", "24 of 200, one taste", {"sizes": (200,) * 24, "relatedness": (0,) * 24}),
+    Level("picked", "6 of 1500, nothing in common", {"sizes": (1500,) * 6, "within": 0.0, "across": 0.0}),
 )
+PICKED = "picked"  # after a search, since a module did something there: never part of a map or of an average
 
 
 class Cell(NamedTuple):
@@ -102,7 +105,8 @@ def checked(arguments):
     """
     at_least_one(seeds=arguments["seeds"])
     known = list(dict.fromkeys(level.factor for level in LEVELS))
-    factors = [choose("--factors", factor, known) for factor in arguments["factors"] or known]
+    whole = [factor for factor in known if factor != PICKED]
+    factors = [choose("--factors", factor, known) for factor in arguments["factors"] or whole]
     seeds = list(range(arguments["seeds"]))
     turned = {knob: level.factor for level in LEVELS if level.factor in factors for knob in level.knobs}
     for knob, _ in arguments["knob"] or ():

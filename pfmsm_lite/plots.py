@@ -95,7 +95,7 @@ def interval_line(ax, y, seeds, mean, low, high, color):
 
 def finish(figure, title, note, alt):
     """Title to the left, note below, alt text."""
-    wrapped = textwrap.fill(title, int(figure.get_figwidth() * 9.2))
+    wrapped = textwrap.fill(title, int(figure.get_figwidth() * 9))
     figure.suptitle(wrapped, x=0.012, ha="left")
     if note:
         note = textwrap.fill(note, int(figure.get_figwidth() * 12.5))

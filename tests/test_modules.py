@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pfmsm_lite.__main__ import main
+from pfmsm_lite.__main__ import main, parser
 from pfmsm_lite.data import synthetic
 from pfmsm_lite.drawings.chapter10 import along, module_map
 from pfmsm_lite.federated import METHODS, run
-from pfmsm_lite.modules import LEVELS, METHODS_USED, WITHOUT, average, printed, table
+from pfmsm_lite.modules import LEVELS, METHODS_USED, PICKED, WITHOUT, average, checked, printed, table
 
 SMALL = {"sizes": [60] * 6, "test_rows": 60, "fields": {"user": 20, "item": 10}}
 KNOBS = [word for name, value in SMALL.items() for word in ("--knob", f"{name}={json.dumps(value)}")]
@@ -70,13 +70,22 @@ def test_the_average_over_the_map_counts_the_same_data_once_and_only_whole_level
 
 
 def test_every_level_can_be_made_and_every_module_has_a_method():
-    small = {"sizes": (60,) * 6, "test_rows": 60}
     for level in LEVELS:
-        scenarios, _ = synthetic(**{**level.knobs, **small}, seed=1)
-        assert len(scenarios) == 6
+        count = len(level.knobs.get("sizes", range(6)))
+        scenarios, _ = synthetic(**{**level.knobs, "sizes": (60,) * count, "test_rows": 60}, seed=1)
+        assert len(scenarios) == count
     assert set(WITHOUT.values()) <= set(METHODS) and len({level[:2] for level in LEVELS}) == len(LEVELS)
-    for factor in {level.factor for level in LEVELS}:
+    for factor in {level.factor for level in LEVELS} - {PICKED}:
         assert len([level for level in LEVELS if level.factor == factor]) >= 3
+
+
+def test_the_worlds_that_a_search_led_to_are_part_of_no_map_but_can_be_asked_for(tmp_path):
+    def factors(*more):
+        words = ["map", "--out", str(tmp_path / "out"), *more]
+        return checked(vars(parser().parse_args(words)))["factors"]
+
+    assert factors() == [f for f in dict.fromkeys(level.factor for level in LEVELS) if f != PICKED]
+    assert factors("--factors", "picked") == [PICKED]
 
 
 def test_the_command_writes_what_the_runs_give(drawn):
