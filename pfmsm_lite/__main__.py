@@ -209,7 +209,7 @@ def parser():
         "--settings",
         metavar="FILE",
         help="settings.csv of an earlier comparison: search nothing, test what it chose for --methods "
-        "(default all in FILE). Give --data, --rounds and --patience as it did (a note says what differs); "
+        "(default all in FILE). Give data, --rounds and training as it did (a note says what differs); "
         "all of --seeds are trained",
     )
     training_options(fair, "what is finished is kept, what failed is done again")
@@ -317,7 +317,8 @@ def train(options):
     try:
         failed = work(out, arguments)
     except UserError:
-        discard(out)
+        if not before:
+            discard(out)
         raise
     except KeyboardInterrupt:
         again = f"python -m pfmsm_lite {options.command} --resume {out}"

@@ -53,7 +53,8 @@ def _keep(out, cell, job, result):
     kept = {"of": _fingerprint(job), **result}
     replace_text(out / "cells" / f"{cell.file}.json", json.dumps(kept) + "\n")
     for checkpoint in (out / "checkpoint").glob(f"{cell.file}-{8 * '?'}.pt"):  # of an older setting, too
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)
+    (out / "checkpoint" / f"{cell.file}.pt").unlink(missing_ok=True)  # its name in older versions
     return kept
 
 

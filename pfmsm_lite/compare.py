@@ -7,7 +7,7 @@ import sys
 import time
 import zlib
 from collections import defaultdict
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,14 +26,6 @@ COLUMNS = (
 )  # fmt: skip
 LINES = ("method", "number", "seed", "valid_auc", "chosen", "setting")  # columns of settings.csv
 TRIED = {*SEARCH, *SERVER_SEARCH, *(field for method in METHODS.values() for field in method.search)}
-CIRCUMSTANCES = (
-    "data",
-    "scenario",
-    "tasks",
-    "knob",
-    "rounds",
-    "patience",
-)  # under which a setting was chosen
 SEARCH_SIZE = {"budget": 12, "tuning_seeds": 1}  # unless asked otherwise
 
 
@@ -148,11 +140,9 @@ def compare(out, arguments, show=print, screen=sys.stderr):
             for number, setting in settings_of.get(method.name, {}).items()
         }
 
-    for name, value in arguments.get("chosen_with", {}).items():
-        if (value or None) != (here := arguments[name] or None):
-            show(
-                f"NOTE: the settings were chosen with {name} {value or 'none'}; here it is {here or 'none'}."
-            )
+    chosen_then = arguments.get("chosen_with", {})
+    for difference in differences(chosen_then, data_digest, arguments["rounds"], settings):
+        show(f"NOTE: the settings were chosen with {difference}.")
     if arguments.get("settings"):  # of an earlier comparison: nothing to search
         tries, tried, failed, lines = {}, {}, {}, arguments["settings"]
     else:
@@ -360,12 +350,28 @@ def _line(place, text):
 
 
 def chosen_with(file):
-    """CIRCUMSTANCES of the comparison that wrote a settings.csv, by the config.json beside it; {} if none."""
+    """Under what the lines of a settings.csv were chosen, by the config.json beside it; {} without one.
+
+    returns  data (its digest), rounds, and the fields of Settings; where that comparison had its settings
+             from an earlier one, those of the earlier one
+    """
     try:
-        found = json.loads((Path(file).parent / "config.json").read_text(encoding="utf-8"))["arguments"]
-        return {name: found[name] for name in CIRCUMSTANCES}
-    except (OSError, ValueError, KeyError, TypeError):
+        config = json.loads((Path(file).parent / "config.json").read_text(encoding="utf-8"))
+        arguments = config["arguments"]
+        own = {"data": config["data"]["digest"], "rounds": arguments["rounds"], **config["settings"]}
+        return arguments.get("chosen_with") or own
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def differences(chosen, data_digest, rounds, settings):
+    """What differs from `chosen` (as of `chosen_with`) in a comparison: a list of texts."""
+    here = json.loads(json.dumps({"data": data_digest, "rounds": rounds, **asdict(settings)}))
+    return [
+        "other data" if name == "data" else f"{name.replace('_', ' ')} {value}; here it is {here[name]}"
+        for name, value in chosen.items()
+        if name in here and value != here[name]
+    ]
 
 
 def checked(arguments):

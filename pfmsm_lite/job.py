@@ -165,6 +165,7 @@ def prepare(arguments):
         raise UserError(f"{out} cannot be written: {error.strerror}. Choose another --out.") from error
     free = shutil.disk_usage(out).free
     if free < ROOM:
+        discard(out)
         raise UserError(
             f"Only {free / 2**20:.0f} MiB are free where {out} lies; a run wants {ROOM / 2**20:.0f} MiB. "
             "Make room, or choose another --out."
@@ -173,10 +174,11 @@ def prepare(arguments):
 
 
 def discard(out):
-    """Remove what `prepare` made, if nothing has been written into it: its name is free again."""
-    with contextlib.suppress(OSError):  # not empty, or not there
-        (out / "checkpoint").rmdir()
-        out.rmdir()
+    """Remove what `prepare` made, if nothing else has been written there: the name is free again."""
+    with contextlib.suppress(OSError):  # something lies in it after all
+        if [path.name for path in out.iterdir()] == ["checkpoint"]:
+            (out / "checkpoint").rmdir()
+            out.rmdir()
 
 
 def _free_name(stem):
@@ -377,6 +379,7 @@ def run_cells(work, jobs, out, arguments, data_digest, screen):
     """
     import multiprocessing
 
+    (out / "checkpoint").mkdir(exist_ok=True)
     for torn in (out / "checkpoint").glob("*.part*"):  # a run was killed while it wrote one
         torn.unlink(missing_ok=True)
     context = multiprocessing.get_context("spawn")

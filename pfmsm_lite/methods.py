@@ -114,6 +114,9 @@ def _validate(declaration):
         value, rules = getattr(declaration, entry.name), entry.metadata
         if not rules:
             continue
+        if hasattr(value, "tolist"):  # of numpy or PyTorch
+            value = value.tolist()
+            object.__setattr__(declaration, entry.name, value)
         name = f"--{entry.name.replace('_', '-')}"
         kind, words = KINDS[type(entry.default)]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -248,7 +251,7 @@ class Settings:
     def __post_init__(self):
         _validate(self)
         object.__setattr__(self, "hidden", tuple(self.hidden))  # from JSON it comes as a list
-        if not self.hidden or not all(isinstance(w, Integral) and w >= 1 for w in self.hidden):
+        if not self.hidden or not all(type(width) is int and width >= 1 for width in self.hidden):
             raise UserError(
                 f"--hidden is {self.hidden}; give at least one width, whole numbers from 1, such as 64,32."
             )

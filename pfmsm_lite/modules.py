@@ -107,6 +107,8 @@ def checked(arguments):
     known = list(dict.fromkeys(level.factor for level in LEVELS))
     whole = [factor for factor in known if factor != PICKED]
     factors = [choose("--factors", factor, known) for factor in arguments["factors"] or whole]
+    if PICKED in factors and set(factors) != {PICKED}:
+        raise UserError(f"--factors: {PICKED!r} stands alone; a search led to it, so it is part of no map.")
     seeds = list(range(arguments["seeds"]))
     turned = {knob: level.factor for level in LEVELS if level.factor in factors for knob in level.knobs}
     for knob, _ in arguments["knob"] or ():
@@ -146,9 +148,10 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
         from pfmsm_lite.drawings.chapter10 import module_map
 
         show(printed(gains))
-        show("\naveraged over the map, points [95 %]")
-        for row in average(lines).rename(columns={"gain": "difference"}).itertuples():
-            show(f"  {row.Index:<24}{points(row)}")
+        if PICKED not in arguments["factors"]:
+            show("\naveraged over the map, points [95 %]")
+            for row in average(lines).rename(columns={"gain": "difference"}).itertuples():
+                show(f"  {row.Index:<24}{points(row)}")
         module_map(gains).savefig(out / "map.png")
     show(f"\n{out}/: map.csv, map.png, aucs.csv, config.json")
     say_failed(failed, f"map --resume {out}", show)
@@ -196,7 +199,7 @@ def table(results):
 
 
 def average(results):
-    """What each module gains over the whole map: DataFrame by module with gain, low, high, as in `table`.
+    """What each module gains over the whole map: DataFrame by module with gain, low, high, p, as in `table`.
 
     results  as of `results`; of levels that are the same data only the first counts. The mean is taken inside
              a seed, over the levels on which all its methods are there, then over the seeds
@@ -206,11 +209,14 @@ def average(results):
     aucs = results.pivot(index=["seed", "factor", "level"], columns="method", values="auc").dropna()
     by_seed = aucs.drop_duplicates().groupby("seed").mean()
     found = {
-        module: [100 * x for x in paired_interval(by_seed[WHOLE], by_seed[method])]
+        module: [
+            *(100 * x for x in paired_interval(by_seed[WHOLE], by_seed[method])),
+            paired_p(by_seed[WHOLE], by_seed[method]),
+        ]
         for module, method in WITHOUT.items()
         if {WHOLE, method} <= set(by_seed)
     }
-    return pd.DataFrame(found, index=["gain", "low", "high"]).T
+    return pd.DataFrame(found, index=["gain", "low", "high", "p"]).T
 
 
 def printed(gains):

@@ -19,6 +19,9 @@ FILES = (
 )  # fmt: skip
 CELL_SECONDS = 180  # a cell that takes longer hangs
 ON_DISK = re.compile(r'"results"|\bmeasured\(')  # a cell that shows long runs of the folder results/
+IMPORTED = re.compile(
+    r"^from pfmsm_lite(?: import |\.)([\w, ]+?)(?: import .+)?$", re.MULTILINE
+)  # modules of it
 STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -36,7 +39,9 @@ def digest(notebook, path):
     found = hashlib.sha256()
     for cell in notebook.cells:
         found.update(f"{cell.cell_type}\0{cell.source}\0".encode())
-    files = [PACKAGE / name for name in FILES]
+    source = "\n".join(cell.source for cell in notebook.cells)
+    imported = [name.strip() for names in IMPORTED.findall(source) for name in names.split(",")]
+    files = [PACKAGE / name for name in sorted({*FILES, *(f"{name}.py" for name in imported)})]
     files += [file for part in PARTS for file in sorted((PACKAGE / part).glob("*.py"))]
     files += [PACKAGE / part / f"chapter{Path(path).name[:2]}.py" for part in ("exercises", "drawings")]
     if any(ON_DISK.search(cell.source) for cell in notebook.cells):

@@ -245,16 +245,26 @@ def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_
 
 
 def test_settings_chosen_under_other_circumstances_are_used_and_the_difference_is_said(
-    table, compared, tmp_path, capsys
+    table, compared, tmp_path, capsys, monkeypatch
 ):
-    given = {"settings": compared / "settings.csv", "budget": None, "tuning-seeds": None}
-    same = {"seeds": 1, "methods": "local", **given}
-    assert main(words(table, tmp_path / "same", **same)) == 0
-    assert "NOTE" not in capsys.readouterr().out
-    assert main(words(table, tmp_path / "other", **same, rounds=1, patience=1)) == 0
-    said = capsys.readouterr().out
-    assert "NOTE: the settings were chosen with rounds 2; here it is 1." in said
-    assert "NOTE: the settings were chosen with patience none; here it is 1." in said
+    def said(source, out, **changes):
+        given = {"settings": source / "settings.csv", "budget": None, "tuning-seeds": None}
+        assert main(words(changes.pop("data", table), out, seeds=1, methods="local", **given, **changes)) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("NOTE")]
+
+    monkeypatch.chdir(table.parent)
+    assert said(compared, tmp_path / "same", data="./shops.csv") == []  # another spelling of the same file
+    notes = said(compared, tmp_path / "other", rounds=1, patience=1)
+    assert notes == [
+        "NOTE: the settings were chosen with rounds 2; here it is 1.",
+        "NOTE: the settings were chosen with patience 0; here it is 1.",
+    ]
+    assert said(tmp_path / "other", tmp_path / "next", rounds=1, patience=1) == notes  # they still were
+    frame = pd.read_csv(table)
+    frame.assign(click=1 - frame["click"]).to_csv("turned.csv", index=False)
+    assert said(compared, tmp_path / "turned", data="turned.csv") == [
+        "NOTE: the settings were chosen with other data."
+    ]
     (tmp_path / "config.json").write_text("[]")
     assert chosen_with(tmp_path / "settings.csv") == chosen_with(tmp_path / "nowhere" / "settings.csv") == {}
 

@@ -75,6 +75,23 @@ def test_a_chapter_that_shows_kept_results_is_stale_when_they_change(source, lea
     assert (notebooks.digest(made(source), path) != before) == leans
 
 
+@pytest.mark.parametrize(
+    ("source", "leans"),
+    [
+        ("from pfmsm_lite import compare, modules", True),
+        ("from pfmsm_lite.modules import table", True),
+        ("from pfmsm_lite.runs import compare", False),
+    ],
+)
+def test_a_chapter_is_stale_when_a_module_that_it_imports_changes(source, leans, tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "PACKAGE", tmp_path)
+    file = tmp_path / "modules.py"
+    file.write_text("1")
+    before = notebooks.digest(made(source), tmp_path / "42_trial.ipynb")
+    file.write_text("2")
+    assert (notebooks.digest(made(source), tmp_path / "42_trial.ipynb") != before) == leans
+
+
 def picture(alt="A line that rises from nought to one.", data=True):
     figure = Figure()
     figure.alt = alt

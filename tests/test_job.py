@@ -177,6 +177,37 @@ def refused(arguments, capsys, *fragments):
         assert fragment in error, error
 
 
+def test_what_was_begun_is_removed_only_if_nothing_but_an_empty_checkpoint_lies_in_it(tmp_path):
+    out = tmp_path / "out"
+    (out / "checkpoint").mkdir(parents=True)
+    (out / "config.json").touch()
+    job.discard(out)
+    assert (out / "checkpoint").is_dir()
+    (out / "config.json").unlink()
+    (out / "checkpoint" / "pf-0.pt").touch()
+    job.discard(out)
+    assert (out / "checkpoint" / "pf-0.pt").exists()
+    (out / "checkpoint" / "pf-0.pt").unlink()
+    job.discard(out)
+    job.discard(out)
+    assert not out.exists()
+
+
+def test_a_resume_that_is_refused_leaves_the_run_as_it_was(csv, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = own(csv, "--methods", "local", "--seeds", "0", "--rounds", "1", "--out", str(out))
+    assert main(words) == 0
+    for path in (out / "checkpoint").iterdir():
+        path.unlink()
+    before, kept = csv.read_text(), sorted(path.name for path in out.iterdir())
+    csv.write_text(before.replace(",1", ",0", 1))
+    refused(["run", "--resume", str(out)], capsys, "not what", "was begun with")
+    assert sorted(path.name for path in out.iterdir()) == kept
+    csv.write_text(before)
+    (out / "checkpoint").rmdir()  # by whom ever: it is made again
+    assert main(["run", "--resume", str(out)]) == 0
+
+
 def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
 

@@ -1,6 +1,7 @@
 """The loop: limits where methods must coincide, what may and may not leave a client, what is refused."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -433,6 +434,7 @@ def test_every_option_trains(options):
         (lambda: Settings(hidden=(64, 0)), "--hidden is .64, 0.*from 1"),
         (lambda: Settings(hidden=64), "--hidden is 64, but it must be a tuple of whole numbers"),
         (lambda: Settings(hidden=(64.0, 32)), "--hidden is .64.0, 32.*whole numbers"),
+        (lambda: Settings(hidden=(True, 32)), "--hidden is .True, 32"),
         (lambda: Settings(batch_size=12.5), "--batch-size is 12.5, but it must be a whole number, such as"),
         (lambda: Settings(experts=True), "--experts is True, but it must be a whole number"),
         (lambda: Settings(learning_rate="0.01"), "--learning-rate is '0.01', but it must be a number"),
@@ -449,6 +451,15 @@ def test_every_option_trains(options):
 def test_bad_settings_are_refused_by_name(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_numbers_of_numpy_and_pytorch_are_taken_and_kept_as_pythons_own():
+    found = Settings(
+        batch_size=np.int64(64), learning_rate=np.float32(0.5), batch_norm=np.bool_(True),
+        hidden=np.array([8, 4]), experts=torch.tensor(3),
+    )  # fmt: skip
+    assert found == Settings(batch_size=64, learning_rate=0.5, batch_norm=True, hidden=(8, 4), experts=3)
+    assert json.dumps(asdict(found)) and type(found.batch_size) is int and found.batch_norm is True
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=40))

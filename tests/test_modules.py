@@ -8,7 +8,8 @@ from scipy import stats
 
 from pfmsm_lite.__main__ import main, parser
 from pfmsm_lite.data import synthetic
-from pfmsm_lite.drawings.chapter10 import along, module_map
+from pfmsm_lite.drawings.chapter10 import again, along, module_map
+from pfmsm_lite.errors import UserError
 from pfmsm_lite.federated import METHODS, run
 from pfmsm_lite.modules import LEVELS, METHODS_USED, PICKED, WITHOUT, average, checked, printed, table
 
@@ -63,7 +64,8 @@ def test_the_average_over_the_map_counts_the_same_data_once_and_only_whole_level
     both = pd.concat([lines(usual), lines(other, "another"), lines(usual, "a third")])
     found = average(both)
     low, high = stats.t.interval(0.95, 1, loc=2.5, scale=stats.sem([2, 3]))
-    assert found.to_numpy().tolist() == [pytest.approx([2.5, low, high])]
+    p = stats.ttest_1samp([2, 3], 0).pvalue
+    assert found.to_numpy().tolist() == [pytest.approx([2.5, low, high, p])]
     assert list(found.index) == ["anything sent"]
     broken = both[~both.eval("factor == 'another' and method == 'local' and seed == 1")]
     assert average(broken)["gain"].tolist() == pytest.approx([(2 + 4) / 2])
@@ -86,6 +88,8 @@ def test_the_worlds_that_a_search_led_to_are_part_of_no_map_but_can_be_asked_for
 
     assert factors() == [f for f in dict.fromkeys(level.factor for level in LEVELS) if f != PICKED]
     assert factors("--factors", "picked") == [PICKED]
+    with pytest.raises(UserError, match="'picked' stands alone"):
+        factors("--factors", "wrong labels,picked")
 
 
 def test_the_command_writes_what_the_runs_give(drawn):
@@ -156,15 +160,17 @@ def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words
     )  # fmt: skip
     figure = module_map(gains)
     title = " ".join(figure.get_suptitle().split())
-    assert title == "Clearest: template +0.50 (sizes 1 : 1), coordination −1.25 (sizes 1 : 1)"
+    assert title == "Clear before correction: template +0.50 (sizes 1 : 1), coordination −1.25 (sizes 1 : 1)"
     assert "template, sizes 1 : 1: +0.50" in figure.alt and "1 : 4: +0.01" not in figure.alt
     again = module_map(gains.assign(level=[0.0, 0.3] * 3))  # as a file of "0" and "0.3" is read
     assert again.axes[0].get_xticklabels()[1].get_text() == "0.3"
+    failed = module_map(gains.drop(index=1))
+    assert "n/a" in {text.get_text() for ax in failed.axes for text in ax.texts}
     named = module_map(gains, title="Nothing but luck", note="Random numbers.")
     assert named.get_suptitle() == "Nothing but luck" and named.alt.startswith("Nothing but luck. Random")
     hazy = module_map(gains.assign(low=gains["gain"] - 9, high=gains["gain"] + 9))
     said = " ".join(hazy.get_suptitle().split())
-    assert said == "Nothing is clear; nowhere clear: template, coordination"
+    assert said == "Nothing is clear, not even before correction"
     weights = {text.get_text(): text.get_fontweight() for ax in figure.axes for text in ax.texts}
     assert weights["+0.50"] == weights["+12.0"] == "bold" and weights["+0.01"] == "normal"
 
@@ -184,6 +190,43 @@ def test_a_line_of_the_map_shows_every_seed_its_mean_and_its_interval():
     assert drawn[2].get_ydata() == pytest.approx([1.0]) and drawn[5].get_ydata() == pytest.approx([-3.2 / 3])
     assert drawn[2].get_markerfacecolor() == "white" != drawn[5].get_markerfacecolor()
     title = " ".join(figure.get_suptitle().split())
-    assert title == "template: most at sizes 1 : 4 (+1.00 points); 1 of 3 intervals leave zero out"
+    assert title == "template: most at sizes 1 : 4 (+1.00 points); 1 of 2 kinds of data are clear"
     assert "sizes 1 : 30 -1.07" in figure.alt
-    assert "sizes 1 : 4 +1.00" in along(runs[runs["seed"] < 1], "template").alt  # one seed: no interval
+    alone = along(runs[runs["seed"] < 1], "template")
+    assert "sizes 1 : 4 +1.00" in alone.alt and "there is no interval" in alone.get_supxlabel()
+    failed = runs[(runs["level"] != "1 : 4") | (runs["method"] == "pf_msmtrec")]
+    assert "most at noise 0 (+1.00 points)" in " ".join(along(failed, "template").get_suptitle().split())
+    with pytest.raises(UserError, match="no no_coordination"):
+        along(runs, "coordination")
+    with pytest.raises(UserError, match="Did you mean 'template'"):
+        along(runs, "templates")
+
+
+def test_what_a_search_found_stands_beside_what_new_seeds_say_of_the_same_cells():
+    def gains(values, seeds):
+        columns = ["level", "module", "gain", "low", "high", "seeds"]
+        return pd.DataFrame(
+            [(*cell, g, low, high, seeds) for cell, (g, low, high) in values.items()], columns=columns
+        )
+
+    found = {("one", "template"): (0.5, 0.3, 0.7), ("one", "coordination"): (-0.3, -0.5, -0.1)}
+    found |= {("two", "template"): (0.2, 0.1, 0.3), ("two", "coordination"): (0.1, 0, 0.2)}
+    new = {("one", "template"): (0.4, 0.3, 0.5), ("one", "coordination"): (0.2, 0.1, 0.3)}
+    new |= {("two", "template"): (0.1, -0.1, 0.3), ("two", "coordination"): (0.3, 0.2, 0.4)}
+    tested = gains({**new, ("one", "anything sent"): (9, 8, 10), ("three", "template"): (1, 0, 2)}, 10)
+    figure = again(gains(found, 5), tested)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["one", "two"]  # nothing that was not searched
+    title = " ".join(figure.get_suptitle().split())
+    assert title.startswith(
+        "On new seeds 2 of 4 gains and costs are clear"
+    )  # a turned sign is no confirmation
+    _, grey, line, dot = figure.axes[1].lines[:4]
+    assert grey.get_xdata() == [0.2] and list(line.get_xdata()) == [-0.1, 0.3]
+    assert dot.get_xdata() == [0.1] and dot.get_markerfacecolor() == "white"
+    assert "one, coordination: -0.30 found, +0.20 on new seeds" in figure.alt
+    assert "10 new seeds" in figure.get_supxlabel()
+    less = again(gains(found, 5), tested.query("level != 'two' or module != 'template'"))
+    rows = [tick.get_text() for tick in less.axes[0].get_yticklabels()]
+    assert rows == ["template", "coordination"] and less.axes[1].lines[1].get_ydata() == [1 - 0.16]
+    with pytest.raises(UserError, match="no level and module in common"):
+        again(gains(found, 5), tested.query("level == 'three'"))

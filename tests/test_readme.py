@@ -9,7 +9,7 @@ import pytest
 
 from pfmsm_lite import modules
 from pfmsm_lite.__main__ import parser
-from pfmsm_lite.analysis import against, per_seed, share_of_the_way
+from pfmsm_lite.analysis import against, paired_interval, per_seed, share_of_the_way
 from pfmsm_lite.compare import COLUMNS, candidates, checked, holm, paired_p
 from pfmsm_lite.data import synthetic
 from pfmsm_lite.federated import run
@@ -228,8 +228,22 @@ def test_the_map_of_the_modules_follows_from_its_trainings_and_the_readme_says_s
     cell = ["personal mixtures", "scale of numbers", "1 : 100"]
     assert nearest[["module", "factor", "level"]].tolist() == cell and nearest["p_holm"] > 0.05
     before = modules.table(aucs[aucs["factor"] != "base rates"]).set_index(["module", "factor", "level"])
-    assert f"p = {nearest['p_holm']:.3f}. While" in section
-    assert f"the same trainings gave p = {before['p_holm'][tuple(cell)]:.3f};" in section
+    once, alone = (lines.drop_duplicates(["module", "gain"]) for lines in (gains, single))
+    corrected = dict(
+        zip(alone[["module", "factor", "level"]].agg(tuple, axis=1), holm(alone["p"]), strict=True)
+    )
+    flat = " ".join(section.split())
+    assert f"all {len(once)} lines of the map" in flat
+    assert f"mixtures at scales 1 : 100 (p = {nearest['p_holm']:.3f})" in flat
+    assert f"it was {before['p_holm'][tuple(cell)]:.3f}, and for the modules alone it is" in flat
+    assert f"for the modules alone it is {corrected[tuple(cell)]:.3f}." in flat
+    overall = modules.average(aucs)
+    four = overall[~overall.index.str.contains("sent")]
+    assert f"p = {holm(four['p']).min():.2f})" in flat and (four["low"] > 0).sum() == 1
+    mixed = alone[alone["module"] == "personal mixtures"]
+    assert (
+        0.4 < mixed.loc[mixed["level"].isin(["1 : 100", "1 : 30"]), "gain"].sum() / mixed["gain"].sum() < 0.5
+    )
     unlike = single.query("module == 'personal mixtures' and factor == 'base rates' and level != 'alike'")
     assert f"({unlike['gain'].iloc[0]:+.2f} and {unlike['gain'].iloc[1]:+.2f} with base rates" in section
     assert (unlike["low"] < 0).all()
@@ -256,6 +270,28 @@ def test_the_two_worlds_that_a_search_led_to_were_trained_on_new_seeds_and_the_r
         assert f"| {module} | {' | '.join(cells)} |" in section
     quiet = modules.table(searched).query("module == 'normalization'")
     assert len(quiet) == 12 and quiet["gain"].abs().max() < 0.065 and (quiet["p_holm"] > 0.05).all()
+
+
+def test_the_control_behind_coordinations_gain_says_what_the_readme_says():
+    aucs = pd.read_csv(ROOT / "results" / "picked" / "control.csv").pivot(
+        index="seed", columns="arm", values="auc"
+    )
+    assert aucs.shape == (10, 7) and aucs.notna().all(axis=None)
+    section = README.split("### Where does a module gain?")[1].split("\n###")[0].replace("−", "-")
+    flat = " ".join(section.split())
+
+    def gain(this, that="not turned"):
+        return tuple(100 * x for x in paired_interval(aucs[this], aucs[that]))
+
+    def said(this, that="not turned"):
+        mean, low, high = gain(this, that)
+        return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+    assert f"{said('turned')} for the turn, {said('not turned, mean as long')} for the stretch" in flat
+    assert f"A server step of 1.5 gains {gain('not turned, server step 1.5')[0]:+.2f}," in flat
+    assert f"coordination's gain ({said('turned, 30 rounds', 'not turned, 30 rounds')})" in flat
+    same = 100 * (aucs["turned"] - aucs["not turned, mean as long"])
+    assert same.abs().max() < 0.02
 
 
 def test_a_world_of_the_search_can_be_trained_again():

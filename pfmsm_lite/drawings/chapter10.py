@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pfmsm_lite.analysis import paired_interval
+from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.modules import WHOLE, WITHOUT
 from pfmsm_lite.plots import DIVERGING, GREY, INK, METHOD_STYLE, finish, styled
 
@@ -22,23 +23,24 @@ def module_map(gains, limit=2.0, title=None, note=None):
     levels = list(dict.fromkeys(zip(gains["factor"], gains["level"], strict=True)))
     modules = list(dict.fromkeys(gains["module"]))
     factors = list(dict.fromkeys(gains["factor"]))
-    figure = Figure(figsize=(2.2 + 0.62 * len(levels), 1.6 + 0.44 * len(modules)))
+    figure = Figure(figsize=(max(7, 2.2 + 0.62 * len(levels)), 1.6 + 0.44 * len(modules)))
     widths = [sum(level[0] == factor for level in levels) for factor in factors]
     axes = figure.subplots(1, len(factors), sharey=True, squeeze=False, width_ratios=widths)[0]
     found = gains.set_index(["factor", "level", "module"])
     clear = (found["low"] > 0) | (found["high"] < 0)
     for ax, factor in zip(axes, factors, strict=True):
         own = [level for level in levels if level[0] == factor]
-        values = np.array([[found.loc[(*level, m), "gain"] for level in own] for m in modules])
+        values = np.array([[found["gain"].get((*level, m), np.nan) for level in own] for m in modules])
         ax.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
         for (y, x), value in np.ndenumerate(values):
-            sure = clear[(*own[x], modules[y])]
+            sure = clear.get((*own[x], modules[y]), False)
             color = "white" if abs(value) > 0.7 * limit else INK if sure or abs(value) > 0.3 * limit else GREY
             text = f"{value:+.1f}" if abs(value) >= 9.95 else f"{value:+.2f}"
+            text = "n/a" if np.isnan(value) else text  # its trainings failed
             weight = "bold" if sure else "normal"
             style = {"color": color, "fontweight": weight, "fontsize": 9}
             ax.text(x, y, text.replace("-", "−"), ha="center", va="center", **style)
-        ax.set_xticks(range(len(own)), [level.replace("-", "−") for _, level in own])
+        ax.set_xticks(range(len(own)), [textwrap.fill(level.replace("-", "−"), 16) for _, level in own])
         ax.set_title(textwrap.fill(factor, 9 * len(own)), fontsize=10)
         ax.set_yticks(range(len(modules)), modules)
         ax.tick_params(length=0)
@@ -73,8 +75,10 @@ def _clear_gains(gains):
         for row in most.sort_values("gain", ascending=False).itertuples()
     ]
     nowhere = [module for module in dict.fromkeys(gains["module"]) if module not in set(clear["module"])]
-    found = f"Clearest: {', '.join(words)}" if words else "Nothing is clear"
-    return f"{found}; nowhere clear: {', '.join(nowhere)}" if nowhere else found
+    if not words:
+        return "Nothing is clear, not even before correction"
+    found = f"Clear before correction: {', '.join(words)}"
+    return f"{found}; nowhere: {', '.join(nowhere)}" if nowhere else found
 
 
 @styled
@@ -86,10 +90,13 @@ def along(results, module):
     """
     rows = results.assign(level=results["level"].astype(str))
     aucs = rows.pivot(index=["factor", "level", "seed"], columns="method", values="auc")
-    points = (100 * (aucs[WHOLE] - aucs[WITHOUT[module]])).unstack("seed")
-    factors = {
-        factor: list(dict.fromkeys(own["level"])) for factor, own in rows.groupby("factor", sort=False)
-    }
+    if lacking := {WHOLE, WITHOUT[choose("module", module, WITHOUT)]} - set(aucs):
+        raise UserError(f"What {module} gains cannot be drawn: these results have no {', '.join(lacking)}.")
+    gained = (100 * (aucs[WHOLE] - aucs[WITHOUT[module]])).dropna()
+    places = rows.set_index(["factor", "level"]).index.unique()
+    factors = {factor: [] for factor, _ in places}
+    for factor, level in places:
+        factors[factor].append(level)
     figure = Figure(figsize=(10, 3.6))
     axes = figure.subplots(
         1, len(factors), sharey=True, squeeze=False, width_ratios=[len(levels) for levels in factors.values()]
@@ -98,7 +105,9 @@ def along(results, module):
     for ax, (factor, levels) in zip(axes[0], factors.items(), strict=True):
         ax.axhline(0, color=INK, linewidth=1)
         for x, level in enumerate(levels):
-            seeds = points.loc[(factor, level)].dropna().to_numpy()
+            seeds = gained[gained.index.droplevel("seed") == (factor, level)].to_numpy()
+            if not len(seeds):  # its trainings failed
+                continue
             mean, low, high = found[factor, level] = paired_interval(seeds, 0 * seeds)
             clear = low > 0 or high < 0
             ax.plot(np.full(len(seeds), x + 0.22), seeds, ".", color=GREY, ms=5, zorder=1)
@@ -110,10 +119,14 @@ def along(results, module):
         ax.grid(axis="y")
     axes[0][0].set_ylabel("gain, AUC points")
     most = max(found, key=lambda place: found[place][0])
-    clear = [place for place, (_, low, high) in found.items() if low > 0 or high < 0]
+    clear = {
+        line for line in found.values() if line[1] > 0 or line[2] < 0
+    }  # the same data in two knobs is one kind
     title = f"{module}: most at {' '.join(most)} ({found[most][0]:+.2f} points); "
-    title += f"{len(clear)} of {len(found)} intervals leave zero out"
+    title += f"{len(clear)} of {len(set(found.values()))} kinds of data are clear"
     note = "Dot: mean, with its 95 % interval over paired seeds. Hollow: it holds zero. Grey: single seeds."
+    if gained.groupby(["factor", "level"]).size().max() < 2:
+        note = "One seed only, so there is no interval and nothing is clear."
     said = "; ".join(f"{' '.join(place)} {found[place][0]:+.2f}" for place in found)
     return finish(figure, title.replace("-", "−"), note, f"What {module} gains, in AUC points. {said}.")
 
@@ -123,30 +136,34 @@ def again(found, tested):
     """What a search showed, and what new seeds say of the same cells: gains in points with 95 % intervals.
 
     found, tested  as `pfmsm_lite.modules.table` makes them, with the same levels and modules
-    returns  Figure
+    returns  Figure;  raises  UserError where they have no cell in common
     """
-    keys = ["level", "module"]
-    pairs = found.merge(tested, on=keys, suffixes=("", "_new"))
-    levels = list(dict.fromkeys(pairs["level"]))
-    figure = Figure(figsize=(9, 1.7 + 0.36 * len(pairs) / len(levels)))
+    pairs = found.merge(tested, on=["level", "module"], suffixes=("", "_new"))
+    if pairs.empty:
+        raise UserError("What was found and what was tested have no level and module in common.")
+    levels, modules = (list(dict.fromkeys(pairs[key])) for key in ("level", "module"))
+    figure = Figure(figsize=(9, 1.7 + 0.36 * len(modules)))
     axes = figure.subplots(1, len(levels), sharex=True, sharey=True, squeeze=False)[0]
     color = METHOD_STYLE[WHOLE][0]
     for ax, level in zip(axes, levels, strict=True):
         own = pairs[pairs["level"] == level]
         ax.axvline(0, color=INK, linewidth=1)
-        for y, row in enumerate(own.itertuples()):
+        for row in own.itertuples():
+            y = modules.index(row.module)
             ax.plot(row.gain, y - 0.16, "D", color=GREY, ms=6)
             clear = row.low_new > 0 or row.high_new < 0
             ax.plot([row.low_new, row.high_new], [y + 0.16] * 2, color=color, linewidth=2.2)
             ax.plot(row.gain_new, y + 0.16, "o", color=color, mfc=color if clear else "white", ms=7)
-        ax.set_yticks(range(len(own)), own["module"])
-        ax.set_ylim(len(own) - 0.5, -0.5)
+        ax.set_yticks(range(len(modules)), modules)
+        ax.set_ylim(len(modules) - 0.5, -0.5)
         ax.set_title(level, fontweight="bold")
         ax.grid(axis="x")
     axes[0].set_xlabel("gain, AUC points")
     clear = (pairs["low_new"] > 0) | (pairs["high_new"] < 0)
     kept = int((clear & (pairs["gain"] * pairs["gain_new"] > 0)).sum())
-    title = f"On new seeds {kept} of {len(pairs)} gains are clear, with the sign that the search had found"
+    title = (
+        f"On new seeds {kept} of {len(pairs)} gains and costs are clear, of the sign that the search found"
+    )
     seeds = int(pairs["seeds_new"].max())
     note = "Grey: what the search showed. Line and dot: "
     note += f"{seeds} new seeds with their 95 % interval. Hollow: it holds zero."

@@ -22,7 +22,7 @@ from pfmsm_lite.notebooks import faults
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is missing: python -m pip install -e '.[browser]'"
 )
-pytestmark = pytest.mark.timeout(240)  # a chapter took 30 s on two cores busy with other work
+pytestmark = pytest.mark.timeout(400)  # above the sum of the waits; a chapter took 30 s on two busy cores
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = ("00_start_here", "06_conflict_coordination", "07_personalized_aggregation")
@@ -182,6 +182,10 @@ def test_all_cells_run_and_a_slider_moves_the_picture(page, lab, chapter):
     taken = []
     for widget in widgets.all():
         widget.scroll_into_view_if_needed()
+        beneath = widget.locator(".jp-OutputArea").element_handle()
+        page.wait_for_function(
+            f"box => ({BENEATH})(box)", arg=beneath, timeout=1000 * START
+        )  # the first picture
         moves = [press(page, widget, key) for key in ("Home", "ArrowRight", "End", "ArrowLeft")]
         moved = [move for move in moves if move]
         assert len(moved) >= 2, "the slider does not obey the keyboard"
