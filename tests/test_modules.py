@@ -190,7 +190,7 @@ def test_a_line_of_the_map_shows_every_seed_its_mean_and_its_interval():
     assert drawn[2].get_ydata() == pytest.approx([1.0]) and drawn[5].get_ydata() == pytest.approx([-3.2 / 3])
     assert drawn[2].get_markerfacecolor() == "white" != drawn[5].get_markerfacecolor()
     title = " ".join(figure.get_suptitle().split())
-    assert title == "template: most at sizes 1 : 4 (+1.00 points); 1 of 2 kinds of data are clear"
+    assert title == "template: most at sizes 1 : 4 (+1.00 points), clear on 1 of 2 kinds of data"
     assert "sizes 1 : 30 -1.07" in figure.alt
     alone = along(runs[runs["seed"] < 1], "template")
     assert "sizes 1 : 4 +1.00" in alone.alt and "there is no interval" in alone.get_supxlabel()
@@ -198,6 +198,8 @@ def test_a_line_of_the_map_shows_every_seed_its_mean_and_its_interval():
     assert "most at noise 0 (+1.00 points)" in " ".join(along(failed, "template").get_suptitle().split())
     with pytest.raises(UserError, match="no no_coordination"):
         along(runs, "coordination")
+    with pytest.raises(UserError, match="no seed has both"):
+        along(runs[(runs["seed"] == 0) == (runs["method"] == "pf_msmtrec")], "template")
     with pytest.raises(UserError, match="Did you mean 'template'"):
         along(runs, "templates")
 

@@ -93,6 +93,10 @@ def along(results, module):
     if lacking := {WHOLE, WITHOUT[choose("module", module, WITHOUT)]} - set(aucs):
         raise UserError(f"What {module} gains cannot be drawn: these results have no {', '.join(lacking)}.")
     gained = (100 * (aucs[WHOLE] - aucs[WITHOUT[module]])).dropna()
+    if gained.empty:
+        raise UserError(
+            f"What {module} gains cannot be drawn: no seed has both {WHOLE} and {WITHOUT[module]}."
+        )
     places = rows.set_index(["factor", "level"]).index.unique()
     factors = {factor: [] for factor, _ in places}
     for factor, level in places:
@@ -119,11 +123,10 @@ def along(results, module):
         ax.grid(axis="y")
     axes[0][0].set_ylabel("gain, AUC points")
     most = max(found, key=lambda place: found[place][0])
-    clear = {
-        line for line in found.values() if line[1] > 0 or line[2] < 0
-    }  # the same data in two knobs is one kind
-    title = f"{module}: most at {' '.join(most)} ({found[most][0]:+.2f} points); "
-    title += f"{len(clear)} of {len(set(found.values()))} kinds of data are clear"
+    kinds = set(found.values())  # the same data under two knobs is one kind
+    clear = [kind for kind in kinds if kind[1] > 0 or kind[2] < 0]
+    title = f"{module}: most at {' '.join(most)} ({found[most][0]:+.2f} points), "
+    title += f"clear on {len(clear)} of {len(kinds)} kinds of data"
     note = "Dot: mean, with its 95 % interval over paired seeds. Hollow: it holds zero. Grey: single seeds."
     if gained.groupby(["factor", "level"]).size().max() < 2:
         note = "One seed only, so there is no interval and nothing is clear."
