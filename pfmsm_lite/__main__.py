@@ -317,8 +317,7 @@ def train(options):
     try:
         failed = work(out, arguments)
     except UserError:
-        if not before:
-            discard(out)
+        discard(out)
         raise
     except KeyboardInterrupt:
         again = f"python -m pfmsm_lite {options.command} --resume {out}"

@@ -34,6 +34,7 @@ class Level(NamedTuple):
 
 OFTEN_AND_RARE = (True, False, True, False, True, False)  # in both groups, large and small clients alike
 AS_IT_IS = {}  # the generator's defaults, which are a level of most factors and are trained once
+PICKED = "picked"  # after a search, since a module did something there: never part of a map or of an average
 LEVELS = (
     Level("likeness of the two groups", "-0.5", {"across": -0.5}),
     Level("likeness of the two groups", "0", {"across": 0.0}),
@@ -56,10 +57,9 @@ LEVELS = (
     Level("wrong labels", "0%", AS_IT_IS),
     Level("wrong labels", "6%", {"label_noise": 0.06}),
     Level("wrong labels", "12%", {"label_noise": 0.12}),
-    Level("picked", "24 of 200, one taste", {"sizes": (200,) * 24, "relatedness": (0,) * 24}),
-    Level("picked", "6 of 1500, nothing in common", {"sizes": (1500,) * 6, "within": 0.0, "across": 0.0}),
+    Level(PICKED, "24 of 200, one taste", {"sizes": (200,) * 24, "relatedness": (0,) * 24}),
+    Level(PICKED, "6 of 1500, nothing in common", {"sizes": (1500,) * 6, "within": 0.0, "across": 0.0}),
 )
-PICKED = "picked"  # after a search, since a module did something there: never part of a map or of an average
 
 
 class Cell(NamedTuple):
@@ -171,6 +171,11 @@ def results(found, levels):
     return pd.DataFrame(lines, columns=["factor", "level", "method", "seed", "auc"])
 
 
+def _gain(whole, without):
+    """[gain, low, high, p] of AUCs over paired seeds; the first three in AUC points."""
+    return [*(100 * x for x in paired_interval(whole, without)), paired_p(whole, without)]
+
+
 def table(results):
     """What each module gains on each level, in the order of LEVELS and WITHOUT.
 
@@ -188,8 +193,7 @@ def table(results):
         for module, method in WITHOUT.items():
             if {WHOLE, method} <= set(aucs):
                 pairs = aucs[[WHOLE, method]].dropna()
-                gain = [100 * x for x in paired_interval(pairs[WHOLE], pairs[method])]
-                p = paired_p(pairs[WHOLE], pairs[method])
+                *gain, p = _gain(pairs[WHOLE], pairs[method])
                 lines.append((factor, level, module, *gain, len(pairs), p))
     columns = ["factor", "level", "module", "gain", "low", "high", "seeds", "p"]
     found = pd.DataFrame(lines, columns=columns)
@@ -209,10 +213,7 @@ def average(results):
     aucs = results.pivot(index=["seed", "factor", "level"], columns="method", values="auc").dropna()
     by_seed = aucs.drop_duplicates().groupby("seed").mean()
     found = {
-        module: [
-            *(100 * x for x in paired_interval(by_seed[WHOLE], by_seed[method])),
-            paired_p(by_seed[WHOLE], by_seed[method]),
-        ]
+        module: _gain(by_seed[WHOLE], by_seed[method])
         for module, method in WITHOUT.items()
         if {WHOLE, method} <= set(by_seed)
     }

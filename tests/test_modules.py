@@ -222,7 +222,7 @@ def test_what_a_search_found_stands_beside_what_new_seeds_say_of_the_same_cells(
     assert title.startswith(
         "On new seeds 2 of 4 gains and costs are clear"
     )  # a turned sign is no confirmation
-    _, grey, line, dot = figure.axes[1].lines[:4]
+    _, grey, _, line, dot = figure.axes[1].lines[:5]
     assert grey.get_xdata() == [0.2] and list(line.get_xdata()) == [-0.1, 0.3]
     assert dot.get_xdata() == [0.1] and dot.get_markerfacecolor() == "white"
     assert "one, coordination: -0.30 found, +0.20 on new seeds" in figure.alt

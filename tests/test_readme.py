@@ -201,6 +201,11 @@ def test_what_the_readme_says_of_base_rates_and_weights():
     assert f"with 1,500 it gains {learned[2]}." in flat
 
 
+def said_of_modules():
+    """The section on what each module gains."""
+    return README.split("### Where does a module gain?")[1].split("\n###")[0]
+
+
 def test_the_map_of_the_modules_follows_from_its_trainings_and_the_readme_says_so():
     folder = ROOT / "results" / "modules"
     aucs, gains = pd.read_csv(folder / "aucs.csv"), pd.read_csv(folder / "map.csv")
@@ -212,7 +217,7 @@ def test_the_map_of_the_modules_follows_from_its_trainings_and_the_readme_says_s
     ]
     config = json.loads((folder / "config.json").read_text())
     assert parser().parse_args(config["command"].split()[3:]).seeds == aucs["seed"].nunique() == 5
-    section = README.split("### Where does a module gain?")[1].split("\n###")[0]
+    section = said_of_modules()
     best = gains.loc[gains.groupby("module")["gain"].idxmax()].set_index("module")
     for row in modules.average(aucs).itertuples():
         most = best.loc[row.Index]
@@ -264,7 +269,7 @@ def test_the_two_worlds_that_a_search_led_to_were_trained_on_new_seeds_and_the_r
     for level in picked:
         knobs = json.loads(json.dumps(level.knobs))
         assert worlds["worlds"][level.label] == {"knobs": knobs, "settings": {}}
-    section = README.split("### Where does a module gain?")[1].split("\n###")[0].replace("−", "-")
+    section = said_of_modules().replace("−", "-")
     for module, own in gains.groupby("module"):
         cells = [f"{row.gain:+.2f} [{row.low:+.2f}, {row.high:+.2f}]" for row in own.itertuples()]
         assert f"| {module} | {' | '.join(cells)} |" in section
@@ -277,7 +282,7 @@ def test_the_control_behind_coordinations_gain_says_what_the_readme_says():
         index="seed", columns="arm", values="auc"
     )
     assert aucs.shape == (10, 7) and aucs.notna().all(axis=None)
-    section = README.split("### Where does a module gain?")[1].split("\n###")[0].replace("−", "-")
+    section = said_of_modules().replace("−", "-")
     flat = " ".join(section.split())
 
     def gain(this, that="not turned"):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pfmsm_lite.analysis import paired_interval
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.modules import WHOLE, WITHOUT
-from pfmsm_lite.plots import DIVERGING, GREY, INK, METHOD_STYLE, finish, styled
+from pfmsm_lite.plots import DIVERGING, GREY, INK, METHOD_STYLE, finish, interval_line, styled
 
 
 @styled
@@ -154,9 +154,7 @@ def again(found, tested):
         for row in own.itertuples():
             y = modules.index(row.module)
             ax.plot(row.gain, y - 0.16, "D", color=GREY, ms=6)
-            clear = row.low_new > 0 or row.high_new < 0
-            ax.plot([row.low_new, row.high_new], [y + 0.16] * 2, color=color, linewidth=2.2)
-            ax.plot(row.gain_new, y + 0.16, "o", color=color, mfc=color if clear else "white", ms=7)
+            interval_line(ax, y + 0.16, [], row.gain_new, row.low_new, row.high_new, color)
         ax.set_yticks(range(len(modules)), modules)
         ax.set_ylim(len(modules) - 0.5, -0.5)
         ax.set_title(level, fontweight="bold")

@@ -163,6 +163,7 @@ def press(page, widget, key):
     None where the slider did not move: it was at that end already.
     """
     handle, beneath = widget.locator(".noUi-handle").first, widget.locator(".jp-OutputArea").element_handle()
+    page.wait_for_function(f"box => ({BENEATH})(box)", arg=beneath, timeout=1000 * START)  # the first picture
     value, before = handle.get_attribute("aria-valuenow"), beneath.evaluate(BENEATH)
     start = time.monotonic()
     handle.press(key)
@@ -181,16 +182,11 @@ def test_all_cells_run_and_a_slider_moves_the_picture(page, lab, chapter):
     assert faults(notebook) == []  # among them: a figure without alt text (JupyterLab itself shows none)
     widgets = page.locator(".jp-OutputArea .widget-vbox")
     expected = sum("explore(" in cell.source for cell in notebook.cells)
-    sync_api.expect(widgets).to_have_count(
-        expected, timeout=1000 * START
-    )  # they come after their cell is done
+    # they come some time after their cell is done
+    sync_api.expect(widgets).to_have_count(expected, timeout=1000 * START)
     taken = []
     for widget in widgets.filter(has=page.locator(".noUi-handle")).all():  # the others are menus only
         widget.scroll_into_view_if_needed()
-        beneath = widget.locator(".jp-OutputArea").element_handle()
-        page.wait_for_function(
-            f"box => ({BENEATH})(box)", arg=beneath, timeout=1000 * START
-        )  # the first picture
         moves = [press(page, widget, key) for key in ("Home", "ArrowRight", "End", "ArrowLeft")]
         moved = [move for move in moves if move]
         assert len(moved) >= 2, "the slider does not obey the keyboard"
