@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pfmsm_lite.course import verdict
+from pfmsm_lite.course.notebook import verdict
 
 SOLUTIONS = Path(__file__).parents[1] / "notebooks" / "solutions"
 
@@ -36,7 +36,7 @@ def exercise_tests(number, wrong):
 
     wrong  list of (exercise, plausible wrong answer, words of the hint that is meant for it)
     """
-    exercises = importlib.import_module(f"pfmsm_lite.exercises.chapter{number}").EXERCISES
+    exercises = importlib.import_module(f"pfmsm_lite.course.exercises.chapter{number}").EXERCISES
     right = solutions(number)
 
     @pytest.mark.parametrize("name", exercises)

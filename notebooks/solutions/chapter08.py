@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from pfmsm_lite.analysis import against, paired_interval
-from pfmsm_lite.course import home
+from pfmsm_lite.course.notebook import home
+from pfmsm_lite.lab.statistics import against, paired_interval
 
 RESULTS = home() / "results"
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pfmsm_lite.data.scenario import SPLITS, Rows, Scenario
 from pfmsm_lite.data.table import standardize
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.scenario import SPLITS, Rows, Scenario
 
 FIELDS = {"user": 300, "item": 200, "category": 20, "hour": 24}
 LATENT = 4  # numbers that describe a value of a field

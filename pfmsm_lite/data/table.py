@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pfmsm_lite.data.scenario import SPLITS, Rows, Scenario
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.scenario import SPLITS, Rows, Scenario
 
 HASH_KEY = "pfmsm_lite table"  # 16 characters: the same value is in the same bucket on every machine
 FEW = 50  # a column of whole numbers with at most so many different values is taken for categorical

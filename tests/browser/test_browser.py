@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pfmsm_lite.notebooks import faults
+from pfmsm_lite.course.execute import faults
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is missing: python -m pip install -e '.[browser]'"

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from small import scenario, scenarios
 
-from pfmsm_lite.federated import METHODS, Settings, loop
+from pfmsm_lite import METHODS, loop
 
 KEPT = Path(__file__).with_name("guard.json")
 SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
@@ -156,7 +156,9 @@ def machine():
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
         wanted = ("model name", "cpu family", "model\t", "flags")
-        name = hashlib.sha256("".join(x for x in lines[:60] if x.startswith(wanted)).encode()).hexdigest()[:16]
+        name = hashlib.sha256("".join(x for x in lines[:60] if x.startswith(wanted)).encode()).hexdigest()[
+            :16
+        ]
     return f"{name} torch {torch.__version__} numpy {np.__version__}"
 
 
@@ -195,5 +197,7 @@ if __name__ == "__main__":
     exact = kept["machine"] == machine()
     wrong = differences(found, kept["configurations"], exact)
     print("\n".join(wrong))
-    print(f"{len(found)} configurations, {len(wrong)} differences, {'exact' if exact else 'on another machine'}")
+    print(
+        f"{len(found)} configurations, {len(wrong)} differences, {'exact' if exact else 'on another machine'}"
+    )
     sys.exit(bool(wrong))

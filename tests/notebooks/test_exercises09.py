@@ -3,14 +3,14 @@
 import torch
 from solving import exercise_tests, solutions
 
-from pfmsm_lite.multitask import VARIANTS, balance, combine, direction, focus
+from pfmsm_lite.rivals.pmtrec import VARIANTS, balance, combine, direction, focus
 
 SOLUTIONS = solutions("09")
 
 
 def test_the_numbers_of_the_first_exercise_are_those_of_the_package():
-    from pfmsm_lite.models.m3oe import VARIANTS as READINGS
-    from pfmsm_lite.models.m3oe import Fusion
+    from pfmsm_lite.rivals.m3oe import VARIANTS as READINGS
+    from pfmsm_lite.rivals.m3oe import Fusion
 
     fusion = Fusion(3, 2, READINGS["paper"])
     given = {"alpha_domain": 0.2, "alpha_task": [0.5, 0.8], "beta_domain": 0.5, "beta_task": 0.75}

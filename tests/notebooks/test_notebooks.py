@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from solving import solved
 
-from pfmsm_lite.course import exercises
-from pfmsm_lite.grade import Outcome, prepared, read, run, verdicts_in
-from pfmsm_lite.notebooks import by_files, faults, stale
+from pfmsm_lite.course.execute import by_files, faults, stale
+from pfmsm_lite.course.grade import Outcome, prepared, read, run, verdicts_in
+from pfmsm_lite.course.notebook import exercises
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))

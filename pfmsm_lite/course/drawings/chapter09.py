@@ -1,0 +1,391 @@
+"""Drawings of chapter 09: who gets weight in M3oE and in PMTRec, beside the matrix of a federation."""
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from pfmsm_lite.lab.figures import GREY, INK, SEQUENTIAL, finish, interval_line, styled
+from pfmsm_lite.rivals.pmtrec import balance, combine, focus, personal_weights
+
+SHARED, DOMAIN, TASK = "#0072B2", "#E69F00", "#009E73"
+TRAIN, VALID = "#D55E00", "#0072B2"
+GROUPS = ("#0072B2", "#E69F00", "#CC79A7", "#56B4E9")  # of scenarios that belong together
+DPI = 80  # a page with many figures: smaller files
+TASKS = ("#0072B2", "#D55E00", "#8c8c8c", "#CC79A7")  # the main task first
+
+
+def _minus(text):
+    return text.replace("-", "−")
+
+
+# ---------------------------------------------------------------- M3oE
+
+
+def _box(ax, left, low, width, height, color, text, size=9.5):
+    style = {"boxstyle": "round,pad=0.4,rounding_size=1.5", "fc": color, "ec": "none"}
+    ax.add_patch(FancyBboxPatch((left, low), width, height, **style))
+    dark = color in (SHARED, TASK, INK)
+    place = (left + width / 2, low + height / 2)
+    ax.text(*place, text, ha="center", va="center", fontsize=size, color="white" if dark else "black")
+
+
+def _arrow(ax, start, end, color=INK):
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1.4})
+
+
+@styled
+def draw_modules(domains, tasks, shared):
+    """M3oE as boxes: three modules of experts, fused in two levels, for D domains and T tasks.
+
+    shared   number of shared experts
+    returns  Figure
+    """
+    figure = Figure(figsize=(8.6, 3.7), dpi=DPI)
+    ax = figure.subplots()
+    ax.set(xlim=(0, 100), ylim=(2, 52), xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    _box(ax, 2, 20, 11, 12, "#dddddd", "a row of\ndomain d\n\nh [B, H]")
+    lanes = (
+        (38, SHARED, f"{shared} shared experts", "gates of cell (d, t)", "S", "1", (78.6, 38)),
+        (20, DOMAIN, f"{domains} domain experts", "β for d’s own,\nthe rest even", "D", "α", (75.6, 28.6)),
+        (2.8, TASK, f"{tasks} task experts", "β for t’s own,\nthe rest even", "T", "α", (78.8, 14)),
+    )
+    for low, color, experts, rule, name, weight, place in lanes:
+        _box(ax, 20, low, 19, 11, color, experts)
+        _box(ax, 45, low, 17, 11, "#eeeeee", rule)
+        _box(ax, 67, low + 2, 4, 7, color, name, 12)
+        middle = low + 5.5
+        _arrow(ax, (13.8, 26), (19.2, middle))
+        _arrow(ax, (39.8, middle), (44.2, middle))
+        _arrow(ax, (62.8, middle), (66.3, middle))
+        _arrow(ax, (72, middle), (81, 26))
+        ax.text(*place, weight, fontsize=13, ha="center", va="center")
+    _box(ax, 82, 20, 5, 12, INK, "z", 13)
+    _box(ax, 92.5, 20, 6, 12, "#dddddd", "tower\n(d, t)")
+    _arrow(ax, (87.8, 26), (91.7, 26))
+    ax.text(53.5, 50.4, "level 1: inside a module", ha="center", fontsize=10, color="#555555")
+    ax.text(79, 50.4, "level 2: between them", ha="center", fontsize=10, color="#555555")
+    title = "Three modules of experts, fused in two levels: z = S + α · D + α · T"
+    note = f"β: how much of a module is one’s own. α: how much a module counts. {domains * tasks} towers."
+    alt = f"Boxes from left to right: a row, {shared} shared, {domains} domain and {tasks} task experts, two "
+    return finish(
+        figure, title, note, f"{alt}levels of weights, and a tower for each domain and task. {note}"
+    )
+
+
+@styled
+def draw_two_levels(tracks, own, train, valid, rows, noise):
+    """A mixture weight with a known best value, learned on validation rows and on training rows.
+
+    tracks   {"validation rows": [K], "training rows": [K]}: the weight a over the steps
+    own      [D] what the domains' own experts say;  train, valid  [D] means of their rows of either kind
+    rows     training rows of a domain;  noise: deviation of a row from its domain's true mean
+    returns  Figure
+    """
+    own, train, valid = (np.asarray(values, float) for values in (own, train, valid))
+    known = float(own @ valid / (own @ own))  # least squares: where the error on validation rows is least
+    figure = Figure(figsize=(8, 3.6), dpi=DPI)
+    left, right = figure.subplots(1, 2)
+    grid = np.linspace(0, 1, 101)
+    for target, color, name in ((train, TRAIN, "training rows"), (valid, VALID, "validation rows")):
+        losses = ((grid[:, None] * own - target) ** 2).mean(1)
+        left.plot(grid, losses, color=color, label=name)
+        left.plot(grid[losses.argmin()], losses.min(), "o", color=color, clip_on=False)
+        right.plot(tracks[name], color=color, label=f"learned on {name}")
+    left.set(xlabel="a: weight of one’s own expert", ylim=(0, 1.35 * left.get_ylim()[1]))
+    left.set_title("squared error of a mixture (dot: least)")
+    right.set(xlabel="step", ylim=(0, 1.05))
+    right.set_title("a over the steps")
+    left.axvline(known, color=INK, ls="--", lw=1.2)
+    right.axhline(known, color=INK, ls="--", lw=1.2, label="known optimum")
+    left.legend(loc="upper right", fontsize=9)
+    right.legend(loc="lower left" if known > 0.45 else "center right", fontsize=9)
+    ends = [tracks[name][-1] for name in ("validation rows", "training rows")]
+    title = "Best weight {:.2f}; learned on validation rows {:.2f}, on training rows {:.2f}".format(
+        known, *ends
+    )
+    note = f"{len(own)} domains, {rows} training row{'s' * (rows > 1)} each. Dashed: the optimum in closed "
+    note += f"form; by the truth it is 1 / (1 + noise² / rows) = {1 / (1 + noise**2 / rows):.2f}."
+    return finish(figure, title, note, f"Two error curves over the weight, and two paths of it. {note}")
+
+
+@styled
+def draw_undone(weights, counts):
+    """What becomes of a weight when the expert behind it learns through the mixture.
+
+    weights  {name: [K]} the weight a over the steps;  counts  {name: [K]} a·w relative to the training mean
+    returns  Figure
+    """
+    figure = Figure(figsize=(8, 3.3), dpi=DPI)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for ax, found in ((left, weights), (right, counts)):
+        for (name, values), color in zip(found.items(), (VALID, TASK), strict=True):
+            ax.plot(values, color=color, label=name)
+        ax.set(xlabel="step", ylim=(0, 1.08))
+        ax.grid(axis="y")
+    left.set_title("the weight a")
+    right.set_title("what reaches the prediction: a · expert")
+    right.legend(loc="lower right", fontsize=9)
+    names = list(counts)
+    final = counts[names[1]][-1]
+    title = f"An expert that learns through the mixture undoes its weight: {final:.2f} arrives, whatever a is"
+    note = "Right: 1 is the mean of one’s own training rows, believed in full."
+    alt = "; ".join(f"{name}: a ends at {weights[name][-1]:.2f}, {counts[name][-1]:.2f}" for name in names)
+    return finish(figure, title, note, f"Two lines in two panels. {_minus(alt)} arrives. {note}")
+
+
+@styled
+def draw_fusion(found, columns, clusters, epoch):
+    """The fusion weights of M3oE, one column each, a dot a seed; the grey line is where they start.
+
+    found    {panel: [S, K] weights after `epoch` epochs}
+    columns  [K] (kind, owner), the kinds in a row: ("α of a domain", "s0"), …
+    clusters  owner → number of its group; owners without one are tasks
+    returns  Figure
+    """
+    start = 1 / (1 + np.exp(-1))
+    figure = Figure(figsize=(8, 1.5 + 1.75 * len(found)), dpi=DPI)
+    axes = figure.subplots(len(found), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    kinds = [kind for kind, _ in columns]
+    wide = np.array([0.5 if owner in clusters else 1.1 for _, owner in columns])  # half of a column
+    gap = np.array([0.8 * (k > 0 and kinds[k] != kinds[k - 1]) for k in range(len(kinds))])
+    places = np.cumsum(2 * wide + gap) - wide
+    values = np.concatenate([np.ravel(v) for v in found.values()])
+    low, high = min(0.5, values.min()) - 0.11, max(0.9, values.max()) + 0.05  # below: room for names
+    for ax, (panel, weights) in zip(axes, found.items(), strict=True):
+        ax.axhline(start, color=GREY, lw=1)
+        for place, (_, owner), column in zip(places, columns, np.asarray(weights).T, strict=True):
+            color = GROUPS[clusters[owner]] if owner in clusters else INK
+            ax.plot([place] * len(column), column, "o", color=color, alpha=0.6, ms=6, clip_on=False)
+        ax.set_ylabel("weight")
+        ax.set_ylim(low, high)
+        ax.set_title(panel, fontsize=10, loc="right")
+        ax.grid(axis="y")
+    axes[-1].set_xticks(places, [owner for _, owner in columns], rotation=0, fontsize=9)
+    for kind in dict.fromkeys(kinds):
+        where = places[[k == kind for k in kinds]].mean()
+        axes[0].text(
+            where, low + 0.02 * (high - low), kind, ha="center", va="bottom", fontsize=10, color="#555555"
+        )
+    moved = {panel: np.abs(np.asarray(weights) - start).max() for panel, weights in found.items()}
+    said = "; ".join(f"at {panel} a weight has moved by {far:.3f} at most" for panel, far in moved.items())
+    title = f"After {epoch} epochs: {said}"
+    seeds = len(next(iter(found.values())))
+    note = f"A dot: one of {seeds} seeds. Grey line: the start, σ(1). Blue, yellow: the two groups."
+    alt = "Dots for " + ", ".join(dict.fromkeys(kinds))
+    return finish(figure, title, note, f"{alt}. {note}")
+
+
+@styled
+def draw_code(paper, code, names, points):
+    """The fusion weights under the paper's rule and under the code's, and what the difference is worth.
+
+    paper    [S, E, K], code [S, E, 4] weights after 0, 1, … epochs, S seeds;  names: of the four
+    points   {comparison: ([S] AUC points, (mean, low, high))}
+    returns  Figure
+    """
+    paper, code = np.asarray(paper), np.asarray(code)
+    figure = Figure(figsize=(8.4, 3.7), dpi=DPI)
+    left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
+    epochs = np.arange(paper.shape[1])
+    for k in range(paper.shape[2]):
+        left.plot(epochs, paper[:, :, k].T, color=GREY, lw=1.5, zorder=3)
+    for k, (name, color) in enumerate(zip(names, (DOMAIN, TASK, TRAIN, "#CC79A7"), strict=True)):
+        left.plot(epochs, code[:, :, k].T, color=color, lw=1.3, alpha=0.7)
+        left.plot([], [], color=color, label=f"{name}, as the code")
+    left.plot([], [], color=GREY, label="all, as the paper")
+    low, high = min(0.6, code.min() - 0.02), max(0.85, code.max() + 0.02)
+    left.set(xlabel="epoch", ylim=(low - 0.55 * (high - low), high))
+    left.set_title("weights, a line a seed")
+    left.legend(loc="lower left", fontsize=8, ncols=2)
+    for k, (values, (mean, least, most)) in enumerate(points.values()):
+        interval_line(right, k, values, mean, least, most, TRAIN)
+    right.axvline(0, color=INK, lw=0.8)
+    right.set_yticks(range(len(points)), list(points), fontsize=9)
+    right.set(ylim=(len(points) - 0.4, -0.6), xlabel="AUC points")
+    right.set_title("against M3oE as the paper says")
+    right.grid(axis="x")
+    far = [np.abs(v - v[:, :1]).max() for v in (paper, code)]
+    title = (
+        "In {} epochs a weight moves by {:.3f} at most by the paper’s rule, by {:.2f} by the code’s".format(
+            epochs[-1], *far
+        )
+    )
+    note = "Right: mean and 95 % interval over paired seeds; grey: single seeds. Hollow: it holds zero."
+    alt = "; ".join(f"{name}: {mean:+.2f} [{a:+.2f}, {b:+.2f}]" for name, (_, (mean, a, b)) in points.items())
+    return finish(figure, title, note, f"AUC points: {_minus(alt)}. {note}")
+
+
+# ---------------------------------------------------------------- PMTRec
+
+
+@styled
+def draw_weights(weights, share, misled, tasks):
+    """Task weights per user over training: means beside the focus, and how one task's weights scatter.
+
+    weights  [E, U, T];  share [E] λ;  misled [U] bool: whose auxiliary labels follow another taste
+    tasks    T names, the main one first; the second one is shown in detail
+    returns  Figure
+    """
+    weights = np.asarray(weights)
+    epochs = np.arange(len(weights))
+    figure = Figure(figsize=(8.4, 3.7), dpi=DPI)
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
+    for t, (name, color) in enumerate(zip(tasks, TASKS, strict=False)):
+        if weights[:, :, t].mean() > 0.005:
+            left.plot(epochs, weights[:, :, t].mean(1), color=color, label=name)
+    left.plot(epochs, share, color=INK, ls="--", lw=1.4, label="λ")
+    left.set(xlabel="epoch", ylim=(-0.02, 1.05))
+    left.set_title("mean weight over users, and λ")
+    left.legend(loc="center right", fontsize=9)
+    chosen = np.unique(np.linspace(0, len(weights) - 1, 6).round().astype(int))
+    for who, color, side in ((~misled, VALID, "low"), (misled, DOMAIN, "high")):
+        values = [weights[e, who, 1] for e in chosen]
+        made = right.violinplot(values, np.arange(len(chosen)), widths=0.9, side=side, showextrema=False)
+        for body in made["bodies"]:
+            body.set(facecolor=color, edgecolor="none", alpha=0.55)
+        middle = [v.mean() for v in values]
+        right.plot(np.arange(len(chosen)) + (0.1 if side == "high" else -0.1), middle, "o", color=color, ms=5)
+    right.plot([], [], "o", color=DOMAIN, label="misled users")
+    right.plot([], [], "o", color=VALID, label="the others")
+    right.legend(loc="upper right", fontsize=9)
+    right.set_xticks(np.arange(len(chosen)), [str(e) for e in chosen])
+    right.set(xlabel="epoch", ylim=(-0.02, 1.05))
+    right.set_title(f"weight of {tasks[1]}, user by user")
+    early = weights[1, :, 1] if len(weights) > 1 else weights[0, :, 1]
+    title = f"{tasks[1]} starts with {100 * weights[0, :, 1].mean():.0f}\u00a0% of the weight; in epoch 1 "
+    title += f"misled users give it {100 * early[misled].mean():.0f}\u00a0%"
+    title += f", the others {100 * early[~misled].mean():.0f}\u00a0%"
+    note = "A violin: all users of a kind; dot: their mean."
+    return finish(figure, title, note, f"Lines of mean weights, and violins of single users. {note}")
+
+
+@styled
+def draw_harm(differences):
+    """NDCG of each user with the auxiliary task minus without, and how much of that is noise.
+
+    differences  {row: [U'] differences};  returns  Figure
+    """
+    figure = Figure(figsize=(8, 1.5 + 0.72 * len(differences)), dpi=DPI)
+    ax = figure.subplots()
+    means = {}
+    for k, ((name, values), color) in enumerate(
+        zip(differences.items(), (DOMAIN, VALID, GREY, GREY), strict=False)
+    ):
+        values = np.asarray(values)[~np.isnan(values)]
+        body = ax.violinplot([values], [k], orientation="horizontal", widths=0.85, showextrema=False)
+        body["bodies"][0].set(facecolor=color, edgecolor="none", alpha=0.35)
+        scatter = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
+        ax.plot(values, k + scatter, "o", color=color, ms=2.5, alpha=0.7)
+        ax.plot([values.mean()] * 2, [k - 0.36, k + 0.36], color=color, lw=3)
+        means[name] = values.mean(), (values < 0).mean()
+    ax.axvline(0, color=INK, lw=0.8)
+    ax.set_yticks(range(len(differences)), list(differences))
+    ax.set(ylim=(len(differences) - 0.45, -0.55), xlabel="NDCG@20 of a user, difference")
+    ax.grid(axis="x")
+    first, second = list(means)[:2]
+    title = f"{first.capitalize()}: {means[first][0]:+.2f} on average; {second}: {means[second][0]:+.2f}"
+    note = "A dot: one user, mean over seeds. Bar: their mean. Last row: the same method against itself."
+    alt = "; ".join(
+        f"{name}: mean {mean:+.3f}, {100 * lost:.0f} % below zero" for name, (mean, lost) in means.items()
+    )
+    return finish(figure, _minus(title), note, f"Clouds of users. {_minus(alt)}. {note}")
+
+
+@styled
+def draw_balance(angle, ratio, share=0.0):
+    """Two tasks' gradients of one user: as they are, balanced, and the step that comes of them.
+
+    angle    degrees between both gradients;  ratio  length of the auxiliary one, that of the main one is 1
+    share    λ of Task Focusing
+    returns  Figure
+    """
+    radians = np.radians(angle)
+    auxiliary = [float(ratio * np.cos(radians)), float(ratio * np.sin(radians))]
+    pair = torch.tensor([[[1.0, 0.0], auxiliary]])
+    even, personal = torch.full((1, 2), 0.5), personal_weights(pair.norm(dim=-1), float(1 + ratio) / 2)
+    panels = (
+        ("equal weights, as they are", pair, even),
+        ("equal weights, balanced", balance(pair), even),
+        (f"personal weights, balanced, λ = {share:g}", balance(pair), focus(personal, share)),
+    )
+    figure = Figure(figsize=(8.6, 3.4), dpi=DPI)
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    reach = max(1.2, ratio, (1 + ratio) / 2) + 0.25
+    away = []
+    for ax, (name, gradients, weights) in zip(axes, panels, strict=True):
+        step = combine(gradients, weights)[0].numpy()
+        both = gradients[0].numpy()
+        for vector, color, width in ((both[0], TASKS[0], 2.4), (both[1], DOMAIN, 2.4), (step, TRAIN, 3.2)):
+            style = {"arrowstyle": "-|>", "color": color, "lw": width, "shrinkA": 0, "shrinkB": 0}
+            if np.linalg.norm(vector) > 0.03:
+                ax.annotate("", vector, (0, 0), arrowprops=style)
+        ax.plot(0, 0, "o", color=INK, ms=4)
+        ax.set_aspect("equal")
+        ax.set(xlim=(-reach, reach), ylim=(-0.42 * reach, reach), xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        weight = weights[0].tolist()
+        ax.set_title(name, fontsize=10)
+        ax.set_xlabel(f"weights {weight[0]:.2f} and {weight[1]:.2f}", fontsize=10)
+        degrees = np.degrees(np.arctan2(step[1], step[0]))
+        away.append(f"{degrees:.0f}°" if np.linalg.norm(step) > 1e-6 else "no step")
+    for name, color in (("main task", TASKS[0]), ("auxiliary", DOMAIN), ("step", TRAIN)):
+        axes[1].plot([], [], color=color, lw=2.4, label=name)
+    axes[1].legend(loc="lower center", fontsize=9, handlelength=1.1, ncols=3, columnspacing=0.8)
+    title = "Step and main gradient: {} apart; balanced {}; weighed and focused {}".format(*away)
+    note = "Balancing gives both gradients the mean of their lengths and keeps their directions."
+    alt = (
+        f"Arrows: the main gradient of length 1, the auxiliary one of length {ratio:g} at {angle:g} degrees."
+    )
+    return finish(figure, title, note, f"{alt} {note}")
+
+
+# ---------------------------------------------------------------- side by side
+
+
+@styled
+def draw_three(users, tasks, cells, parts, rows, mixture, names, clusters):
+    """Three answers to "who gets weight": per user, per domain and task, per client.
+
+    users    [U, T] task weights of some users, sorted;  tasks  T names
+    cells    [C, P] weights of the parts of M3oE's mixture, a line a cell;  parts, rows: names of both
+    mixture  [N, N] aggregation weights;  names  of the N clients;  clusters [N]
+    returns  Figure
+    """
+    figure = Figure(figsize=(9.4, 4.4), dpi=DPI)
+    axes = figure.subplots(1, 3, width_ratios=[0.8, 1.25, 1.35])
+    for ax, matrix in zip(axes, (users, cells, mixture), strict=True):
+        image = ax.imshow(np.asarray(matrix), cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    axes[0].set_xticks(range(len(tasks)), tasks, rotation=40, ha="right", fontsize=9)
+    axes[0].set_yticks([])
+    axes[0].set_ylabel(f"{len(users)} users")
+    axes[0].set_title("PMTRec: per user", fontweight="bold")
+    axes[1].set_xticks(range(len(parts)), parts, rotation=40, ha="right", fontsize=9)
+    axes[1].set_yticks(range(len(rows)), rows, fontsize=8)
+    axes[1].set_title("M3oE: domain × task", fontweight="bold")
+    axes[2].set_xticks(range(len(names)), names, fontsize=9)
+    axes[2].set_yticks(range(len(names)), names, fontsize=9)
+    axes[2].set_title("PF-MSMTrec: per client", fontweight="bold")
+    axes[2].set_xlabel("… learns from")
+    edges = [n for n in range(1, len(names)) if clusters[n] != clusters[n - 1]]
+    for edge in edges:
+        axes[2].axhline(edge - 0.5, color=DOMAIN, lw=2)
+        axes[2].axvline(edge - 0.5, color=DOMAIN, lw=2)
+    bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=28, ticks=[0, 0.5, 1])
+    bar.set_label("weight")
+    mixture, cells, users = (np.asarray(values, float) for values in (mixture, cells, users))
+    same = np.equal.outer(np.asarray(clusters), np.asarray(clusters))
+    rest = 1 - np.diag(mixture).mean()
+    mates = mixture[same & ~np.eye(len(mixture), dtype=bool)].sum() / len(mixture)
+    title = (
+        f"Users differ by up to {np.ptp(users, 0).max():.2f}, M3oE’s cells by {np.ptp(cells, 0).max():.3f}; "
+    )
+    title += (
+        f"of what clients take from others, {100 * mates / max(rest, 1e-9):.0f} % is from their own group"
+    )
+    note = "A row: whom one user, one domain × task, one client listens to. Yellow lines: the true groups."
+    alt = f"Three maps of weights on one scale: {len(users)} users by task, {len(cells)} cells by part, "
+    return finish(figure, title, note, f"{alt}{len(mixture)} clients by source. {note}")

@@ -1,0 +1,175 @@
+"""Chapter 10: what each module gains on which data, on the whole map and along one knob after the other."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.lab.figures import DIVERGING, GREY, INK, METHOD_STYLE, finish, interval_line, styled
+from pfmsm_lite.lab.map import WHOLE, WITHOUT
+from pfmsm_lite.lab.statistics import paired_interval
+
+
+@styled
+def module_map(gains, limit=2.0, title=None, note=None):
+    """What each module gains (blue) or costs (red), one line a module, one column a level of a knob.
+
+    gains    as `pfmsm_lite.lab.map.table` makes it;  limit: AUC points at which the colours end
+    title, note  default: where each module gains or costs most, of what is clear; what is subtracted
+    returns  Figure
+    """
+    gains = gains.assign(level=gains["level"].astype(str))  # "0.3" in a file is read as a number
+    levels = list(dict.fromkeys(zip(gains["factor"], gains["level"], strict=True)))
+    modules = list(dict.fromkeys(gains["module"]))
+    factors = list(dict.fromkeys(gains["factor"]))
+    figure = Figure(figsize=(max(7, 2.2 + 0.62 * len(levels)), 1.6 + 0.44 * len(modules)))
+    widths = [sum(level[0] == factor for level in levels) for factor in factors]
+    axes = figure.subplots(1, len(factors), sharey=True, squeeze=False, width_ratios=widths)[0]
+    found = gains.set_index(["factor", "level", "module"])
+    clear = (found["low"] > 0) | (found["high"] < 0)
+    for ax, factor in zip(axes, factors, strict=True):
+        own = [level for level in levels if level[0] == factor]
+        values = np.array([[found["gain"].get((*level, m), np.nan) for level in own] for m in modules])
+        ax.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+        for (y, x), value in np.ndenumerate(values):
+            sure = clear.get((*own[x], modules[y]), False)
+            color = "white" if abs(value) > 0.7 * limit else INK if sure or abs(value) > 0.3 * limit else GREY
+            text = f"{value:+.1f}" if abs(value) >= 9.95 else f"{value:+.2f}"
+            text = "n/a" if np.isnan(value) else text  # its trainings failed
+            weight = "bold" if sure else "normal"
+            style = {"color": color, "fontweight": weight, "fontsize": 9}
+            ax.text(x, y, text.replace("-", "−"), ha="center", va="center", **style)
+        ax.set_xticks(range(len(own)), [textwrap.fill(level.replace("-", "−"), 16) for _, level in own])
+        ax.set_title(textwrap.fill(factor, 9 * len(own)), fontsize=10)
+        ax.set_yticks(range(len(modules)), modules)
+        ax.tick_params(length=0)
+        for side in ax.spines.values():
+            side.set_visible(False)
+    title = title or _clear_gains(gains[~gains["module"].isin(SENT)])
+    seeds = int(gains["seeds"].max())
+    note = note or (
+        "AUC points: pf_msmtrec minus itself without the module; the two lower lines: minus a plain MMoE "
+        f"that sends less. Test rows, mean over {seeds} paired seeds, each with data of its own. Bold: the "
+        "95 % interval leaves zero out. Blue gains, red costs."
+    )
+    said = "; ".join(
+        f"{row.module}, {row.factor} {row.level}: {row.gain:+.2f}"
+        for row in gains.itertuples()
+        if clear[row[1:4]] and row.module not in SENT
+    )
+    return finish(
+        figure, title.replace("-", "−"), note, f"{note} Clear ones of single modules: {said or 'none'}."
+    )
+
+
+SENT = ("experts and towers sent", "anything sent")  # lines of the map that take more away than one module
+
+
+def _clear_gains(gains):
+    """In words: where each module gains or costs most, of what is clear; and which are clear nowhere."""
+    clear = gains[(gains["low"] > 0) | (gains["high"] < 0)]
+    most = clear.loc[clear.groupby("module", sort=False)["gain"].apply(lambda g: g.abs().idxmax())]
+    words = [
+        f"{row.module} {row.gain:+.2f} ({row.factor} {row.level})"
+        for row in most.sort_values("gain", ascending=False).itertuples()
+    ]
+    nowhere = [module for module in dict.fromkeys(gains["module"]) if module not in set(clear["module"])]
+    if not words:
+        return "Nothing is clear, not even before correction"
+    found = f"Clear before correction: {', '.join(words)}"
+    return f"{found}; nowhere: {', '.join(nowhere)}" if nowhere else found
+
+
+@styled
+def along(results, module):
+    """One line of the map at full size: what a module gains along every knob, a dot a seed.
+
+    results  as of `pfmsm_lite.lab.map.results`;  module: one of WITHOUT
+    returns  Figure
+    """
+    rows = results.assign(level=results["level"].astype(str))
+    aucs = rows.pivot(index=["factor", "level", "seed"], columns="method", values="auc")
+    if lacking := {WHOLE, WITHOUT[choose("module", module, WITHOUT)]} - set(aucs):
+        raise UserError(f"What {module} gains cannot be drawn: these results have no {', '.join(lacking)}.")
+    gained = (100 * (aucs[WHOLE] - aucs[WITHOUT[module]])).dropna()
+    if gained.empty:
+        raise UserError(
+            f"What {module} gains cannot be drawn: no seed has both {WHOLE} and {WITHOUT[module]}."
+        )
+    places = rows.set_index(["factor", "level"]).index.unique()
+    factors = {factor: [] for factor, _ in places}
+    for factor, level in places:
+        factors[factor].append(level)
+    figure = Figure(figsize=(10, 3.6))
+    axes = figure.subplots(
+        1, len(factors), sharey=True, squeeze=False, width_ratios=[len(levels) for levels in factors.values()]
+    )
+    found, color = {}, METHOD_STYLE[WHOLE][0]
+    for ax, (factor, levels) in zip(axes[0], factors.items(), strict=True):
+        ax.axhline(0, color=INK, linewidth=1)
+        for x, level in enumerate(levels):
+            seeds = gained[gained.index.droplevel("seed") == (factor, level)].to_numpy()
+            if not len(seeds):  # its trainings failed
+                continue
+            mean, low, high = found[factor, level] = paired_interval(seeds, 0 * seeds)
+            clear = low > 0 or high < 0
+            ax.plot(np.full(len(seeds), x + 0.22), seeds, ".", color=GREY, ms=5, zorder=1)
+            ax.plot([x, x], [low, high], color=color, linewidth=2.2, zorder=2)
+            ax.plot(x, mean, "o", color=color, mfc=color if clear else "white", ms=7, zorder=3)
+        ax.set_xticks(range(len(levels)), [level.replace("-", "−").replace(" : ", ":") for level in levels])
+        ax.set_xlim(-0.5, len(levels) - 0.3)
+        ax.set_title(textwrap.fill(factor, 7 * len(levels)), fontsize=10)
+        ax.grid(axis="y")
+    axes[0][0].set_ylabel("gain, AUC points")
+    most = max(found, key=lambda place: found[place][0])
+    kinds = set(found.values())  # the same data under two knobs is one kind
+    clear = [kind for kind in kinds if kind[1] > 0 or kind[2] < 0]
+    title = f"{module}: most at {' '.join(most)} ({found[most][0]:+.2f} points), "
+    title += f"clear on {len(clear)} of {len(kinds)} kinds of data"
+    note = "Dot: mean, with its 95 % interval over paired seeds. Hollow: it holds zero. Grey: single seeds."
+    if gained.groupby(["factor", "level"]).size().max() < 2:
+        note = "One seed only, so there is no interval and nothing is clear."
+    said = "; ".join(f"{' '.join(place)} {found[place][0]:+.2f}" for place in found)
+    return finish(figure, title.replace("-", "−"), note, f"What {module} gains, in AUC points. {said}.")
+
+
+@styled
+def again(found, tested):
+    """What a search showed, and what new seeds say of the same cells: gains in points with 95 % intervals.
+
+    found, tested  as `pfmsm_lite.lab.map.table` makes them, with the same levels and modules
+    returns  Figure;  raises  UserError where they have no cell in common
+    """
+    pairs = found.merge(tested, on=["level", "module"], suffixes=("", "_new"))
+    if pairs.empty:
+        raise UserError("What was found and what was tested have no level and module in common.")
+    levels, modules = (list(dict.fromkeys(pairs[key])) for key in ("level", "module"))
+    figure = Figure(figsize=(9, 1.7 + 0.36 * len(modules)))
+    axes = figure.subplots(1, len(levels), sharex=True, sharey=True, squeeze=False)[0]
+    color = METHOD_STYLE[WHOLE][0]
+    for ax, level in zip(axes, levels, strict=True):
+        own = pairs[pairs["level"] == level]
+        ax.axvline(0, color=INK, linewidth=1)
+        for row in own.itertuples():
+            y = modules.index(row.module)
+            ax.plot(row.gain, y - 0.16, "D", color=GREY, ms=6)
+            interval_line(ax, y + 0.16, [], row.gain_new, row.low_new, row.high_new, color)
+        ax.set_yticks(range(len(modules)), modules)
+        ax.set_ylim(len(modules) - 0.5, -0.5)
+        ax.set_title(level, fontweight="bold")
+        ax.grid(axis="x")
+    axes[0].set_xlabel("gain, AUC points")
+    clear = (pairs["low_new"] > 0) | (pairs["high_new"] < 0)
+    kept = int((clear & (pairs["gain"] * pairs["gain_new"] > 0)).sum())
+    title = (
+        f"On new seeds {kept} of {len(pairs)} gains and costs are clear, of the sign that the search found"
+    )
+    seeds = int(pairs["seeds_new"].max())
+    note = "Grey: what the search showed. Line and dot: "
+    note += f"{seeds} new seeds with their 95 % interval. Hollow: it holds zero."
+    said = "; ".join(
+        f"{row.level}, {row.module}: {row.gain:+.2f} found, {row.gain_new:+.2f} on new seeds"
+        for row in pairs.itertuples()
+    )
+    return finish(figure, title, note, f"Gains in AUC points. {said}.")

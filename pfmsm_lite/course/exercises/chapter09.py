@@ -1,0 +1,75 @@
+"""Exercises of chapter 09, centralized relatives."""
+
+from pfmsm_lite.course.notebook import Exercise, hint_for
+
+
+def _fused(answer):
+    cases = (
+        ([4.05, 5.8], ""),
+        ([3.9, 6.7], "that is the code's reading; eq. 7 prints α of the task before the domain module"),
+        ([3.05, 4.8], "S is missing: it counts with weight one"),
+        ([4.8, 7.0], "level 1: the others share 1 − β, so divide it by the number of the others"),
+        ([4.6, 7.2], "level 1 is missing: β is the share of one's own expert, the others have the rest"),
+        ([5.8, 4.05], "these are the right numbers in the wrong order: the first task first"),
+    )
+    otherwise = (
+        "level 1 first: the first domain mixes to 4.5, the two tasks to 4 and 6; then z = S + α·D + α·T"
+    )
+    return hint_for(answer, cases, otherwise, 1e-3)
+
+
+def _for_main(answer):
+    names = ["embedding.weight", "gates.weight", "fusion.alpha_task", "towers.weight.0", "fusion.beta_domain"]
+    kept = [name for name in names if not name.startswith("fusion")]
+    given = answer(list(names))
+    if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) for name in given):
+        return "for_main(names) must return a list of names"
+    given = list(given)
+    if given == names:
+        return "nothing is left out: `not A or not B` is true for every name that is not both at once"
+    if any(name.startswith("fusion.") for name in given):
+        return f"{next(name for name in given if name.startswith('fusion.'))} is still among them"
+    if not given:
+        return "everything is left out; only the parameters of the module `fusion` must go"
+    if given != kept:
+        return "the other names must stay as they were, all of them and in their order"
+    lookalikes = ["confusion.weight", "fusion_free.weight", "encode.fusion", "alpha.weight", "skip.beta"]
+    if list(answer(lookalikes)) != lookalikes:
+        return (
+            "a name that only looks alike was left out, such as confusion.weight or alpha.weight: the module "
+            "is the part before the first dot, and it must be equal to `fusion`"
+        )
+    if list(answer(["fusion.gamma"])) != []:
+        return (
+            "a new number of the module, fusion.gamma, slips through: ask for the module, not for its names"
+        )
+    if list(answer([])) != []:
+        return "without any name there is nothing to return: an empty list"
+    return ""
+
+
+def _step(answer):
+    cases = (
+        ([2.4, 0.6], ""),
+        ([3.2, 0.4], "balance first: both gradients get the mean of their lengths, 3"),
+        ([1.8, 1.2], "Task Focusing is missing: half of the weight goes to the main task"),
+        ([0.9, 0.6], "focusing also adds λ to the main task: (1 − λ)·w + λ·(1, 0)"),
+        ([-2.4, -0.6], "the minus stands outside: asked is the vector that −η is multiplied with"),
+        (
+            [1.5, 1.5],
+            "these are equal weights, or main and auxiliary alike; the weights are given: (0.6, 0.4)",
+        ),
+        ([2.25, 0.75], "these are equal weights, focused; the weights are given: (0.6, 0.4)"),
+        ([3.3, 1.2], "focused weights sum to one: λ is taken from the others, (1 − λ)·w + λ·(1, 0)"),
+    )
+    otherwise = (
+        "balanced: (3, 0) and (0, 3); focused weights: half of (0.6, 0.4) plus half of (1, 0); then add up"
+    )
+    return hint_for(answer, cases, otherwise, 1e-3)
+
+
+EXERCISES = {
+    "ex1": Exercise("array", _fused, "level 1 inside each module, then z = S + α·D + α·T", (2,)),
+    "ex2": Exercise("function", _for_main, "keep a name if the part before its first dot is not `fusion`"),
+    "ex3": Exercise("array", _step, "balance, focus, combine, in this order", (2,)),
+}

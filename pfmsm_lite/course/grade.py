@@ -1,0 +1,369 @@
+"""Grade students' notebooks: each runs in a process of its own, with limits; a line for every exercise.
+
+No sandbox against malice: a notebook's code may do all that the person who grades may do. Run notebooks of
+unknown people in a container.
+"""
+
+import contextlib
+import csv
+import gc
+import json
+import logging
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from pfmsm_lite.course.notebook import INSTALL, UNFINISHED, VERDICTS, exercises
+from pfmsm_lite.errors import UserError
+
+PACKAGE = Path(__file__).parents[1]
+SECONDS, SECONDS_FULL = 60, 180  # for a cell, where the user names no other limit
+CELLS = 5  # a whole notebook may take as long as that many cells
+MEMORY = 4096  # MiB that a kernel may ask for; a chapter in FAST asks for 1,600 and uses 560
+PATIENCE = 5  # seconds for a kernel to come back after an interrupt
+LONGEST = 300  # characters of a note
+
+# RLIMIT_DATA and not RLIMIT_AS: that counts mapped libraries too, of which PyTorch for CUDA has many GiB.
+LIMIT = """
+def _limit(size):
+    try:
+        import resource
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+    except (ImportError, ValueError, OSError):
+        pass
+_limit({size})
+del _limit
+"""
+
+
+class Row(NamedTuple):
+    """One line of the report. exercise "" and state "not graded": the notebook as a whole."""
+
+    notebook: str
+    exercise: str
+    state: str
+    note: str = ""
+
+
+class Cell(NamedTuple):
+    """number: what JupyterLab shows after "Run All", from [1] on; ours have the number of the one before."""
+
+    number: int
+    source: str
+    tags: tuple = ()
+
+
+class Outcome(NamedTuple):
+    """failed: cell number → what stopped it. end: why the run ended before the last cell; else ""."""
+
+    failed: dict
+    end: str = ""
+
+
+@contextlib.contextmanager
+def silence():
+    """Jupyter's own messages away: what went wrong stands in the lines."""
+    logs = [logging.getLogger(name) for name in ("traitlets", "asyncio")]
+    before = [log.disabled for log in logs]
+    for log in logs:
+        log.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+            gc.collect()  # a task of a kernel that died complains when it is thrown away: let that be here
+    finally:
+        for log, disabled in zip(logs, before, strict=True):
+            log.disabled = disabled
+
+
+def clean(text):
+    """One printable line of at most LONGEST characters: a student's error may hold anything."""
+    line = "".join(c for c in " ".join(str(text).split()) if c.isprintable())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+# ---- before the run ----
+
+
+def read(path):
+    """The code cells of a notebook file that are not empty. Raises UserError for a file that is none."""
+    import nbformat
+
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if not text.strip():
+            raise UserError("the file is empty")
+        with silence():
+            cells = nbformat.reads(text, as_version=4).cells
+        code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
+        tags = [tuple(cell.get("metadata", {}).get("tags", ())) for cell in code]
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"the file cannot be read: {error.strerror}") from error
+    except Exception as error:  # nbformat raises half a dozen kinds for a damaged file
+        raise UserError("the file is no notebook, or it is damaged") from error
+    return [
+        Cell(number, cell["source"], tag)
+        for number, (cell, tag) in enumerate(zip(code, tags, strict=True), 1)
+    ]
+
+
+def chapter(path, cells):
+    """The number of a notebook's chapter, such as "06": from its begin(…), else from the file's name.
+
+    raises  UserError where neither names a chapter of the course
+    """
+    known = {file.stem[-2:] for file in (PACKAGE / "exercises").glob("chapter??.py")}
+    begun = (re.search(r"^[^#\n]*\bbegin\(\s*[\"'](\d\d)_", cell.source, re.M) for cell in cells)
+    named = re.match(r"(\d\d)_", Path(path).name)
+    for found in (*begun, named):
+        if found and found[1] in known:
+            return found[1]
+    raise UserError('of no known chapter: no begin("NN_…") in it, and its name does not begin with NN_')
+
+
+def is_parameters(cell):
+    """Tagged so, or (some editors drop tags) the one that sets FAST."""
+    return "parameters" in cell.tags or bool(re.search(r"^FAST\s*=", cell.source, re.M))
+
+
+def prepared(cells, fast, memory):
+    """The cells to run: a limit on memory before them, and FAST set behind the parameters, or else first."""
+    at = next((cell.number for cell in cells if is_parameters(cell)), 0)
+    limit = [Cell(0, LIMIT.format(size=memory * 2**20))] if memory else []
+    return [*limit, *cells[:at], Cell(at, f"FAST = {fast}"), *cells[at:]]
+
+
+def missing(cells):
+    """What every chapter has and this notebook has not, as sentences."""
+    found = [] if any(is_parameters(cell) for cell in cells) else ["the parameters cell is missing"]
+    if not any(re.search(r"^[^#\n]*\bbegin\(", cell.source, re.M) for cell in cells):
+        found.append("the set-up cell with begin(…) is missing")
+    return found
+
+
+# ---- the run ----
+
+
+def run(cells, verdicts, folder, seconds, full=False, progress=lambda number: None):
+    """Run cells in a new kernel, come what may; returns the Outcome. Leaves no process behind.
+
+    verdicts  file to which `course.check` appends
+    folder    the kernel's working directory
+    seconds   limit of a cell; the whole may take CELLS times as long
+    """
+    import nbformat.v4 as v4
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from nbclient.util import run_sync
+
+    class Client(NotebookClient):
+        reply = None
+
+        def output(self, *_):
+            """Outputs are not kept: a cell that prints for a minute must not fill the memory here."""
+
+        def run(self, source, limit):
+            """(class, text) of the error that ended the code, or None. Raises CellTimeoutError, Dead…"""
+            self.timeout, self.reply = max(1, math.ceil(limit)), None
+            self.execute_cell(v4.new_code_cell(source), 0)
+            return self.reply
+
+        def interrupt(self):
+            """Whether the kernel answers again."""
+            for _ in range(3):
+                run_sync(self.km.interrupt_kernel)()
+                with contextlib.suppress(CellTimeoutError):
+                    self.run("None", PATIENCE)
+                    return True
+            return False
+
+    def remember(cell, cell_index, execute_reply):
+        content = execute_reply["content"]
+        client.reply = content.get("ename", "an error"), content.get("evalue", "")
+
+    client = Client(
+        v4.new_notebook(cells=[v4.new_code_cell()]), kernel_name="python3", allow_errors=True,
+        on_cell_error=remember, shutdown_kernel="immediate", store_widget_state=False,
+    )  # fmt: skip
+    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+    ours = {VERDICTS: str(verdicts), "PYTHONPATH": path, "PFMSM_FAST": "" if full else "1"}
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, **ours}  # many threads ask for much memory
+    mute = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    failed, number, end = {}, 0, time.monotonic() + CELLS * seconds
+    over = f"the {CELLS * seconds:g} s for the notebook were over"
+    try:
+        with (
+            silence(),
+            client.setup_kernel(cwd=str(folder), env=environment, **mute),
+            whole_group(client.km),
+        ):
+            for number, source, _ in cells:
+                progress(number)
+                left = end - time.monotonic()
+                if left <= 0:
+                    return Outcome(failed, f"{over} before cell [{number}]")
+                try:
+                    error = client.run(source, min(seconds, left))
+                    if error:
+                        failed[number] = f"stopped with {error[0]}: {error[1]}"
+                except CellTimeoutError:
+                    why = f"after {seconds:g} s" if seconds <= left else f"because {over}"
+                    failed[number] = f"was interrupted {why}"
+                    if not client.interrupt():
+                        return Outcome(failed, f"cell [{number}] ran on after an interrupt")
+    except DeadKernelError:
+        return Outcome(
+            failed, f"the kernel died in cell [{number}]" if number else "the kernel died at its start"
+        )
+    except Exception as error:  # of Jupyter's machinery: the next notebook is graded all the same
+        return Outcome(failed, f"Jupyter failed behind cell [{number}]: {type(error).__name__}: {error}")
+    return Outcome(failed)
+
+
+@contextlib.contextmanager
+def whole_group(manager):
+    """Kill a kernel's whole process group in the end: it may have started processes of its own."""
+    group = getattr(manager.provisioner, "pgid", None)
+    try:
+        yield
+    finally:
+        if group and hasattr(os, "killpg") and group != os.getpgrp():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+
+
+# ---- after the run ----
+
+
+def verdicts_in(file, number):
+    """Exercise → (state, hint) from the file that `check` wrote; the last one of a chapter counts."""
+    found = {}
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line cut off by a crash
+            told = json.loads(line)
+            if told["chapter"][:2] == number:
+                found[told["exercise"]] = str(told["state"]), str(told["hint"])
+    return found
+
+
+def judged(name, cells, verdicts, outcome):
+    """(state, note) of one exercise."""
+    asked = rf"^[^#\n]*\bcheck\(\s*[\"']{re.escape(name)}[\"']"
+    where = [cell.number for cell in cells if re.search(asked, cell.source, re.M)]
+    failure = (
+        f"cell [{where[-1]}] {outcome.failed[where[-1]]}" if where and where[-1] in outcome.failed else ""
+    )
+    if name in verdicts:
+        state, hint = verdicts[name]
+        return state, "; ".join(filter(None, (hint, hint == UNFINISHED and (failure or outcome.end))))
+    if not where:
+        return "no check cell", ""
+    first = min(outcome.failed, default=where[-1])
+    earlier = f"the first to fail: cell [{first}] {outcome.failed[first]}" if first < where[-1] else ""
+    reason = failure or outcome.end or f"cell [{where[-1]}] ran, but its check gave no verdict"
+    return "not reached", "; ".join(filter(None, (reason, earlier)))
+
+
+def grade(path, seconds=SECONDS, memory=MEMORY, full=False, progress=lambda number, cells: None):
+    """Run one notebook in a scratch folder and judge it; the file is only read.
+
+    seconds  limit of a cell; the notebook may take CELLS times as long
+    memory   limit in MiB of what the kernel asks for, 0 for none; Linux only
+    full     the long version of every run, not the FAST one
+    returns  list of Row: one an exercise, or one "not graded" that says why
+    """
+    try:
+        cells = read(path)
+        number = chapter(path, cells)
+    except UserError as error:
+        return [Row(clean(path), "", "not graded", clean(error))]
+    with tempfile.TemporaryDirectory(prefix="pfmsm_lite-", ignore_cleanup_errors=True) as scratch:
+        told, folder = Path(scratch) / "verdicts.jsonl", Path(scratch) / "work"
+        told.touch()
+        folder.mkdir()
+        todo = prepared(cells, not full, memory)
+        outcome = run(todo, told, folder, seconds, full, lambda at: progress(at, len(cells)))
+        verdicts = verdicts_in(told, number)
+    rows, lacks = [], missing(cells)
+    for name in exercises(number):
+        state, note = judged(name, cells, verdicts, outcome)
+        rows.append(Row(clean(path), name, state, clean("; ".join(filter(None, (note, *lacks))))))
+    return rows
+
+
+def line(row):
+    """One line of the report."""
+    return ": ".join(filter(None, row))
+
+
+def save(rows, target):
+    """Write rows as CSV: whole or not at all."""
+    part = target.with_name(f".{target.name}.part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([Row._fields, *rows])
+    os.replace(part, target)
+
+
+def writable(target):
+    """Raises UserError where a CSV file cannot be written: better known before an hour of grading."""
+    if target.suffix == ".ipynb":
+        raise UserError(f"--csv {target} would overwrite a notebook. Name a file such as marks.csv.")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(0, "it is write-protected")
+    except OSError as error:
+        raise UserError(f"--csv {target} cannot be written: {error.strerror}. Name another file.") from error
+
+
+def grade_all(paths, target=None, seconds=None, memory=MEMORY, full=False, show=print):
+    """Grade notebooks one after the other, print a line an exercise, keep them as CSV after each notebook.
+
+    target   the CSV file, or None
+    raises   UserError for a limit that is none, an unwritable CSV, or where no notebook could be graded
+    """
+    try:
+        import nbclient  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"To grade, Jupyter is needed. Mend it with: {INSTALL}") from error
+    if seconds is None:
+        seconds = SECONDS_FULL if full else SECONDS
+    if not 1 <= seconds < math.inf or memory < 0:
+        raise UserError("--seconds must be at least 1, --memory at least 0 (no limit).")
+    if target:
+        target = Path(target)
+        writable(target)
+    rows, terminal = [], sys.stderr.isatty()
+    for path in dict.fromkeys(paths):
+
+        def progress(at, cells, path=path):
+            if terminal:
+                print(f"\r\x1b[K{clean(path)}: cell {at} of {cells}", end="", file=sys.stderr, flush=True)
+
+        new = grade(path, seconds, memory, full, progress)
+        if terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        for row in new:
+            show(line(row))
+        rows += new
+        if target:
+            save(rows, target)
+    if all(row.state == "not graded" for row in rows):
+        raise UserError(f"None of the {len(set(paths))} files could be graded: the lines above say why.")
+    counts = Counter(row.state for row in rows)
+    show(", ".join(f"{count} {state}" for state, count in counts.items()))

@@ -1,0 +1,316 @@
+"""What the notebooks lean on: environment check, figures with alt text, claims, exercises, widgets."""
+
+import base64
+import contextlib
+import importlib
+import io
+import json
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pfmsm_lite.errors import UserError, choose
+
+NEEDED = {  # package → lowest version; what a notebook needs beside the package's own requirements
+    "torch": "2.13",
+    "numpy": "2.0",
+    "pandas": "2.2",
+    "matplotlib": "3.9",
+    "scikit-learn": "1.5",
+    "scipy": "1.13",
+    "xarray": "2024.7",
+    "ipywidgets": "8.1",
+}
+INSTALL = "python -m pip install -e '.[course]'"
+VERDICTS = "PFMSM_VERDICTS"  # environment variable; while `grade` runs: the file that takes the verdicts
+UNFINISHED = "the check of this answer did not come to an end"
+_here = {"chapter": None, "misses": {}, "fast": False}
+
+
+def _number(text):
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def problems(needed=None, installed=version):
+    """What is wrong with the environment: a list of sentences, empty where all is well."""
+    found = []
+    for package, lowest in (needed or NEEDED).items():
+        try:
+            there = installed(package)
+        except PackageNotFoundError:
+            found.append(f"{package} is missing.")
+            continue
+        if _number(there) < _number(lowest):
+            found.append(f"{package} {there} is too old, {lowest} or newer is needed.")
+    return found
+
+
+def home():
+    """The project's folder: the one above that has notebooks/ and pfmsm_lite/.
+
+    raises  UserError where there is none: the package was installed without its notebooks
+    """
+    import pfmsm_lite
+
+    candidates = [*[Path.cwd(), *Path.cwd().parents], Path(pfmsm_lite.__file__).parents[1]]
+    for folder in candidates:
+        if (folder / "notebooks").is_dir() and (folder / "pfmsm_lite").is_dir():
+            return folder
+    raise UserError(
+        f"The course's folder was not found from {Path.cwd().name}/. Open the notebook inside a clone of the "
+        "project, or install that clone with " + INSTALL
+    )
+
+
+def measured(name, file="results.csv"):
+    """A table of long runs that the project keeps: results/NAME/FILE, as a DataFrame.
+
+    Says by which command, when and on which machine it was made.
+    """
+    import pandas as pd
+
+    folder = home() / "notebooks" / "results" / name
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    print(config["command"], "|", config["date"], "|", config["machine"])
+    return pd.read_csv(folder / file)
+
+
+def begin(chapter, fast=False, threads=1):
+    """Start a chapter: check the environment, find the project, fix what makes numbers differ.
+
+    chapter  its name, such as "06_conflict_coordination"
+    fast     the short version of every run
+    raises   UserError that names what is missing and the command that mends it
+    """
+    wrong = problems()
+    if wrong:
+        raise UserError(f"{' '.join(wrong)} Mend it with: {INSTALL} and restart the kernel.")
+    folder = home()
+    if not list((folder / "notebooks").glob(f"{chapter}.ipynb")):
+        names = [path.stem for path in sorted((folder / "notebooks").glob("[0-9]*.ipynb"))]
+        choose("chapter", chapter, names)
+    import torch
+
+    torch.set_num_threads(threads)
+    _here.update(chapter=chapter, misses={}, fast=fast)
+    kind = "fast: small runs, other numbers than in the text" if fast else "full"
+    print(f"Chapter {chapter} · {kind} · Python {sys.version.split()[0]}, PyTorch {version('torch')}")
+
+
+def fault(figure):
+    """What keeps a figure from being shown to a class: no alt text, or an axis without content; else ""."""
+    if len(getattr(figure, "alt", "").split()) < 5:
+        return "the figure has no alt text: set fig.alt to a sentence that says what it shows"
+    for number, ax in enumerate(figure.axes):
+        drawn = ax.has_data() or ax.patches or ax.texts or ax.images or ax.collections or ax.get_legend()
+        if ax.get_visible() and not drawn:
+            return f"axis {number} of the figure is empty"
+    return ""
+
+
+def _image(figure):
+    """(PNG bytes of a Figure, output of a cell that shows it). 200 colours: a third of the size."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    if fault(figure):
+        raise ValueError(fault(figure))
+    canvas, png = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()  # once: savefig would draw twice and pack the picture for nothing
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture.quantize(200, dither=Image.Dither.NONE).save(png, format="png", optimize=True)
+    data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": figure.alt}
+    metadata = {"image/png": {"alt": figure.alt}}
+    return png.getvalue(), {"output_type": "display_data", "data": data, "metadata": metadata}
+
+
+def show(figure, name=None):
+    """Show a Figure as an image with its alt text; with a name, keep it as figures/NAME.png too.
+
+    raises  ValueError for a figure without alt text or with an empty axis
+    """
+    from IPython.display import display
+
+    png, output = _image(figure)
+    if name and not _here["fast"] and VERDICTS not in os.environ:  # a student's run keeps no pictures
+        target = home() / "figures" / f"{name}.png"
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(png)
+    display(output["data"], raw=True, metadata=output["metadata"])
+
+
+def claim(text, condition):
+    """A statement of the text that a cell has to make true: printed if so, AssertionError if not."""
+    if not bool(condition):
+        raise AssertionError(f"Not true any more: {text}")
+    print(f"✓ {text}")
+
+
+# ---- exercises ----
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What an answer must be, and what to say to one that is not.
+
+    kind   "number", "text", "function", "array" or "any": what an answer is
+    shape  of an array; None: any
+    judge  answer → "" if right, else the hint. It may raise: that counts as wrong
+    hint   said when `judge` raised, or had nothing better to say
+    """
+
+    kind: str
+    judge: object
+    hint: str
+    shape: tuple | None = None
+
+
+def hint_for(answer, cases, otherwise, tolerance):
+    """The hint of the first case whose numbers the answer equals.
+
+    cases      (numbers, hint) one after the other; the right answer's hint is ""
+    otherwise  the hint where it equals none;  tolerance  absolute
+    """
+    import torch
+
+    found = torch.as_tensor(answer).double()
+    for numbers, hint in cases:
+        if torch.allclose(found, torch.as_tensor(numbers).double(), rtol=0, atol=tolerance):
+            return hint
+    return otherwise
+
+
+def _is_number(answer):
+    import torch
+
+    if isinstance(answer, torch.Tensor):
+        return answer.ndim == 0
+    return not isinstance(answer, (bool, str)) and hasattr(answer, "__float__") and not callable(answer)
+
+
+KINDS = {  # kind → (is an answer of that kind, in words)
+    "number": (_is_number, "a number"),
+    "text": (lambda answer: isinstance(answer, str), 'a text, such as "a"'),
+    "function": (callable, "a function"),
+    "array": (
+        lambda answer: hasattr(answer, "shape") and hasattr(answer, "__array__"),
+        "a tensor or an array",
+    ),
+    "any": (lambda answer: True, "anything"),
+}
+
+
+def exercises(chapter):
+    """A chapter's exercises: name → Exercise. They stand in pfmsm_lite/course/exercises/chapterNN.py."""
+    return importlib.import_module(f"pfmsm_lite.course.exercises.chapter{chapter[:2]}").EXERCISES
+
+
+def verdict(exercise, answer):
+    """("ok" | "to do" | "wrong", hint) for an answer; never raises."""
+    if answer is None or answer is ...:
+        return "to do", ""
+    fits, words = KINDS[exercise.kind]
+    if not fits(answer):
+        return "wrong", f"expected {words}, but this is of type {type(answer).__name__}"
+    if exercise.kind == "array" and exercise.shape and tuple(answer.shape) != exercise.shape:
+        return "wrong", f"expected shape {exercise.shape}, but this has shape {tuple(answer.shape)}"
+    if exercise.kind == "number" and not math.isfinite(float(answer)):
+        return "wrong", f"expected a finite number, but this is {float(answer)}"
+    try:
+        said = exercise.judge(answer)
+    except Exception as error:  # a student's function may do anything
+        return "wrong", f"{exercise.hint} (your code stopped with {type(error).__name__}: {error})"
+    return ("ok", "") if said == "" else ("wrong", str(said or exercise.hint))
+
+
+def _tell(name, state, hint):
+    """Append a verdict to the file that `grade` has named: there it outlives the kernel."""
+    if VERDICTS in os.environ:
+        line = {"chapter": _here["chapter"], "exercise": name, "state": state, "hint": hint}
+        with open(os.environ[VERDICTS], "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def check(name, answer=None):
+    """Say whether an exercise is solved: ok, to do, or wrong, with a hint after the second miss.
+
+    A wrong type or shape is told at once: that is no mistake of thought.
+    """
+    known = exercises(_here["chapter"]) if _here["chapter"] else {}
+    if name not in known:
+        where = f"of chapter {_here['chapter']}" if known else "yet: run the chapter's first cells"
+        print(f"{name}: there is no such exercise {where}. There are: {', '.join(known) or 'none'}.")
+        return
+    _tell(name, "wrong", UNFINISHED)  # stands if the answer loops for ever or ends the kernel
+    state, hint = verdict(known[name], answer)
+    _tell(name, state, hint)
+    if state != "wrong":
+        print(f"{name}: {state}")
+        return
+    misses = _here["misses"][name] = _here["misses"].get(name, 0) + 1
+    if hint.startswith("expected ") or misses >= 2:
+        print(f"{name}: wrong. Hint: {hint}")
+    else:
+        print(f"{name}: wrong. Look again; there is a hint after the next try.")
+
+
+# ---- widgets ----
+
+
+def explore(draw, **controls):
+    """Sliders and menus around a drawing function: draw(**values) → Figure, drawn anew at every change.
+
+    controls  name → ipywidgets control, or what `widgets.interactive` makes one of: (low, high, step), a
+              list of choices, True or False
+    The figure is drawn once at the start, and in FAST runs at both ends of every control, outside of any
+    widget: so a fault of `draw` stops the notebook and is not swallowed.
+    """
+    import ipywidgets
+    from IPython.display import display
+
+    made = ipywidgets.interactive(lambda **values: None, **controls)
+    sliders = [child for child in made.children if not isinstance(child, ipywidgets.Output)]
+    by_name = dict(zip(controls, sliders, strict=True))
+    for name, slider in by_name.items():
+        slider.description = name.replace("_", " ")
+        slider.style.description_width = "initial"
+        if hasattr(slider, "continuous_update"):
+            slider.continuous_update = False
+    start = {name: slider.value for name, slider in by_name.items()}
+    rehearsed = _ends(by_name, start) if os.environ.get("PFMSM_FAST") or _here["fast"] else ()
+    for values in (start, *rehearsed):
+        with contextlib.suppress(UserError):  # said to the reader where the picture would be
+            if wrong := fault(draw(**values)):
+                raise ValueError(f"{wrong}, at {values}")
+    output = ipywidgets.Output()
+
+    def redraw(change=None):  # outputs are set, not printed into: that needs no answer of the front end
+        try:
+            found = _image(draw(**{name: slider.value for name, slider in by_name.items()}))[1]
+        except UserError as error:
+            found = {"output_type": "stream", "name": "stdout", "text": f"{error}\n"}
+        output.outputs = (found,)
+
+    for slider in sliders:
+        slider.observe(redraw, "value")
+    redraw()
+    display(ipywidgets.VBox([*sliders, output]))
+
+
+def _ends(sliders, start):
+    """The values at both ends of every control, the others as at the start."""
+    for name, slider in sliders.items():
+        options = getattr(slider, "options", None)
+        ends = (
+            (options[0], options[-1])
+            if options
+            else (getattr(slider, "min", None), getattr(slider, "max", None))
+        )
+        for end in ends:
+            if end is not None:
+                yield {**start, name: end[1] if isinstance(end, tuple) else end}

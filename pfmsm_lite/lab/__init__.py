@@ -1,0 +1,1 @@
+"""Experiments: many trainings side by side, their statistics, tables and figures; the command line."""

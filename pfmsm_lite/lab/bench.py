@@ -1,0 +1,185 @@
+"""Speed and memory on this machine, measured in one run: look at the ratios, not at the seconds."""
+
+import statistics
+import sys
+import time
+
+import torch
+from torch import nn
+
+from pfmsm_lite import MMoE
+from pfmsm_lite.client import Client
+from pfmsm_lite.data import Rows, Scenario
+from pfmsm_lite.lab.memory import keep_memory
+from pfmsm_lite.loop import Clock, Federation
+from pfmsm_lite.methods import METHODS, Settings
+
+BIG = {"embedding_size": 16, "experts": 8, "hidden": (128, 64), "tower": 64, "batch_size": 2048}
+FIELDS, TASKS, REPEATS = 16, 2, 7
+
+
+class LoopMMoE(nn.Module):
+    """The same MMoE as it is usually written: a Python loop over experts, gates and towers of nn.Linear."""
+
+    def __init__(self, values, settings):
+        super().__init__()
+        width = FIELDS * settings.embedding_size
+        first, second = settings.hidden
+        self.embedding = nn.Embedding(FIELDS * values, settings.embedding_size)
+        self.offset = torch.arange(FIELDS) * values
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU())
+            for _ in range(settings.experts)
+        )
+        self.gates = nn.ModuleList(nn.Linear(width, settings.experts) for _ in range(TASKS))
+        self.towers = nn.ModuleList(
+            nn.Sequential(nn.Linear(second, settings.tower), nn.ReLU(), nn.Linear(settings.tower, 1))
+            for _ in range(TASKS)
+        )
+
+    def forward(self, categorical, numerical):
+        inputs = torch.cat([self.embedding(categorical + self.offset).flatten(1), numerical], 1)
+        hidden = torch.stack([expert(inputs) for expert in self.experts], 1)
+        mixed = [(gate(inputs).softmax(1)[..., None] * hidden).sum(1) for gate in self.gates]
+        return torch.cat([tower(z) for tower, z in zip(self.towers, mixed, strict=True)], 1)
+
+
+def scenario(rows, values, seed, evaluated=256, fields=FIELDS, name=None):
+    """One scenario of random rows: no signal, only work."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(count):
+        ids = torch.randint(1, values, (count, fields), generator=generator)
+        labels = (torch.rand(count, TASKS, generator=generator) < 0.3).float()
+        return Rows(ids, torch.zeros(count, 0), labels)
+
+    sizes = {f"field {f}": values for f in range(fields)}
+    tasks = tuple(f"task {t}" for t in range(TASKS))
+    return Scenario(name or f"s{seed}", tasks, sizes, (), draw(rows), draw(evaluated), draw(evaluated))
+
+
+def big_client(values, rows, loop=False, **changes):
+    """A client with the large model of the targets: 16 fields of `values` values."""
+    settings = Settings(**{**BIG, **changes})
+    fields = {f"field {f}": values for f in range(FIELDS)}
+    sizes = (settings.embedding_size, settings.experts, settings.hidden, settings.tower)
+    model = LoopMMoE(values, settings) if loop else MMoE(fields, 0, TASKS, *sizes)
+    return Client("bench", model, scenario(rows, values, 0).train, [], settings, 0, lazy=values > 10_000)
+
+
+def matrix_products(settings):
+    """A function that does the experts' matrix products of one training step, and no more."""
+    rows, width, (first, second) = settings.batch_size, FIELDS * settings.embedding_size, settings.hidden
+    experts = settings.experts
+    inputs, weight = torch.randn(rows, width), torch.randn(width, experts * first)
+    out = torch.randn(rows, experts * first)
+    inner, inner_weight = torch.randn(rows * experts, first), torch.randn(first, second)
+    inner_out = torch.randn(rows * experts, second)
+
+    def step():
+        for a, w, b in ((inputs, weight, out), (inner, inner_weight, inner_out)):
+            a @ w  # forward
+            b @ w.t()  # gradient of the inputs
+            a.t() @ b  # gradient of the weights
+
+    return step
+
+
+def seconds(*functions, repeats=REPEATS):
+    """Median seconds of each function, run in turn so that a slow spell of the machine hits all alike."""
+    for function in functions:
+        function()
+    taken = [[] for _ in functions]
+    for _ in range(repeats):
+        for own, function in zip(taken, functions, strict=True):
+            start = time.perf_counter()
+            function()
+            own.append(time.perf_counter() - start)
+    return [statistics.median(own) for own in taken]
+
+
+def peak_mib():
+    """Peak memory of this process, MiB; NaN on Windows, which does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def federation_round(clients, rows, evaluated=4096, values=200, **changes):
+    """Seconds of one round by stage, for `rows` rows in all, dealt to `clients` clients."""
+    settings = Settings(**{"batch_size": 512, **changes})
+    scenarios = [scenario(rows // clients, values, n, evaluated // clients) for n in range(clients)]
+    federation = Federation(scenarios, METHODS["pf_msmtrec"], settings, seed=0)
+    stages = []
+    for number in range(4):
+        federation.clock = Clock()
+        start = time.perf_counter()
+        with federation.clock("train"):
+            _, fit, accepted = federation.train()
+        with federation.clock("serve"):
+            federation.serve(accepted)
+        with federation.clock("evaluate"):
+            federation.evaluate("valid")
+        federation.clock.seconds["round"] = time.perf_counter() - start
+        federation.clock.seconds["fit"] = sum(fit)
+        if number:
+            stages.append(dict(federation.clock.seconds))
+    return {stage: statistics.median(s.get(stage, 0) for s in stages) for stage in stages[0]}
+
+
+def local_training(show):
+    rows = 8 * BIG["batch_size"]
+    clients = {
+        "this MMoE": big_client(1000, rows),
+        "a Python loop over experts": big_client(1000, rows, loop=True),
+        "this MMoE, bf16": big_client(1000, rows, precision="bf16"),
+        "this MMoE, 100,000 values a field": big_client(100_000, rows),
+    }
+    products = matrix_products(Settings(**BIG))
+
+    def bare():
+        for _ in range(rows // BIG["batch_size"]):
+            products()
+
+    taken = seconds(bare, *(lambda client=client: client.fit(1) for client in clients.values()))
+    show("Local training: 16 fields of 1,000 values, embedding 16, 8 experts 128-64, towers 64, batch 2048")
+    for name, own in zip(("the experts' matrix products alone", *clients), taken, strict=True):
+        show(f"  {name:36s} {rows / own:8,.0f} rows/s   {own / taken[0]:.2f} × the matrix products")
+    show(
+        f"  bf16 is {taken[1] / taken[3]:.2f} × as fast; the large vocabulary runs at "
+        f"{taken[1] / taken[4]:.0%} of the small one's speed"
+    )
+
+
+def bench(show=print):
+    """Print what the module docstring promises."""
+    from pfmsm_lite.lab.job import machine
+
+    keep_memory()
+    torch.set_num_threads(1)
+    show(f"{machine()}, PyTorch {torch.__version__}, 1 thread; medians of {REPEATS}")
+    local_training(show)
+    show("\nA round of pf_msmtrec: 16 fields of 200 values, default model, batch 512; seconds")
+    stages = ("train", "pack", "normalize", "coordinate", "aggregate", "unpack", "embedding", "evaluate")
+    show(f"  {'':34s}{'round':>8s}" + "".join(f"{stage:>11s}" for stage in stages) + "   beside training")
+    cases = {
+        "4 clients, 65,536 rows": (4, 65_536, {}),
+        "16 clients, 65,536 rows": (16, 65_536, {}),
+        "64 clients, 65,536 rows": (64, 65_536, {}),
+        "16 clients, 131,072 rows": (16, 131_072, {}),
+        "16 clients, 262,144 rows": (16, 262_144, {}),
+        "16 clients, experts twice as wide": (16, 65_536, {"hidden": (128, 64)}),
+        "16 clients, experts 4 × as wide": (16, 65_536, {"hidden": (256, 128)}),
+    }
+    for name, (clients, rows, changes) in cases.items():
+        found = federation_round(clients, rows, **changes)
+        beside = 1 - (found["fit"] + found["evaluate"]) / found["round"]
+        show(
+            f"  {name:34s}{found['round']:8.3f}"
+            + "".join(f"{found.get(s, 0):11.4f}" for s in stages)
+            + f"{beside:12.1%}"
+        )
+    show(f"\nPeak memory of this process: {peak_mib():,.0f} MiB")

@@ -1,0 +1,225 @@
+"""MMoE: experts that all tasks share, one gate and one tower per task. All batched, no Python loop."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pfmsm_lite.errors import choose
+from pfmsm_lite.template import TEMPLATES, compose
+
+
+def grouped_linear(inputs, weight, bias):
+    """G linear layers side by side: inputs [G, B, I], weight [G, O, I], bias [G, O] → [G, B, O].
+
+    The same as torch.einsum("gbi,goi->gbo", inputs, weight) + bias[:, None], in one call.
+    """
+    return torch.baddbmm(bias[:, None], inputs, weight.transpose(1, 2))
+
+
+def _uniform(*shape, fan_in, generator):
+    """A parameter drawn as nn.Linear draws its own: uniform in ±1/sqrt(fan_in)."""
+    bound = 1 / math.sqrt(fan_in)
+    return nn.Parameter((torch.rand(*shape, generator=generator) * 2 - 1) * bound)
+
+
+class Embedding(nn.Module):
+    """One table for all categorical fields: field f's rows start at offset[f]."""
+
+    PARTS = {"weight": "embedding"}
+
+    def __init__(self, fields, width, generator, spread=0.05):
+        super().__init__()
+        sizes = torch.tensor([0, *fields.values()])
+        self.register_buffer("offset", sizes.cumsum(0)[:-1], persistent=False)
+        self.weight = nn.Parameter(torch.randn(int(sizes.sum()), width, generator=generator) * spread)
+        with torch.no_grad():
+            self.weight[self.offset] = 0  # the unknown rows: the middle of what they stand for
+        self.sparse = False
+
+    def forward(self, categorical):
+        """[B, F] ids within each field → [B, F * K], the fields' vectors side by side."""
+        return F.embedding(categorical + self.offset, self.weight, sparse=self.sparse).flatten(1)
+
+
+class Experts(nn.Module):
+    """E multilayer perceptrons, their weights composed by the parameter template.
+
+    Layer k holds `scenario` [E, O, I] and its bias [E, O] (federated), `local` [O, I] and `task` [T, O, I]
+    (these stay at home). Biases belong to the scenario part.
+    """
+
+    PARTS = {
+        "scenario": "expert.scenario",
+        "bias": "expert.scenario",
+        "local": "expert.local",
+        "task": "expert.task",
+    }
+
+    def __init__(self, inputs, experts, hidden, tasks, template, batch_norm, generator):
+        super().__init__()
+        start, shape, _ = TEMPLATES[choose("template", template, TEMPLATES)]
+        layers = list(zip((inputs, *hidden[:-1]), hidden, strict=True))
+        copies = 1 if shape is None else tasks  # with a template every task has experts of its own
+        self.template = template
+        self.experts = experts
+
+        def parts(*lead):
+            return [] if shape is None else [torch.full((*lead, *shape(o, i)), start) for i, o in layers]
+
+        self.scenario = nn.ParameterList(
+            [_uniform(experts, o, i, fan_in=i, generator=generator) for i, o in layers]
+        )
+        self.bias = nn.ParameterList([_uniform(experts, o, fan_in=i, generator=generator) for i, o in layers])
+        self.local = nn.ParameterList([nn.Parameter(part) for part in parts()])
+        self.task = nn.ParameterList([nn.Parameter(part) for part in parts(tasks)])
+        self.norm = nn.ModuleList(
+            [nn.BatchNorm1d(copies * experts * o) for _, o in layers] if batch_norm else []
+        )
+
+    def weights(self, layer):
+        """Layer's composed weights [V, E, O, I]; V = T with a template, 1 without."""
+        local, task = (part[layer] if len(part) else None for part in (self.local, self.task))
+        return compose(self.template, self.scenario[layer], local, task)
+
+    def forward(self, inputs):
+        """[B, I] → [B, V, E, H]; V = T where every task has experts of its own, else 1."""
+        hidden = None  # [V * E, B, O]: the experts outside, so that each one's rows lie together
+        for layer in range(len(self.scenario)):
+            weight = self.weights(layer)
+            copies, experts, outputs, _ = weight.shape
+            weight, bias = weight.flatten(0, 1), self.bias[layer].repeat(copies, 1)
+            if hidden is None:  # all experts see the same rows: one matrix product does for all
+                rows = F.linear(inputs, weight.flatten(0, 1), bias.flatten())
+                hidden = rows.unflatten(1, (-1, outputs)).transpose(0, 1)
+            else:
+                hidden = grouped_linear(hidden, weight, bias)
+            if len(self.norm):
+                rows = self.norm[layer](hidden.transpose(0, 1).flatten(1))
+                hidden = rows.unflatten(1, (-1, outputs)).transpose(0, 1)
+            hidden = F.relu_(hidden.contiguous())
+        return hidden.transpose(0, 1).unflatten(1, (copies, experts))
+
+
+class Gates(nn.Module):
+    """One softmax over the experts per task: weight [T, E, I], bias [T, E]."""
+
+    PARTS = {"weight": "gate", "bias": "gate"}
+
+    def __init__(self, inputs, experts, tasks, generator):
+        super().__init__()
+        self.weight = _uniform(tasks, experts, inputs, fan_in=inputs, generator=generator)
+        self.bias = _uniform(tasks, experts, fan_in=inputs, generator=generator)
+
+    def forward(self, inputs):
+        """[B, I] → [B, T, E], summing to one over the experts."""
+        scores = F.linear(inputs, self.weight.flatten(0, 1), self.bias.flatten())
+        return scores.unflatten(1, self.bias.shape).softmax(2)
+
+
+class Towers(nn.Module):
+    """One small perceptron per task: hidden layer [T, O, H], output [T, 1, O]."""
+
+    PARTS = {"weight": "tower", "bias": "tower"}
+
+    def __init__(self, inputs, width, tasks, batch_norm, generator):
+        super().__init__()
+        layers = [(inputs, width), (width, 1)]
+        self.weight = nn.ParameterList(
+            [_uniform(tasks, o, i, fan_in=i, generator=generator) for i, o in layers]
+        )
+        self.bias = nn.ParameterList([_uniform(tasks, o, fan_in=i, generator=generator) for i, o in layers])
+        self.norm = nn.BatchNorm1d(tasks * width) if batch_norm else None
+
+    def forward(self, inputs):
+        """[T, B, H] → [B, T], one logit per task."""
+        hidden = grouped_linear(inputs, self.weight[0], self.bias[0])
+        if self.norm is not None:
+            rows = hidden.transpose(0, 1)
+            hidden = self.norm(rows.flatten(1)).view(rows.shape).transpose(0, 1)
+        return grouped_linear(F.relu_(hidden), self.weight[1], self.bias[1])[..., 0].t()
+
+
+class MMoE(nn.Module):
+    """Multi-gate mixture of experts (Ma et al., KDD 2018), its experts behind a parameter template.
+
+        x = [embeddings, numerical];  h_j = expert_j(x);  z_t = sum_j softmax(G_t x)_j h_j;  tower_t(z_t)
+
+    fields      categorical field → rows of its table;  numericals: D;  tasks: T
+    embedding   width K of every field's vector; experts: E; hidden: widths of an expert's layers
+    tower       width of a tower's hidden layer;  template: see `compose`
+    batch_norm  BatchNorm in experts and towers
+    product     (parent, child): indices of two tasks; the child's probability is then parent · child,
+                as ESMM does for click and click-and-conversion (Ma et al., SIGIR 2018); None: directly
+
+    `intercept` [T], zeros unless its owner sets it, is added to the towers' logits: no parameter, never sent.
+    """
+
+    def __init__(
+        self,
+        fields,
+        numericals,
+        tasks,
+        embedding=8,
+        experts=4,
+        hidden=(64, 32),
+        tower=32,
+        template="none",
+        batch_norm=False,
+        product=None,
+        generator=None,
+    ):
+        super().__init__()
+        inputs = len(fields) * embedding + numericals
+        self.product = product
+        self.register_buffer("intercept", torch.zeros(tasks), persistent=False)
+        self.embedding = Embedding(fields, embedding, generator)
+        self.experts = Experts(inputs, experts, hidden, tasks, template, batch_norm, generator)
+        self.gates = Gates(inputs, experts, tasks, generator)
+        self.towers = Towers(hidden[-1], tower, tasks, batch_norm, generator)
+
+    def forward(self, categorical, numerical):
+        """categorical [B, F] int64, numerical [B, D] float32 → logits [B, T]."""
+        inputs = torch.cat([self.embedding(categorical), numerical], dim=1)
+        gates, hidden = self.gates(inputs), self.experts(inputs)
+        copies = hidden.shape[1]  # V: the tasks that share a copy of the experts mix it in one product
+        mixed = gates.unflatten(1, (copies, -1)) @ hidden  # [B, V, T/V, E] @ [B, V, E, H]
+        logits = self.towers(mixed.flatten(1, 2).transpose(0, 1)) + self.intercept
+        return logits if self.product is None else _product(logits, *self.product)
+
+
+def _product(logits, parent, child):
+    """Replace the child's logit by that of P = σ(x)·σ(y): 1/P − 1 = e⁻ˣ + e⁻ʸ + e⁻ˣ⁻ʸ, exact at any x, y."""
+    x, y = logits[:, parent], logits[:, child]
+    columns = list(logits.unbind(1))
+    columns[child] = -torch.logsumexp(torch.stack([-x, -y, -x - y]), 0)
+    return torch.stack(columns, 1)
+
+
+def parameter_groups(model):
+    """Group → {name: tensor} of everything that a model learns, buffers of BatchNorm layers included.
+
+    The module that owns a parameter says which group it is in: BatchNorm layers by their type, the others
+    by their PARTS; a name is never searched for letters. Groups: embedding, expert.scenario, expert.local,
+    expert.task, gate, tower, norm. Raises TypeError for a parameter that no module claims.
+    """
+    groups, norm = {}, {}
+    for path, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            norm.update({f"{path}.{name}": t for name, t in module.state_dict(keep_vars=True).items()})
+    taken = {id(tensor) for tensor in norm.values()}
+    if norm:
+        groups["norm"] = norm
+    for path, module in model.named_modules():
+        for part, group in getattr(module, "PARTS", {}).items():
+            owned = getattr(module, part)
+            for name, tensor in [("", owned)] if torch.is_tensor(owned) else owned.named_parameters():
+                full = ".".join(filter(None, (path, part, name)))
+                if id(tensor) not in taken:
+                    groups.setdefault(group, {})[full] = tensor
+    claimed = {id(tensor) for group in groups.values() for tensor in group.values()}
+    orphans = [name for name, tensor in model.named_parameters() if id(tensor) not in claimed]
+    if orphans:
+        raise TypeError(f"No module declares the group of: {', '.join(orphans)}. Add PARTS to its class.")
+    return groups

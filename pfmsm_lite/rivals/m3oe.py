@@ -1,0 +1,254 @@
+"""M3oE: shared, domain and task experts for all scenarios, fused by weights learned on other rows."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.mmoe import Gates, _uniform, grouped_linear
+from pfmsm_lite.rivals.pooled import OneModel, StarLinear, own
+
+
+class Variant(NamedTuple):
+    """Where the paper and its published code differ; what is known of either stands in M3oE's docstring.
+
+    rows      of which the mini-batch for α and β is taken
+    together  whether the main optimizer moves α and β as well
+    crossed   z = S + α_t·D + α_d·T, as the paper's eq. 7 prints it, instead of z = S + α_d·D + α_t·T
+    each      a number of its own for each domain and task, instead of one for all of them
+    """
+
+    rows: str
+    together: bool
+    crossed: bool
+    each: bool
+
+
+VARIANTS = {
+    "paper": Variant("valid", together=False, crossed=True, each=True),
+    "code": Variant("train", together=True, crossed=False, each=False),
+}
+
+
+class Blocks(nn.Module):
+    """G stacks of ReLU(LayerNorm(W h + b)) side by side; layer k holds [G, O, I], and [G, O] three times."""
+
+    def __init__(self, count, widths, group, generator):
+        super().__init__()
+        layers = list(zip(widths, widths[1:], strict=False))
+        self.PARTS = dict.fromkeys(("weight", "bias", "scale", "shift"), group)
+        self.count = count
+        self.weight = nn.ParameterList(
+            [_uniform(count, o, i, fan_in=i, generator=generator) for i, o in layers]
+        )
+        self.bias = nn.ParameterList([_uniform(count, o, fan_in=i, generator=generator) for i, o in layers])
+        self.scale = nn.ParameterList([nn.Parameter(torch.ones(count, o)) for _, o in layers])
+        self.shift = nn.ParameterList([nn.Parameter(torch.zeros(count, o)) for _, o in layers])
+
+    def forward(self, inputs):
+        """[G, B, I], or [B, I] where all stacks see the same rows → [G, B, O]."""
+        hidden = inputs.expand(self.count, -1, -1)
+        for weight, bias, scale, shift in zip(self.weight, self.bias, self.scale, self.shift, strict=True):
+            hidden = F.layer_norm(grouped_linear(hidden, weight, bias), weight.shape[1:2])
+            hidden = F.relu_(torch.addcmul(shift[:, None], hidden, scale[:, None]))
+        return hidden
+
+
+class Outputs(nn.Module):
+    """G linear layers with one output each: weight [G, 1, O], bias [G, 1]."""
+
+    PARTS = {"weight": "tower", "bias": "tower"}
+
+    def __init__(self, count, inputs, generator):
+        super().__init__()
+        self.weight = _uniform(count, 1, inputs, fan_in=inputs, generator=generator)
+        self.bias = _uniform(count, 1, fan_in=inputs, generator=generator)
+
+    def forward(self, inputs):
+        """[G, B, O] → [G, B]."""
+        return grouped_linear(inputs, self.weight, self.bias)[..., 0]
+
+
+def balance(beta, count):
+    """First level of the fusion: β for one's own expert, the rest even: [count, count], rows sum to one.
+
+    beta  [count] or [1], between 0 and 1.  With one expert its weight is β: there is no other to give to.
+    """
+    others = (1 - beta) / max(count - 1, 1)
+    eye = torch.eye(count, dtype=torch.bool, device=beta.device)
+    return torch.where(eye, beta[:, None], others[:, None])
+
+
+class Fusion(nn.Module):
+    """The fusion scalars, from which α and β come by a sigmoid: [D] and [T], or [1]; they start at one."""
+
+    NAMES = ("alpha_domain", "alpha_task", "beta_domain", "beta_task")
+    PARTS = dict.fromkeys(NAMES, "gate")
+
+    def __init__(self, domains, tasks, variant):
+        super().__init__()
+        self.domains, self.tasks, self.crossed = domains, tasks, variant.crossed
+        for name in self.NAMES:
+            count = (domains if name.endswith("domain") else tasks) if variant.each else 1
+            setattr(self, name, nn.Parameter(torch.ones(count)))
+
+    def weights(self):
+        """{alpha_domain, alpha_task, beta_domain, beta_task}: what they are now, between 0 and 1."""
+        return {name: getattr(self, name).sigmoid() for name in self.NAMES}
+
+    def forward(self, shared, domain, task):
+        """shared [T, D, B, H], domain experts [D, B, H], task experts [T, B, H] → fused [T, D, B, H]."""
+        now = self.weights()
+        domain = torch.einsum("de,ebh->dbh", balance(now["beta_domain"], self.domains), domain)
+        task = torch.einsum("ts,sbh->tbh", balance(now["beta_task"], self.tasks), task)
+        by_domain, by_task = now["alpha_domain"][:, None, None], now["alpha_task"][:, None, None, None]
+        first, second = (by_task, by_domain) if self.crossed else (by_domain, by_task)
+        return shared + first * domain + second * task[:, None]
+
+
+class M3oE(OneModel):
+    """Multi-domain multi-task mixture of experts (Zhang et al., SIGIR 2024), D domains and T tasks.
+
+        h       = block((W_d ⊙ W_shared) x + b_d + b_shared) + block(x)       block: ReLU(LayerNorm(W · + b))
+        S_d,t   = sum of the shared experts, softmax gates per (domain, task) that see h detached
+        D_d     = β_d · E_d + (1 − β_d)/(D − 1) · the other domains' experts;   T_t likewise, over the tasks
+        z_d,t   = S + α_d · D + α_t · T;    logit = tower_d,t(z);     α, β: sigmoid of scalars that start at 1
+
+    fields      categorical field → rows of its table, the domain last: D + 1 rows
+    hidden      widths of an expert's layers;  tower: of a tower's hidden layer
+    star        widths of the input layer and of h; None: both hidden[0]
+    variant     paper, code: a row of VARIANTS
+    batch_norm  is not used: the blocks have LayerNorm
+    others      as MMoE's, without a template
+    raises      UserError for a single domain or an unknown variant
+
+    What differs:
+                      the paper says                        the code does
+      α, β learn on   a mini-batch of validation rows       one of training rows, after each epoch
+      main optimizer  moves the network's weights           moves α and β too: its filter says `~ flag`, which
+                                                            for a Python bool is -1 or -2, so always true
+      eq. 7           z = S + α_t · D + α_d · T             z = S + α_d · D + α_t · T
+      α and β         have an index, d or t                 are four numbers, for all domains and all tasks
+      h               W_c f_d(x), a linear layer            a block (both variants of ours, too)
+    The right column was read in the published code. The paper itself was not at hand: eq. 7 and the index in
+    the left column are our reading of second-hand notes. Differs from both: the loss is the sum over tasks
+    of the mean over a batch's rows (the code adds the means of each domain and task, but for α and β takes
+    the mean over everything); α and β have no weight decay; their mini-batch is drawn at random.
+
+    Which rows: with `paper`, α and β learn on the validation rows of all scenarios, and by the same rows'
+    AUC the best round is chosen. Validation results are therefore flattering, a little more than those
+    of a method that only chooses its round by them; test rows have no part in either.
+
+    Weights of the published model (MDMTRec) can be carried over: see `carried`.
+    """
+
+    outer_rate = 1e-3  # Adam's step for α and β
+
+    def build(self, experts, hidden, tower, batch_norm, generator, star=None, variant="paper"):
+        if self.domains < 2:
+            raise UserError(
+                "M3oE weighs a domain's experts against those of the others, so it needs at least two "
+                "scenarios, and there is one. Give more scenarios, or take the method `pooled`."
+            )
+        self.variant = VARIANTS[choose("variant of M3oE", variant, VARIANTS)]
+        first, width = star or (hidden[0], hidden[0])
+        cells, widths = self.tasks * self.domains, (width, *hidden)
+        self.star = StarLinear(self.inputs, first, self.domains, generator)
+        with torch.no_grad():  # as the published code starts: Xavier for both factors, biases at zero
+            bound = (6 / (self.inputs + first)) ** 0.5
+            for factor in (self.star.shared, self.star.domain):
+                factor.copy_((torch.rand(factor.shape, generator=generator) * 2 - 1) * bound)
+            self.star.shared_bias.zero_()
+        self.encode = Blocks(1, (first, width), "expert.scenario", generator)
+        self.skip = Blocks(1, (self.inputs, width), "expert.scenario", generator)
+        self.shared = Blocks(experts, widths, "expert.scenario", generator)
+        self.domain = Blocks(self.domains, widths, "expert.local", generator)
+        self.task = Blocks(self.tasks, widths, "expert.task", generator)
+        self.gates = Gates(width, experts, cells, generator)  # cell t·D + d
+        self.fusion = Fusion(self.domains, self.tasks, self.variant)
+        self.towers = Blocks(cells, (hidden[-1], tower), "tower", generator)
+        self.outputs = Outputs(cells, tower, generator)
+
+    def outer_parameters(self):
+        """The scalars behind α and β: learned by an optimizer of their own, after each epoch."""
+        return list(self.fusion.parameters())
+
+    def all_logits(self, inputs, domain):
+        """inputs [B, I], domain [B] → [T, D, B]: a row by its own domain's input layer, then by all cells."""
+        h = self.encode(own(self.star(inputs.expand(self.domains, -1, -1)), domain)) + self.skip(inputs)
+        h = h[0]
+        shared = torch.einsum("bce,ebh->cbh", self.gates(h.detach()), self.shared(h))
+        shared = shared.unflatten(0, (self.tasks, self.domains))
+        fused = self.fusion(shared, self.domain(h), self.task(h))
+        logits = self.outputs(self.towers(fused.flatten(0, 1)))
+        return logits.unflatten(0, (self.tasks, self.domains))
+
+    def logits(self, inputs, domain):
+        """inputs [B, I], domain [B] → [B, T]: of every row the cells of its own domain."""
+        return own(self.all_logits(inputs, domain).permute(1, 2, 0), domain)
+
+
+def _stacks(theirs, count, layers):
+    """Names in the published model of `count` stacks of Linear, LayerNorm, ReLU: our part → rows of names."""
+    places = {"weight": "0.weight", "bias": "0.bias", "scale": "1.weight", "shift": "1.bias"}
+    found = {}
+    for part, place in places.items():
+        step, rest = place.split(".")
+        for k in range(layers):
+            found[f"{part}.{k}"] = [theirs.format(g, 3 * k + int(step), rest) for g in range(count)]
+    return found
+
+
+def carried(model, theirs):
+    """The published model's parameters (or gradients) under our names, to be loaded with strict=False.
+
+        ours                              theirs (MDMTRec)
+        star.shared, star.shared_bias     shared_weight (transposed), shared_bias
+        star.domain, star.domain_bias     slot_weight.D (transposed), slot_bias.D
+        encode, skip                      star_mlp, skip_conn
+        shared, domain, task              expert.E, domain_expert.D, task_expert.T
+        gates                             gate.C.0                        a cell: C = task · D + domain
+        towers, outputs                   tower.C.0 and .1, tower.C.3
+        fusion.alpha_domain, alpha_task   _weight_exp_d.deep_weights, _weight_exp_t.deep_weights
+        fusion.beta_domain, beta_task     _weight_bal_d.deep_weights, _weight_bal_t.deep_weights
+
+    model    an M3oE with variant="code" (one α for all domains, as theirs), tower=hidden[-1] and, for their
+             layers 512/256/256/64, star=(512, 256) and hidden=(256, 64)
+    theirs   {name: tensor}, MDMTRec's state_dict
+    returns  {name: tensor}: everything but the embedding table
+
+    A stack's Linear, LayerNorm, ReLU are .domain_specific.0, .1, .2, then .3, … Not known here, since it
+    hangs on their feature lists: the order of the columns of x, and the names of the embedding tables.
+    Their input columns must therefore be brought into the order of ours beforehand.
+    """
+    cells, plain = model.tasks * model.domains, ".domain_specific.{1}.{2}"
+    names = {
+        "star.shared_bias": ["shared_bias"],
+        "star.domain_bias": [f"slot_bias.{d}" for d in range(model.domains)],
+        "gates.weight": [f"gate.{c}.0.weight" for c in range(cells)],
+        "gates.bias": [f"gate.{c}.0.bias" for c in range(cells)],
+        "outputs.weight": [f"tower.{c}.3.weight" for c in range(cells)],
+        "outputs.bias": [f"tower.{c}.3.bias" for c in range(cells)],
+    }
+    stacks = {
+        "encode": "star_mlp" + plain,
+        "skip": "skip_conn" + plain,
+        "shared": "expert.{0}" + plain,
+        "domain": "domain_expert.{0}" + plain,
+        "task": "task_expert.{0}" + plain,
+        "towers": "tower.{0}.{1}.{2}",
+    }
+    for module, pattern in stacks.items():
+        blocks = getattr(model, module)
+        for part, rows in _stacks(pattern, blocks.count, len(blocks.weight)).items():
+            names[f"{module}.{part}"] = rows
+    found = {name: torch.stack([theirs[row] for row in rows]) for name, rows in names.items()}
+    found["star.shared_bias"] = found["star.shared_bias"][0]
+    found["star.shared"] = theirs["shared_weight"].t()
+    found["star.domain"] = torch.stack([theirs[f"slot_weight.{d}"].t() for d in range(model.domains)])
+    short = {"alpha_domain": "exp_d", "alpha_task": "exp_t", "beta_domain": "bal_d", "beta_task": "bal_t"}
+    for name, other in short.items():
+        found[f"fusion.{name}"] = theirs[f"_weight_{other}.deep_weights"]
+    return found

@@ -1,0 +1,127 @@
+"""Gradient-boosted trees on all rows in one place: what a practitioner tries first. By scikit-learn."""
+
+import numpy as np
+import torch
+
+from pfmsm_lite.history import score
+
+TREES = 10  # trees of every task that a round adds
+LEVELS = 255  # a field with more values than scikit-learn's trees can split on is encoded by its labels' mean
+LOOKED_AT = 16384  # training rows on which the training loss is measured
+
+
+def columns(rows):
+    """What trees see of Rows: ids and numbers side by side [R, F + C] float32 (ids stay below 2^24)."""
+    return torch.cat([rows.categorical.float(), rows.numerical], 1).numpy(force=True)
+
+
+class Booster:
+    """The trees of one task; before the first, and where all labels are alike, the labels' mean.
+
+    inputs   [R, F + C] of `columns`, labels [R] (rows without one are left out)
+    classes  places of the fields that are split on as categories;  means: of those that are replaced by the
+             mean label of their values (cross-fitted on these rows, shrunken to the overall mean)
+    """
+
+    def __init__(self, inputs, labels, classes, means, method, seed):
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.model_selection import StratifiedKFold
+        from sklearn.preprocessing import TargetEncoder
+
+        there = ~np.isnan(labels)
+        self.inputs, self.labels = inputs[there], labels[there].astype(int)
+        self.rate = float(self.labels.mean()) if len(self.labels) else 0.5
+        self.constant = self.rate in (0.0, 1.0) or not len(self.labels)
+        self.means, self.trees = means, 0
+        folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+        self.encoder = TargetEncoder(target_type="binary", cv=folds)
+        if self.means and not self.constant:
+            self.inputs[:, means] = self.encoder.fit_transform(self.inputs[:, means], self.labels)
+        self.classifier = HistGradientBoostingClassifier(
+            learning_rate=method.tree_step, max_leaf_nodes=method.leaves, categorical_features=classes,
+            early_stopping=False, warm_start=True, random_state=seed,
+        )  # fmt: skip
+
+    def grow(self, trees):
+        """Add trees until there are that many."""
+        self.trees = trees
+        if not self.constant:
+            self.classifier.set_params(max_iter=trees).fit(self.inputs, self.labels)
+
+    def predict(self, inputs):
+        """Probabilities [R]."""
+        if self.constant or not self.trees:
+            return np.full(len(inputs), self.rate)
+        if self.means:
+            inputs = inputs.copy()
+            inputs[:, self.means] = self.encoder.transform(inputs[:, self.means])
+        return self.classifier.predict_proba(inputs)[:, 1]
+
+
+class TreeClient:
+    """Boosted trees in the place of a Client: what the loop asks of a client, without a network.
+
+    A round adds TREES trees for each task; so the round that validation rows choose is the number of trees.
+    The scenario is one of the fields. Embeddings, mini-batches, hidden ids and `ctcvr` have no meaning here.
+
+    HistGradientBoostingClassifier and TargetEncoder of scikit-learn (after LightGBM, Ke et al., NeurIPS 2017,
+    and Micci-Barreca, SIGKDD Explorations 2001).
+    """
+
+    personal = None
+
+    def __init__(self, scenario, views, method, seed):
+        self.name, self.views = scenario.name, views
+        self.labels, self.has_task = scenario.train.labels, scenario.has_task
+        self.inputs = columns(scenario.train)
+        sizes = list(scenario.fields.values())
+        classes = [k for k, size in enumerate(sizes) if size <= LEVELS]
+        means = [k for k, size in enumerate(sizes) if size > LEVELS]
+        self.boosters = [
+            Booster(self.inputs, labels, classes, means, method, seed) for labels in self.labels.numpy().T
+        ]
+
+    def fit(self, epochs, anchor=None, proximal=0.0):
+        """`epochs` · TREES more trees for each task; returns the training loss per task [T]."""
+        self._grow(self.boosters[0].trees + epochs * TREES)
+        some = slice(0, LOOKED_AT)
+        guess = self._probabilities(self.inputs[some])
+        losses = [score(own, p)[3] for own, p in zip(self.labels[some].numpy().T, guess.T, strict=True)]
+        return torch.tensor(losses).nan_to_num()
+
+    def _grow(self, trees):
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(torch.get_num_threads()):
+            for booster in self.boosters:
+                booster.grow(trees)
+
+    def _probabilities(self, inputs):
+        return np.stack([booster.predict(inputs) for booster in self.boosters], 1)
+
+    def predict(self, rows):
+        """Probabilities [R, T] float32 for Rows."""
+        return torch.from_numpy(self._probabilities(columns(rows))).float()
+
+    def stored_bytes(self):
+        """Bytes of the pickled trees and encoders."""
+        import pickle
+
+        return sum(len(pickle.dumps((b.classifier, b.encoder))) for b in self.boosters)
+
+    def snapshot(self):
+        return None
+
+    def forget_optimizer(self):
+        pass
+
+    def is_finite(self):
+        return True
+
+    def state(self):
+        """For a checkpoint: the number of trees, for they grow again the same."""
+        return {"trees": self.boosters[0].trees}
+
+    def load(self, state):
+        if state["trees"]:
+            self._grow(state["trees"])

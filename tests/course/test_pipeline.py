@@ -1,0 +1,43 @@
+"""The map: every stage can be lit, and the matrix on it is the one that was given."""
+
+import io
+
+import numpy as np
+import pytest
+
+from pfmsm_lite.course.pipeline import STAGES, pipeline
+from pfmsm_lite.errors import UserError
+
+
+def alphas(figure):
+    """Stage → alpha of its name on the map."""
+    texts = {text.get_text(): text for ax in figure.axes for text in ax.texts}
+    return {stage: texts[stage].get_alpha() for stage in STAGES}
+
+
+@pytest.mark.parametrize("lit", STAGES)
+def test_the_lit_stage_stands_out_and_is_named(lit):
+    figure = pipeline(lit=lit)
+    seen = alphas(figure)
+    assert seen.pop(lit) == 1 and max(seen.values()) < 0.5
+    assert lit in figure.get_suptitle() and lit in figure.alt
+
+
+def test_without_a_stage_all_are_lit_and_the_alt_text_tells_all():
+    figure = pipeline()
+    assert set(alphas(figure).values()) == {1.0}
+    assert all(stage in figure.alt for stage in STAGES)
+    figure.savefig(io.BytesIO())
+
+
+def test_the_matrix_is_the_one_that_was_given():
+    weights = np.eye(6) * 0.4 + 0.1
+    shown = [image for ax in pipeline(weights).axes for image in ax.images]
+    assert len(shown) == 1 and np.allclose(shown[0].get_array(), weights)
+
+
+def test_bad_input_is_refused_by_name():
+    with pytest.raises(UserError, match="Did you mean 'coordinate'"):
+        pipeline(lit="coordinat")
+    with pytest.raises(ValueError, match=r"\(3, 2\)"):
+        pipeline(np.ones((3, 2)))

@@ -1,0 +1,359 @@
+"""A finished run read back, the explorer's figure, and the page that is handed on."""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pfmsm_lite.course.drawings.chapter08 import MEAN, ablation, forest, look_into, price
+from pfmsm_lite.course.notebook import fault
+from pfmsm_lite.errors import UserError
+from pfmsm_lite.lab.cli import main
+from pfmsm_lite.lab.figures import gains, side_by_side
+from pfmsm_lite.lab.runs import COMPACT, compact, compare, costs, read_run
+from pfmsm_lite.lab.statistics import per_seed
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "notebooks" / "results"
+SMALL = ["--experts", "2", "--hidden", "8,4", "--tower", "4", "--embedding-size", "4", "--batch-size", "64"]
+METHODS = ("local", "fedavg", "pf_msmtrec", "embedding_only", "pooled")
+
+
+def table(path, rows=600):
+    """Three channels, two tasks, a bit of signal, as a CSV file."""
+    draw = np.random.default_rng(0)
+    city, age = draw.integers(0, 9, rows), draw.normal(40, 10, rows)
+    chance = 1 / (1 + np.exp(-(city - 4) / 2 - (age - 40) / 20))
+    columns = {
+        "channel": draw.choice(["app", "shop", "web"], rows),
+        "city": [f"city {c}" for c in city],
+        "age": age,
+        "visit": (draw.random(rows) < chance).astype(int),
+        "conversion": (draw.random(rows) < chance / 2).astype(int),
+    }
+    pd.DataFrame(columns).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """A finished run on a table of one's own: five methods, one seed, three rounds."""
+    folder = tmp_path_factory.mktemp("finished")
+    data, out = table(folder / "my.csv"), folder / "my run"
+    code = main(
+        ["run", "--data", str(data), "--scenario", "channel", "--tasks", "visit,conversion", *SMALL,
+         "--methods", ",".join(METHODS), "--rounds", "3", "--seeds", "0", "--processes", "1",
+         "--out", str(out)]
+    )  # fmt: skip
+    assert code == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def finished(directory):
+    return read_run(directory)
+
+
+# ---- a run's directory ----
+
+
+def test_a_finished_run_comes_back_as_tables_and_named_arrays(directory, finished):
+    assert finished.methods == list(METHODS) and finished.seeds == [0] and finished.hero == "pf_msmtrec"
+    assert finished.results.equals(pd.read_csv(directory / "results.csv"))
+    weights = finished.histories["pf_msmtrec", 0].weights
+    assert weights.dims == ("round", "unit", "client", "source")
+    with np.load(directory / "pf_msmtrec-0.npz") as kept:
+        assert np.array_equal(weights.values, kept["weights"])
+        assert list(weights.unit.values) == list(kept["units"])
+    assert list(weights.client.values) == ["app", "shop", "web"] == list(finished.sizes)
+    assert not finished.histories["local", 0].arrays
+    assert any(note.startswith("column age: numerical") for note in finished.notes)
+    assert "my.csv: 3 scenarios" in str(finished) and "--data my.csv" in finished.origin
+    assert str(directory.parent) not in str(finished)  # a page to hand on names no folder of a person
+
+
+def test_the_same_numbers_come_from_memory_and_from_disk():
+    """A synthetic run's truth is made again from its seed; a live comparison has the very same form."""
+    live = compare("synthetic", ["local"], seeds=[0], rounds=1)
+    assert live.clusters == (0, 0, 0, 1, 1, 1) and live.ceiling.shape == (6, 2)
+    assert live.rounds["round"].max() == 1 and live.methods == ["local"]
+
+
+def test_costs_count_a_client_once_and_the_pooled_model_once(finished):
+    spent = costs(finished.results, finished.rounds)
+    raw = finished.rounds
+    of = raw[(raw["method"] == "fedavg") & (raw["task"] == "visit")]
+    quickest = of.groupby("round")["seconds"].sum().min()
+    assert spent.seconds.fedavg == pytest.approx(3 * quickest)
+    assert spent.kilobytes.fedavg == pytest.approx(of["bytes"].mean() / 1000)
+    pooled = raw[(raw["method"] == "pooled") & (raw["task"] == "visit") & (raw["scenario"] == "app")]
+    assert spent.seconds.pooled == pytest.approx(3 * pooled["seconds"].min())
+    assert np.isnan(spent.kilobytes.pooled) and spent.kilobytes.local == 0
+    assert spent.auc.to_dict() == pytest.approx(per_seed(finished.results).mean().to_dict())
+    short = compact(raw)
+    assert tuple(short) == COMPACT and len(short) == 5 * 3 and compact(short).equals(short)
+
+
+def change_csv(name, change):
+    def damage(folder):
+        table = pd.read_csv(folder / name)
+        change(table).to_csv(folder / name, index=False)
+
+    return damage
+
+
+def unfinished(folder):
+    (folder / "results.csv").unlink()
+    for path in folder.glob("checkpoint/p*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda d: shutil.rmtree(d), "is no directory"),
+        (lambda d: (d / "config.json").unlink(), "holds no run: config.json is missing"),
+        (lambda d: (d / "config.json").write_text('{"arguments": 3}'), "config.json is damaged"),
+        (lambda d: (d / "history.csv").unlink(), "history.csv is missing"),
+        (unfinished, "not finished.*begun are embedding_only, fedavg, local.*--resume"),
+        (change_csv("results.csv", lambda t: t.drop(columns="auc")), "has no column 'auc'; it has method"),
+        (change_csv("history.csv", lambda t: t.drop(columns="bytes")), "history.csv has no column 'bytes'"),
+        (change_csv("results.csv", lambda t: t[t["method"] != "fedavg"]), "lacks fedavg, seed 0.*there is"),
+        (lambda d: (d / "results.csv").write_text(""), "results.csv cannot be read"),
+        (
+            lambda d: (d / "fedavg-0.npz").write_bytes((d / "fedavg-0.npz").read_bytes()[:-900]),
+            "fedavg-0.npz is damaged.*--resume",
+        ),
+        (lambda d: (d / "fedavg-0.npz").write_bytes(b""), "fedavg-0.npz is damaged"),
+    ],
+)
+def test_what_is_wrong_with_a_directory_is_said_in_one_paragraph(directory, tmp_path, damage, said):
+    copy = tmp_path / "run"
+    shutil.copytree(directory, copy)
+    damage(copy)
+    with pytest.raises(UserError, match=said):
+        read_run(copy)
+
+
+# ---- the explorer's figure ----
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_explorer_draws_every_method_at_both_ends_or_says_why_not(finished, method):
+    for round in (1, 3):
+        for unit in (MEAN, finished.units[0], finished.units[-1]):
+            figure = look_into(finished, method, round, unit)
+            assert not fault(figure) and f"round {round}" in figure.alt
+            texts = " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
+            if method not in ("fedavg", "pf_msmtrec"):
+                assert "nothing is mixed" in figure.alt or "nobody learns" in figure.alt
+                assert "Choose fedavg, pf_msmtrec" in " ".join(texts.split())
+
+
+def test_its_four_panels_show_the_numbers_of_the_chosen_round_and_unit(finished):
+    figure = look_into(finished, "pf_msmtrec", 2, "expert 1")
+    history = finished.histories["pf_msmtrec", 0]
+    images = [np.asarray(image.get_array()) for ax in figure.axes for image in ax.images]
+    weights = history.weights.sel(round=2, unit="expert 1").values
+    assert np.allclose(images[0], weights)
+    off = ~np.eye(3, dtype=bool)
+    for image, stage in zip(images[1:], ("before", "after"), strict=True):
+        cosines = history.cosines.sel(stage=stage, round=2, unit="expert 1").values
+        assert np.allclose(image[off], cosines[off])
+    rounds = finished.rounds.query("method == 'pf_msmtrec' and round == 2")
+    assert f"AUC {rounds['valid_auc'].mean():.3f}" in figure.alt
+    assert f"{100 * np.diag(weights).mean():.0f} % from itself" in figure.alt
+    arrows = sum(type(patch).__name__ == "FancyArrowPatch" for ax in figure.axes for patch in ax.patches)
+    assert arrows == (weights[off] >= 0.05).sum()
+
+
+def test_a_round_that_was_not_reached_and_a_unit_that_is_not_sent_are_answered_in_words(finished):
+    assert "rounds 1 to 3, not 9" in look_into(finished, "fedavg", 9).alt
+    assert "gate" not in " ".join(finished.histories["pf_msmtrec", 0].units)
+    gate = next(unit for unit in finished.units if unit.startswith("gate"))
+    assert f"{gate} is not sent" in look_into(finished, "pf_msmtrec", 1, gate).alt
+
+
+def test_it_is_redrawn_in_under_a_third_of_a_second(finished):
+    def seconds():
+        start = time.process_time()
+        figure = look_into(finished, "pf_msmtrec", 2)
+        figure.savefig(io.BytesIO())
+        return time.process_time() - start
+
+    assert min(seconds() for _ in range(8)) < 0.3
+
+
+# ---- the other figures, and what they refuse ----
+
+
+def test_figures_that_need_more_than_there_is_say_what_to_run(finished):
+    alone = finished.results[finished.results["method"] == "pf_msmtrec"]
+    for draw, said in (
+        (forest, "alone in these results"),
+        (gains, "--methods local"),
+        (ablation, "two seeds"),
+    ):
+        with pytest.raises(UserError, match=said):
+            draw(alone)
+
+
+def test_gains_name_the_scenario_that_pays_most():
+    rows = [
+        ("fedavg", seed, scenario, "click", "test", auc + seed / 100)
+        for seed in (0, 1)
+        for scenario, auc in (("a", 0.75), ("b", 0.52))
+    ] + [("local", seed, s, "click", "test", 0.7 + seed / 100) for seed in (0, 1) for s in "ab"]
+    columns = ["method", "seed", "scenario", "task", "split", "auc"]
+    figure = gains(pd.DataFrame(rows, columns=columns))
+    assert "fedavg serves b worst: −18.0 points" in figure.alt and "1 of 2 cells" in figure.alt
+
+
+def test_curves_beside_each_other_are_all_drawn():
+    lines = {name: [0.5, 0.6] for name in "abcdef"}
+    figure = side_by_side({"one": lines}, "Six lines")
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == list("abcdef")
+
+
+def test_price_names_what_is_nearly_as_good_for_less(finished):
+    spent = pd.DataFrame(
+        {"auc": [0.81, 0.80, 0.795], "kilobytes": [np.nan, 100, 20]}, index=["pooled", "pf_msmtrec", "cheap"]
+    )
+    figure = price(spent)
+    assert "pf_msmtrec is the best that keeps rows at home: 0.800 for 100 KB; cheap comes" in figure.alt
+
+
+# ---- rounds.csv of the committed results ----
+
+
+def test_committed_rounds_are_those_of_the_committed_results():
+    folder = RESULTS / "synthetic"
+    rounds, results = pd.read_csv(folder / "rounds.csv"), pd.read_csv(folder / "results.csv")
+    config = json.loads((folder / "config.json").read_text())["arguments"]
+    assert tuple(rounds) == COMPACT
+    assert rounds["round"].max() == config["rounds"] and set(rounds["method"]) == set(config["methods"])
+    best = rounds.groupby(["seed", "method"])["valid_auc"].max().unstack("method")
+    pd.testing.assert_frame_equal(best, per_seed(results, "valid")[list(best)], check_names=False, rtol=1e-9)
+
+
+# ---- the page ----
+
+
+class Page(HTMLParser):
+    """What a reader sees of a page: images with their alt text, text outside of folded code, addresses."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.links, self.open, self.folded, self.seen, self.code = [], [], [], 0, [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag == "img":
+            self.images.append(attributes)
+        self.links += [attributes[key] for key in ("src", "href") if key in attributes]
+        if tag == "details":
+            assert "open" not in attributes
+            self.folded += 1
+
+    def handle_endtag(self, tag):
+        self.folded -= tag == "details"
+
+    def handle_data(self, text):
+        (self.code if self.folded else self.seen).append(text)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.seen).split())
+
+
+def command(*words, folder):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "pfmsm_lite", "report", *map(str, words)],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+
+
+def test_the_page_of_a_finished_run_holds_its_numbers_and_no_code_and_no_lesson(directory, tmp_path):
+    done = command(os.path.relpath(directory, tmp_path), "--out", "page.html", folder=tmp_path)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert os.listdir(tmp_path) == ["page.html"]
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    averages = per_seed(pd.read_csv(directory / "results.csv")).mean()
+    for method, auc in averages.items():
+        assert re.search(rf"{method} {auc:.4f}", page.text), method
+    assert (
+        page.text.startswith("my.csv: who should learn from whom") and time.strftime("%Y-%m-%d") in page.text
+    )
+    assert len(page.images) >= 6
+    assert all(len(image.get("alt", "").split()) > 8 for image in page.images)
+    assert all(link.startswith(("data:image/png", "#")) for link in page.links)  # nothing is fetched
+    assert "view(look_into" in " ".join(page.code) and "view(" not in page.text
+    for lesson in (
+        "import ",
+        "check(",
+        "Exercise",
+        "Predict",
+        "Self-quiz",
+        "KuaiRand",
+        "Chapter 08",
+        "✓",
+        "Output(",
+    ):
+        assert lesson not in page.text, lesson
+    assert not re.search(r"<script", (tmp_path / "page.html").read_text(encoding="utf-8"))
+
+
+def test_a_persons_table_becomes_a_page(tmp_path):
+    data = table(tmp_path / "visits.csv", 300)
+    done = command(
+        data.name, "--scenario", "channel", "--tasks", "visit,conversion", "--methods", "local,fedavg",
+        "--rounds", "1", "--seeds", "0,1", folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    page = Page((tmp_path / "visits-report.html").read_text(encoding="utf-8"))
+    assert "visits.csv: 3 scenarios, tasks visit, conversion" in page.text
+    assert "2 methods × 2 seeds × 1 rounds" in page.text and "column city: categorical" in page.text
+    assert "No ablation here" in page.text and str(tmp_path) not in page.text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Give a finished run's directory"),
+        (["runs/nowhere"], "is no directory"),
+        (["nowhere.csv", "--scenario", "a", "--tasks", "b"], "nowhere.csv"),
+        (["my.csv"], "needs --scenario COLUMN and --tasks"),
+        (["my.csv", "--scenario", "chanel", "--tasks", "visit"], "Did you mean 'channel'"),
+        (
+            ["my.csv", "--scenario", "channel", "--tasks", "visit", "--methods", "fedawg"],
+            "Did you mean 'fedavg'",
+        ),
+        (["my.csv", "--scenario", "channel", "--tasks", "visit", "--rounds", "-1"], "must be at least 1"),
+        (["kuairand"], "needs --data-dir"),
+        (["my.csv", "--data", "synthetic"], "give one of them"),
+        ([".", "--rounds", "3"], "--rounds cannot be given beside it"),
+        (["synthetic", "--out", "page.pdf"], "one HTML file"),
+        (["synthetic", "--out", "no/where/page.html"], "cannot be written"),
+        (["."], "holds no run"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path / "my.csv", 60)
+    start = time.monotonic()
+    assert main(["report", *words]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert said in error and "Traceback" not in error
+    assert time.monotonic() - start < 10 and os.listdir(tmp_path) == ["my.csv"]

@@ -1,0 +1,311 @@
+"""Figures: they show what the frames and arrays hold, and they can be read, from one scenario to forty."""
+
+import io
+import re
+from itertools import combinations, pairwise, product
+from unittest.mock import patch
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+
+from pfmsm_lite.history import RESULTS, ROUNDS, History
+from pfmsm_lite.lab.figures import FIGURES, GREY, INK, METHOD_STYLE, draw_all, method_style
+
+NAMES, UNITS = ["auc", "convergence", "conflicts", "mixing"], ["expert 0", "expert 1", "tower click"]
+auc, convergence, conflicts, mixing = (FIGURES[name] for name in NAMES)
+ALL, PF, S, OWN = [*METHOD_STYLE], ["pf_msmtrec"], [f"s{n}" for n in range(40)], [f"m{n}" for n in range(10)]
+LONG = ["Main feed of the mobile app, logged-in users", "Search results (all categories)", "Tab №3", "x"]
+RISE, AUCS = 0.7 - 0.2 / np.arange(3, 203), st.integers(300, 900).map(lambda n: n / 1000)
+
+
+def results(methods, scenarios, tasks=("click",), seeds=1, missing=lambda m, n, t: False):
+    draw, cells = np.random.default_rng(0), [(n, t) for n in scenarios for t in tasks]
+    runs = [(m, k, n, t) for m in methods for k in range(seeds) for n, t in cells]
+    keys = [(*run, split, 1000, 300) for run in runs for split in ("valid", "test")]
+    rows = [(*k, np.nan if missing(k[0], k[2], k[3]) else draw.uniform(0.6, 0.8), 0.5) for k in keys]
+    return pd.DataFrame(rows, columns=RESULTS)
+
+
+def rounds(curves):
+    """curves: {method: [seed][round] average AUC}, of two scenarios that lie 0.02 apart."""
+    points = [(m, k, r, a) for m in curves for k, own in enumerate(curves[m]) for r, a in enumerate(own, 1)]
+    pair = (("a", -0.01), ("b", 0.01))
+    rows = [(m, k, r, n, "click", a + d, 0.5, 0.1, 1.0, 0) for m, k, r, a in points for n, d in pair]
+    return pd.DataFrame(rows, columns=ROUNDS)
+
+
+def arrays(names, last=9, changed=True):
+    """(cosines of updates, weights of mixtures), as a History gives them."""
+    draw, count, number = np.random.default_rng(0), len(names), range(1, last + 1)
+    shares = draw.dirichlet(np.ones(count), (last, 3, count))
+    cosines = draw.uniform(-1, 1, (2, last, 3, count, count))
+    cosines = np.where(np.eye(count), 1, (cosines + cosines.swapaxes(-1, -2)) / 2)[[0, int(changed)]]
+    place = {"round": number, "unit": UNITS, "client": names}
+    cosines = xr.DataArray(cosines, {"stage": ["before", "after"], **place, "other": names})
+    return cosines, xr.DataArray(shares, {**place, "source": names})
+
+
+SHAPES = ((1, 1, ALL), (1, 4, ALL), (2, 2, ALL), (6, 4, ALL), (16, 2, ALL), (40, 1, ALL))
+SHAPES += ((1, 1, PF), (6, 2, PF), (1, 1, OWN), (1, 4, OWN), (6, 2, OWN))
+CASES = {  # name → (function, what it draws, options)
+    f"auc, {n} scenarios, {t} tasks, {len(methods)} methods": (
+        auc, results(methods, S[:n], S[:t], 1 if n == 6 else 5), {"ceiling": np.full((n, t), 0.85)}
+    ) for n, t, methods in SHAPES
+}  # fmt: skip
+for k in ("Лента|Поиск", "الصفحة|بحث", "首页推荐|搜索", "🛒 shop|🛒", "$5 to $10|over $10", r"$\frac$|_"):
+    CASES[f"auc, {k}"] = auc, results(["local", "fedavg"], k.split("|"), k.split("|"), 2), {}
+for k, t in {
+    "a task": lambda m, n, t: t == "s1",
+    "a method": lambda m, n, t: m == "local",
+    "some of a cell": lambda m, n, t: m[:3] == "no_" and n == "s2",
+    "anything": lambda m, n, t: True,
+}.items():
+    CASES[f"auc without {k}"] = auc, results([*ALL, "mine"], S[:6], S[:2], 2, t), {"sizes": {"s0": 9**9}}
+HEATMAPS = ((0, conflicts), (1, mixing))
+for k, (n, draw) in product((1, 2, 6, 16, 40), HEATMAPS):
+    CASES[f"{NAMES[2 + n]} of {k}"] = draw, arrays(S[:k])[n], {"clusters": [c % 2 for c in range(k)]}
+del CASES["conflicts of 1"]  # which is refused
+FIVE, MY = {"rounds": [1, 3, 5, 7, 9], "clusters": [0, 0, 0, 1, 1, 1]}, "my_rule_with_no_template_2"
+CASES |= {
+    "auc, long names": (auc, results(ALL, LONG, ["WATCHED THE VIDEO TO ITS VERY END", "b"], 2), {}),
+    "auc, long method": (auc, results([MY, "local"], S[:2], S[:2], 2), {}),
+    "convergence, one round": (convergence, rounds({m: [[0.7]] for m in ALL}), {}),
+    "convergence, one method": (convergence, rounds({"local": [RISE[:2], RISE[1:3]]}), {}),
+    "convergence, own": (convergence, rounds({m: [RISE + k / 99] for k, m in enumerate([*OWN, MY])}), {}),
+    "convergence, ends": (convergence, rounds({m: [RISE[: 3 + 5 * k]] * 5 for k, m in enumerate(ALL)}), {}),
+    "conflicts, uncoordinated": (conflicts, arrays(S[:6], 1, False)[0], {}),
+    "conflicts, long names": (conflicts, arrays(LONG)[0], {"clusters": [0, 1, 0, 1]}),
+    "conflicts, five rounds": (conflicts, arrays(S[:6])[0], FIVE),
+    "mixing, long names": (mixing, arrays(LONG * 4)[1], {"clusters": [0, 1, 0, 1] * 4}),
+    "mixing, five rounds": (mixing, arrays(S[:6])[1], FIVE),
+    "mixing, $ and 中": (mixing, arrays([r"$\frac$", "中"])[1], {}),
+}
+
+
+@pytest.fixture(autouse=True)
+def matplotlib_is_left_alone():
+    mpl.get_backend()  # is chosen when somebody asks
+    before = mpl.rcParams.copy()
+    yield
+    assert plt.get_fignums() == [] and mpl.rcParams == before
+
+
+def plain(text):
+    return " ".join(text.split()).replace("−", "-").replace("-0.00", "+0.00")
+
+
+def panels(figure):
+    return [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
+
+
+def faults(figure):
+    """What a reader would complain about; the figure is rendered for it."""
+
+    def over(a, b):
+        return min(min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)) > 2  # pixels
+
+    texts, draw, page = [], Text.draw, figure.bbox
+    with patch.object(Text, "draw", lambda self, renderer: (texts.append(self), draw(self, renderer))):
+        figure.savefig(io.BytesIO())
+    texts = [text for text in dict.fromkeys(texts) if text.get_visible() and text.get_text().strip()]
+    boxes = [(repr(text.get_text()[:40]), text.get_window_extent(), text.axes) for text in texts]
+    found = [f"{a[0]} is over {b[0]}" for a, b in combinations(boxes, 2) if over(a[1], b[1])]
+    found += [f"{name} is cut" for name, box, _ in boxes if min(*box.min, *(page.max - box.max)) < -1]
+    for ax in panels(figure):
+        others = [(name, box) for name, box, own in boxes if own is not ax]
+        found += [f"{name} is over a panel" for name, box in others if over(box, ax.bbox)]
+        shown = [image.get_array().compressed() for image in ax.images] + [x.get_xdata() for x in ax.lines]
+        if not ax.texts and not any(np.isfinite(numbers).any() for numbers in shown):
+            found.append("a panel is empty")
+        width, height = (80, 80) if ax.images else (150, min(80, 24 * len(ax.get_yticks())))
+        if ax.bbox.width < width or ax.bbox.height < height:
+            found.append(f"a panel has {ax.bbox.width:.0f} × {ax.bbox.height:.0f} pixels")
+    for text in (figure.alt, *(text.get_text() for text in texts)):
+        found += [f"{word} in {text[:50]!r}" for word in re.findall(r"\bnan\b|[-−]0\.0+\b", text)]
+    maths = [text.get_text() for text in texts if text.get_parse_math() and "$" in text.get_text()]
+    return list(dict.fromkeys(found + [f"{text} is mathematics" for text in maths]))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_figure_can_be_read(case):
+    draw, data, options = CASES[case]
+    before = data.copy(deep=True)
+    figure = draw(data, **options)
+    found, title, alt = faults(figure), plain(figure.get_suptitle()), plain(figure.alt)
+    assert alt.startswith(f"{title}. ") and len(alt) > len(title) + 20 and data.equals(before)
+    assert not found, "; ".join(found[:5])
+
+
+def test_dots_and_lines_of_auc_are_the_means_and_ranges_of_the_frame():
+    tasks, best, missing = ("click", "buy"), np.linspace(0.81, 0.9, 6).reshape(3, 2), ("fedavg", "s1", "buy")
+    frame = results([*ALL, "mine"], S[:3], tasks, 3, lambda *key: key == missing)
+    figure = auc(frame, best, "valid", {"s0": 1234})
+    axes = panels(figure)
+    assert [ax.get_title(loc="left") for ax in axes] == list(tasks)
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["s0\n1,234 rows", "s1", "s2"]
+    aucs = frame[frame["split"] == "valid"].dropna().groupby(["task", "scenario", "method"])["auc"].agg(list)
+    for t, n in np.ndindex(2, 3):
+        lines = [line for line in axes[t].lines if n - 0.5 < np.mean(line.get_ydata()) < n + 0.5]
+        drawn = [(line.get_color(), line.get_marker(), *line.get_xdata()) for line in lines]
+        right = [(INK, "None", *[best[n, t]] * 2)]
+        for m, own in aucs[tasks[t], f"s{n}"].items():
+            main = m in (*ALL[:4], "mine")
+            right.append((*(method_style(m) if main else (GREY, "o")), np.mean(own)))
+            right += [(method_style(m)[0], "None", min(own), max(own))] if main else []
+        for found, expected in zip(sorted(drawn), sorted(right), strict=True):
+            assert found[:2] == expected[:2] and found[2:] == pytest.approx(expected[2:])
+    assert "range" in figure.get_supxlabel(), "nothing explains the lines"
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.lists(AUCS, min_size=6, max_size=6), min_size=1, max_size=4))
+@example([[0.8, 0.8, 0.8, 0.8, 0.6, 0.6], [0.7, 0.7, 0.7, 0.7, 0.71, 0.71]])
+def test_the_title_of_auc_states_the_paired_differences(aucs):
+    aucs = np.reshape(aucs, (-1, 3, 2))  # [seed, method, scenario]
+    frame = results(["local", "fedavg", *PF], S[:2], seeds=len(aucs))
+    frame.loc[frame["split"] == "test", "auc"] = aucs.swapaxes(0, 1).ravel()
+    title = plain(auc(frame).get_suptitle())
+    for m, rival in enumerate(("local", "fedavg")):
+        points = 100 * (aucs[:, 2] - aucs[:, m]).mean(1)
+        found = re.search(rf"(leads|trails|\w+) (?:with |to )?{rival}[^\d+-]*([-+]?\d+\.\d)", title)
+        sign = {"leads": 1, "trails": -1}.get(found[1], 0)
+        assert float(found[2]) * (sign or 1) == pytest.approx(points.mean(), abs=0.051)
+        assert (points * sign > 0).all() if sign else found[1] != "level" or abs(points.mean()) < 1
+    assert ("one seed" if len(aucs) == 1 else f"mean of {len(aucs)} seeds") in title
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 3), st.data())
+def test_convergence_draws_means_and_ranges_and_names_the_peaks(last, seeds, data):
+    curves = data.draw(st.lists(AUCS, min_size=2 * seeds * last, max_size=2 * seeds * last))
+    curves = dict(zip(("fedavg", *PF), np.reshape(curves, (2, seeds, last)), strict=True))
+    figure = convergence(rounds(curves))
+    ax, title = figure.axes[0], plain(figure.get_suptitle())
+    for m, own in curves.items():
+        mean, color = own.mean(0), method_style(m)[0]
+        lines = [x for x in ax.lines if x.get_color() == color and x.get_transform() == ax.transData]
+        line, dot = sorted(lines, key=lambda x: x.get_marker() == "o")
+        assert list(line.get_xdata()) == list(range(1, last + 1)) and line.get_ydata() == pytest.approx(mean)
+        bands = {tuple(band.get_facecolor()[0, :3]): band for band in ax.collections}
+        assert bands[to_rgb(color)].get_paths()[0].vertices[:, 1].max() == pytest.approx(own.max())
+        peak, value = re.search(rf"{m} peaks in round (\d+) at ([\d.]+)", title).groups()
+        assert mean[int(peak) - 1] == pytest.approx(mean.max()) == dot.get_ydata()[0]
+        end = next(text.get_text() for text in ax.texts if text.get_text().startswith(m))
+        assert (value, end) == (f"{dot.get_ydata()[0]:.3f}", f"{m} {line.get_ydata()[-1]:.3f}")
+    assert all(tick == round(tick) for tick in ax.get_xticks()), "there is no half a round"
+
+
+def test_a_seed_that_stopped_early_does_not_bend_the_mean():
+    ax = convergence(rounds({"local": [[0.6] * 3, [0.8] * 9]})).axes[0]
+    assert ax.lines[0].get_ydata() == pytest.approx(0.7)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.text("xyz", min_size=2, max_size=7), st.sampled_from([None, "tower click"]), st.booleans())
+def test_heatmaps_show_the_arrays_sorted_by_cluster_on_both_axes(clusters, unit, changed):
+    names, own = S[: len(clusters)], dict(zip(S, clusters, strict=False))
+    for draw, array in zip((conflicts, mixing), arrays(names, 9, changed), strict=True):
+        figure = draw(array, unit, [2, 6], clusters)
+        axes, title = panels(figure), plain(figure.get_suptitle())
+        order = [label.get_text() for label in axes[0].get_yticklabels()]
+        assert order == [label.get_text() for label in axes[-1].get_xticklabels()] and sorted(order) == names
+        assert sum(own[a] != own[b] for a, b in pairwise(order)) == len(set(clusters)) - 1
+        array = array.sel(unit=[unit] if unit else UNITS[:2], round=[2, 6]).mean("unit")
+        maps = array.sel({array.dims[-2]: order, array.dims[-1]: order}).values
+        labels, self = np.array([own[name] for name in order]), np.eye(len(names), dtype=bool)
+        same = labels[:, None] == labels
+        if draw is conflicts:  # one row of panels where nothing changed
+            maps = np.where(self, np.nan, maps[: 1 + changed]).reshape(-1, *same.shape)
+        for ax, values in zip(axes, maps, strict=True):
+            np.testing.assert_allclose(ax.images[0].get_array().filled(np.nan), values)
+            assert ax.images[0].get_clim() == ((0, 1) if draw is mixing else (-1, 1))
+            boxes = [box.get_bbox() for box in ax.patches]
+            for i, j in np.ndindex(same.shape):
+                assert any(box.contains(i, i) and box.contains(j, j) for box in boxes) == same[i, j]
+        others = ~same if same.min() == 0 else ~self
+        if draw is mixing:
+            parts = ((self, "itself"), (~self & ~others, "its own cluster"), (others, "others"))
+            for mask, where in (part for part in parts if part[0].any()):
+                assert f"{100 * maps[-1][mask].sum() / len(names):.0f} % from {where}" in title
+        else:
+            means = [f"{values[others].mean():+z.2f}" for values in maps[1::2]]
+            turned = f"coordination turns them to {means[1]}" if changed else "nothing coordinates them"
+            assert f"(mean cosine {means[0]}); {turned}" in title
+
+
+def test_numbers_stand_out_from_their_cells():
+    def light(color):
+        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+        return np.dot(parts, (0.2126, 0.7152, 0.0722)) + 0.05
+
+    array = arrays(S[:8], 1)[1]
+    array[:] = np.linspace(0, 1, 64).reshape(8, 8)
+    ax = mixing(array).axes[0]
+    for text, value in zip(ax.texts, array.values[0, 0].flat, strict=True):
+        pair = light(text.get_color()), light(ax.images[0].cmap(value)[:3])
+        assert max(pair) > 3.4 * min(pair), text.get_text()  # white or ink: one of them has 3.5
+
+
+def test_names_can_be_told_apart_and_a_single_method_stands_beside_its_scenario():
+    names = ["Main feed, new users, app", "Main feed, old users, app"]
+    axes = mixing(arrays(names)[1]).axes[0], auc(results(PF, names)).axes[0]
+    handles = auc(results(OWN, S[:2])).axes[-1].get_legend().legend_handles
+    looks, labels = {(h.get_color(), h.get_marker()) for h in handles}, [ax.get_yticklabels() for ax in axes]
+    assert [len(looks), *(len({label.get_text() for label in own}) for own in labels)] == [10, 2, 2]
+    assert [line.get_ydata()[0] for line in axes[1].lines if line.get_marker() == "o"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "case", [f"auc, 2 scenarios, 2 tasks, {len(ALL)} methods", "convergence, one method", "mixing of 2"]
+)
+def test_the_same_input_gives_the_same_pixels_whatever_style_was_chosen_elsewhere(case):
+    (draw, data, options), files = CASES[case], [io.BytesIO(), io.BytesIO()]
+    draw(data, **options).savefig(files[0])
+    with plt.style.context("dark_background"):
+        figure = draw(data, **options)
+    figure.savefig(files[1])
+    assert files[0].getvalue() == files[1].getvalue()
+
+
+def test_bad_input_is_refused():
+    frame, curves, pair = results(PF, S[:3]), rounds({"local": [[np.nan] * 3]}), arrays(S[:3])
+    for draw, data, options, error, words in (
+        (auc, frame, {"split": "train"}, ValueError, "no rows of split 'train'"),
+        (auc, frame, {"ceiling": np.ones((1, 3))}, ValueError, r"\(1, 3\), not 3 scenarios × 1 tasks"),
+        (convergence, curves, {}, ValueError, "no validation AUC"),
+        *((draw, pair[n], {"unit": "expert 9"}, KeyError, "unit") for n, draw in HEATMAPS),
+        *((draw, pair[n], {"rounds": [2, 10]}, ValueError, "rounds 1 to 9 were") for n, draw in HEATMAPS),
+        *((draw, pair[n], {"clusters": [0]}, ValueError, "1 cluster labels for 3") for n, draw in HEATMAPS),
+        (conflicts, arrays(["a"])[0], {}, ValueError, "client"),
+    ):
+        with pytest.raises(error, match=words):
+            draw(data, **options)
+
+
+def history(method, names, recorded=True, auc=0.7):
+    made = History(method, 0, names, UNITS)
+    made.best = {split: [(name, "click", 99, 9, auc, 0.5) for name in names] for split in ("valid", "test")}
+    made.lines = [[r, name, "click", auc, 0.5, 0.1, 1000, 0] for r in (1, 2, 3) for name in names]
+    if recorded:
+        pair, share = (array.values * (method == "pf_msmtrec") for array in arrays(names, 3))
+        made.arrays = {"cosine_before": [*pair[0]], "cosine_after": [*pair[1]], "weights": [*share]}
+    return made
+
+
+def test_draw_all_draws_what_the_histories_recorded():
+    local, other, pf = (history(m, S[:3], m != "local") for m in ("local", "no_template", *PF))
+    assert [*draw_all([local])] == [*draw_all([history("fedavg", ["one"])])] == NAMES[:2]
+    figures = draw_all([local, other, pf], np.full((3, 1), 0.9), [0, 1, 0])
+    assert list(figures) == NAMES and not [fault for figure in figures.values() for fault in faults(figure)]
+    assert figures["mixing"].axes[0].images[0].get_array().max() > 0  # those of pf_msmtrec
+    with pytest.raises(ValueError, match="cluster labels"):
+        draw_all([pf], clusters=[0])
+    assert "mixing" in draw_all([history("pf_msmtrec", S[:2], auc=np.nan)]), "there is no AUC to draw"

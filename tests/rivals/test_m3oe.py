@@ -1,0 +1,499 @@
+"""M3oE: forward and gradients against plain loops, its fusion in the limits, and the bi-level step."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small import scenario, scenarios
+from torch import nn
+
+from pfmsm_lite import METHODS, Federation, Settings, run
+from pfmsm_lite.client import Client
+from pfmsm_lite.data import Rows
+from pfmsm_lite.errors import UserError
+from pfmsm_lite.mmoe import parameter_groups
+from pfmsm_lite.rivals.m3oe import VARIANTS, M3oE, balance, carried
+
+SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
+SHAPES = {
+    "three domains, two tasks": {},
+    "two domains": {"domains": 2},
+    "one task": {"tasks": 1},
+    "three tasks, one expert": {"tasks": 3, "experts": 1},
+    "one hidden layer": {"hidden": (5,)},
+    "no numericals": {"numericals": 0},
+    "a wide input layer": {"star": (9, 7)},
+}
+METHOD_CODE = replace(METHODS["m3oe"], model="m3oe_code")
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def build(domains=3, tasks=2, seed=0, **options):
+    options = {"numericals": 2, "embedding": 3, "experts": 3, "hidden": (6, 4), "variant": "code"} | options
+    options.setdefault("tower", options["hidden"][-1])
+    fields = {"user": 7, "item": 5, "scenario": domains + 1}
+    return M3oE(fields, tasks=tasks, generator=generator(seed), **options)
+
+
+def shaken(model, seed=1):
+    draw = generator(seed)
+    with torch.no_grad():
+        for tensor in model.parameters():
+            tensor.add_(torch.rand(tensor.shape, generator=draw).to(tensor) - 0.3)
+    return model
+
+
+def batch(model, rows=13, seed=2):
+    sizes = (7, 5)
+    ids = [torch.randint(0, size, (rows,), generator=generator(seed + k)) for k, size in enumerate(sizes)]
+    domain = torch.arange(rows) % model.domains + 1
+    width = model.inputs - 3 * model.embedding.weight.shape[1]
+    numerical = torch.randn(rows, width, generator=generator(seed + 9)).to(model.embedding.weight)
+    return torch.stack([*ids, domain], 1), numerical
+
+
+# ---- the reference: one layer after the other, one row's domain after the other ----
+
+
+def stack(widths):
+    layers = []
+    for i, o in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(i, o), nn.LayerNorm(o), nn.ReLU()]
+    holder = nn.Module()
+    holder.domain_specific = nn.Sequential(*layers)
+    return holder
+
+
+def scalar(count):
+    holder = nn.Module()
+    holder.deep_weights = nn.Parameter(torch.ones(count))
+    return holder
+
+
+class Plain(nn.Module):
+    """METHOD by the book, loops over domains, tasks and experts, with the published layers' names."""
+
+    def __init__(self, inputs, star, hidden, experts, domains, tasks, each=False, crossed=False):
+        super().__init__()
+        first, width = star
+        widths, cells = (width, *hidden), domains * tasks
+        self.domains, self.tasks, self.crossed = domains, tasks, crossed
+        self.shared_weight = nn.Parameter(torch.randn(inputs, first))
+        self.shared_bias = nn.Parameter(torch.randn(first))
+        self.slot_weight = nn.ParameterList(
+            [nn.Parameter(torch.randn(inputs, first)) for _ in range(domains)]
+        )
+        self.slot_bias = nn.ParameterList([nn.Parameter(torch.randn(first)) for _ in range(domains)])
+        self.star_mlp, self.skip_conn = stack((first, width)), stack((inputs, width))
+        self.expert = nn.ModuleList([stack(widths) for _ in range(experts)])
+        self.domain_expert = nn.ModuleList([stack(widths) for _ in range(domains)])
+        self.task_expert = nn.ModuleList([stack(widths) for _ in range(tasks)])
+        self.gate = nn.ModuleList(
+            [nn.Sequential(nn.Linear(width, experts), nn.Softmax(1)) for _ in range(cells)]
+        )
+        h = hidden[-1]
+        self.tower = nn.ModuleList(
+            [
+                nn.Sequential(nn.Linear(h, h), nn.LayerNorm(h), nn.ReLU(), nn.Linear(h, 1))
+                for _ in range(cells)
+            ]
+        )
+        for name, count in {"exp_d": domains, "exp_t": tasks, "bal_d": domains, "bal_t": tasks}.items():
+            self.add_module(f"_weight_{name}", scalar(count if each else 1))
+
+    def number(self, name, index):
+        """The fusion weight called so, of a domain or a task."""
+        values = getattr(self, f"_weight_{name}").deep_weights.sigmoid()
+        return values[index if len(values) > 1 else 0]
+
+    def mixed(self, outputs, name, own):
+        """β of one's own and (1 − β) of the others."""
+        beta = self.number(name, own)
+        z = beta * outputs[own]
+        for other, output in enumerate(outputs):
+            if other != own:
+                z = z + (1 - beta) / (len(outputs) - 1) * output
+        return z
+
+    def forward(self, x, domain):
+        """x [B, I], domain [B] 0..D-1 → logits [B, T], a row at a time."""
+        return torch.cat([self.row(x[k : k + 1], int(domain[k])) for k in range(len(x))])
+
+    def row(self, x, d):
+        h = x @ (self.slot_weight[d] * self.shared_weight) + self.slot_bias[d] + self.shared_bias
+        h = self.star_mlp.domain_specific(h) + self.skip_conn.domain_specific(x)
+        shared, domains, tasks = (
+            [one.domain_specific(h) for one in group]
+            for group in (self.expert, self.domain_expert, self.task_expert)
+        )
+        logits = []
+        for t in range(self.tasks):
+            gate = self.gate[t * self.domains + d](h.detach())
+            z = sum(gate[:, j, None] * shared[j] for j in range(len(shared)))
+            first, second = self.number("exp_d", d), self.number("exp_t", t)
+            if self.crossed:
+                first, second = second, first
+            z = z + first * self.mixed(domains, "bal_d", d) + second * self.mixed(tasks, "bal_t", t)
+            logits.append(self.tower[t * self.domains + d](z))
+        return torch.cat(logits, 1)
+
+
+def plain_of(model, seed=3):
+    """A reference with weights of its own, and `model` with the very same: carried over."""
+    first, width = model.star.shared.shape[0], model.encode.weight[0].shape[1]
+    hidden = [weight.shape[1] for weight in model.shared.weight]
+    each, crossed = model.variant.each, model.variant.crossed
+    sizes = (model.inputs, (first, width), hidden, model.shared.count, model.domains, model.tasks)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        plain = shaken(Plain(*sizes, each, crossed), seed)
+    own = dict(model.named_parameters())
+    new = carried(model, dict(plain.named_parameters()))
+    assert set(new) == set(own) - {"embedding.weight"}
+    with torch.no_grad():
+        for name, value in new.items():
+            assert value.shape == own[name].shape, name
+            own[name].copy_(value)
+    return plain
+
+
+def columns(model, ids, numerical):
+    """x as both see it, of tensors that take gradients."""
+    start, x = 0, []
+    for k, size in enumerate((7, 5, model.domains + 1)):
+        x.append(model.embedding.weight[start : start + size][ids[:, k]])
+        start += size
+    return torch.cat([*x, numerical], 1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_m3oe_is_a_plain_loop_over_domains_tasks_and_experts(shape, variant):
+    model = build(variant=variant, **SHAPES[shape])
+    plain, twin = plain_of(model), copy.deepcopy(model)
+    ids, numerical = batch(model)
+    logits = model(ids, numerical)
+    want = plain(columns(twin, ids, numerical), ids[:, -1] - 1)
+    assert logits.shape == (13, model.tasks)
+    assert torch.allclose(logits, want, atol=1e-5)
+    pull = torch.randn(want.shape, generator=generator(5))
+    (logits * pull).sum().backward(), (want * pull).sum().backward()
+    assert torch.allclose(model.embedding.weight.grad, twin.embedding.weight.grad, atol=1e-5)
+    gradients = {
+        name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in plain.named_parameters()
+    }
+    expected = carried(model, gradients)
+    for name, parameter in model.named_parameters():
+        if name != "embedding.weight":
+            assert torch.allclose(parameter.grad, expected[name], atol=2e-5), name
+            alone = model.shared.count == 1 and name.startswith("gates")
+            alone |= "beta_task" in name and model.tasks == 1
+            assert expected[name].any() or alone, name
+
+
+def test_the_gates_do_not_train_what_they_look_at():
+    model = shaken(build())
+    with torch.no_grad():  # constant experts: only the gates could carry a gradient back
+        for part in (*model.shared.scale, *model.domain.scale, *model.task.scale):
+            part.zero_()
+    model(*batch(model)).sum().backward()
+    assert not model.star.shared.grad.any() and not model.embedding.weight.grad.any()
+
+
+# ---- the fusion ----
+
+
+def test_the_balance_by_hand():
+    got = balance(torch.tensor([0.5, 0.8, 0.2]), 3)
+    want = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.4, 0.4, 0.2]])
+    assert torch.allclose(got, want)
+    assert torch.allclose(balance(torch.tensor([0.7]), 4).sum(1), torch.ones(4))
+
+
+def test_alpha_and_beta_start_at_the_sigmoid_of_one():
+    for variant, counts in {"paper": [3, 2, 3, 2], "code": [1, 1, 1, 1]}.items():
+        weights = build(variant=variant).fusion.weights()
+        assert [len(values) for values in weights.values()] == counts
+        for values in weights.values():
+            assert torch.allclose(values, torch.tensor(0.7310586))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_with_beta_one_a_cell_has_only_its_own_expert(variant):
+    model = shaken(build(variant=variant))
+    with torch.no_grad():
+        model.fusion.beta_domain.fill_(200.0), model.fusion.beta_task.fill_(200.0)
+    ids, numerical = batch(model)
+    before = model(ids, numerical)
+    with torch.no_grad():  # another domain's expert, another task's expert
+        model.domain.shift[-1][1] += 1.0
+    after = model(ids, numerical)
+    others = ids[:, -1] != 2
+    assert torch.equal(after[others], before[others])
+    assert not torch.allclose(after[~others], before[~others])
+    with torch.no_grad():
+        model.task.shift[-1][1] += 1.0
+    last = model(ids, numerical)
+    assert torch.equal(last[:, 0], after[:, 0]) and not torch.allclose(last[:, 1], after[:, 1])
+
+
+def test_with_beta_below_one_a_cell_hears_of_the_others():
+    model = shaken(build())
+    ids, numerical = batch(model)
+    before = model(ids, numerical)
+    with torch.no_grad():
+        model.domain.shift[-1][1] += 1.0
+    assert (model(ids, numerical) != before).any(1).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_with_alpha_zero_only_the_shared_experts_count(variant):
+    model = shaken(build(variant=variant))
+    with torch.no_grad():
+        model.fusion.alpha_domain.fill_(-200.0), model.fusion.alpha_task.fill_(-200.0)
+    rows = batch(model)
+    before = model(*rows)
+    with torch.no_grad():
+        for part in (*model.domain.parameters(), *model.task.parameters()):
+            part.add_(1.0)
+    assert torch.equal(model(*rows), before)
+
+
+@pytest.mark.parametrize(("variant", "silenced"), [("code", "domain"), ("paper", "task")])
+def test_which_module_alpha_domain_weighs_is_what_the_variants_disagree_about(variant, silenced):
+    model = shaken(build(variant=variant))
+    with torch.no_grad():
+        model.fusion.alpha_domain.fill_(-200.0)
+    rows = batch(model)
+    before = model(*rows)
+    for module in ("domain", "task"):
+        changed = copy.deepcopy(model)
+        with torch.no_grad():
+            getattr(changed, module).shift[-1].add_(1.0)
+        assert torch.equal(changed(*rows), before) == (module == silenced)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_permuting_the_domains_permutes_the_outputs(variant):
+    model = shaken(build(variant=variant))
+    order = torch.tensor([2, 0, 1])  # new domain k was order[k]
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for name in ("domain", "domain_bias"):
+            getattr(other.star, name).copy_(getattr(model.star, name)[order])
+        for mine, theirs in zip(other.domain.parameters(), model.domain.parameters(), strict=True):
+            mine.copy_(theirs[order])
+        cells = [*other.gates.parameters(), *other.towers.parameters(), *other.outputs.parameters()]
+        theirs = [*model.gates.parameters(), *model.towers.parameters(), *model.outputs.parameters()]
+        for mine, old in zip(cells, theirs, strict=True):
+            mine.copy_(old.unflatten(0, (2, 3))[:, order].flatten(0, 1))
+        if variant == "paper":
+            for name in ("alpha_domain", "beta_domain"):
+                getattr(other.fusion, name).copy_(getattr(model.fusion, name)[order])
+        other.embedding.weight[-3:] = model.embedding.weight[-3:][order]
+    ids, numerical = batch(model)
+    renamed = ids.clone()
+    renamed[:, -1] = order.argsort()[ids[:, -1] - 1] + 1
+    assert torch.allclose(other(renamed, numerical), model(ids, numerical), atol=1e-6)
+    assert not torch.allclose(other(ids, numerical), model(ids, numerical), atol=1e-3)
+
+
+def test_one_domain_and_an_unknown_variant_are_refused():
+    with pytest.raises(UserError, match="at least two scenarios, and there is one"):
+        build(domains=1)
+    with pytest.raises(UserError, match="at least two scenarios"):
+        run([scenario()], METHODS["m3oe"], rounds=1, **SMALL)
+    with pytest.raises(UserError, match="Did you mean 'paper'"):
+        build(variant="papre")
+
+
+def test_a_row_without_a_domain_is_an_error_not_a_guess():
+    model = build()
+    ids, numerical = batch(model)
+    ids[0, -1] = 0
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        model(ids, numerical)
+
+
+def test_every_parameter_is_in_one_group():
+    groups = parameter_groups(build())
+    assert set(groups) == {"embedding", "expert.scenario", "expert.local", "expert.task", "gate", "tower"}
+    assert set(groups["gate"]) >= {"fusion.alpha_domain", "fusion.beta_task", "gates.weight"}
+    assert {name.split(".")[0] for name in groups["expert.local"]} == {"star", "domain"}
+
+
+# ---- the bi-level step ----
+
+
+def federation(method=METHODS["m3oe"], count=3, **options):
+    return Federation(scenarios(count), method, Settings(**{**SMALL, **options}), 0)
+
+
+def fusion(client):
+    return torch.cat([p.detach().flatten() for p in client.model.fusion.parameters()])
+
+
+def test_the_paper_learns_on_all_validation_rows_the_code_on_training_rows():
+    paper, code = federation().clients[0], federation(METHOD_CODE).clients[0]
+    assert code.outer_rows is None
+    assert len(paper.outer_rows.labels) == sum(len(view["valid"].labels) for _, view in paper.views)
+    assert torch.equal(paper.outer_rows.categorical[:80], paper.views[0][1]["valid"].categorical)
+    for client in (paper, code):
+        with torch.no_grad():  # whoever learns on training rows no longer learns anything
+            client.train.numerical.fill_(float("nan"))
+        client.model.train()
+    assert paper.outer_losses().isfinite().all() and not code.outer_losses().isfinite().any()
+
+
+@pytest.mark.parametrize(("method", "moves"), [(METHODS["m3oe"], False), (METHOD_CODE, True)])
+@pytest.mark.parametrize("lazy", ["adam", "lazy_adam"])
+def test_only_in_the_code_the_main_optimizer_moves_alpha_and_beta(method, moves, lazy):
+    client = federation(method, embedding_optimizer=lazy, weight_decay=0.1).clients[0]
+    before, weights = fusion(client), client.model.shared.weight[0].detach().clone()
+    client.outer_step = lambda: None
+    client.fit(1)
+    assert torch.equal(fusion(client), before) != moves
+    assert not torch.equal(client.model.shared.weight[0], weights)
+
+
+@pytest.mark.parametrize("method", [METHODS["m3oe"], METHOD_CODE], ids=["paper", "code"])
+def test_the_outer_step_moves_nothing_but_alpha_and_beta(method):
+    client = federation(method).clients[0]
+    client.model.train()
+    before = client.snapshot()
+    client.outer_step()
+    moved = {
+        name for name, value in client.model.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert moved == {name for name in before if name.startswith("fusion")}
+    step = fusion(client) - 1
+    assert torch.allclose(step.abs(), torch.tensor(1e-3), rtol=0.02)  # Adam's first step
+
+
+def test_there_is_one_outer_step_after_each_epoch():
+    client = federation().clients[0]
+    order, step, batches = [], client.outer_step, client.batches
+    client.outer_step = lambda: (order.append("outer"), step())
+    client.batches = lambda: (order.append("epoch"), batches())[1]
+    client.fit(3)
+    assert order == ["epoch", "outer"] * 3
+
+
+@pytest.mark.parametrize("method", [METHODS["m3oe"], METHOD_CODE], ids=["paper", "code"])
+@pytest.mark.parametrize("seed", range(4))
+def test_alpha_and_beta_move_as_a_finite_difference_says(seed, method):
+    """Against the slope of the loss on the rows that the variant names, in double precision."""
+    client = federation(method, batch_size=10_000).clients[0]  # all rows in the mini-batch
+    shaken(client.model.double(), seed)
+    client._make_optimizers(False)
+    rows = client.outer_rows or client.train
+    numerical = rows.numerical.double()
+    if client.outer_rows is None:
+        client.train, client.labels = rows._replace(numerical=numerical), client.labels.double()
+    else:
+        client.outer_rows = rows._replace(numerical=numerical, labels=rows.labels.double())
+
+    def loss():
+        logits = client.model(rows.categorical, numerical)
+        labels = rows.labels.double()
+        return float(F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(0).sum())
+
+    slopes, step = [], 1e-5
+    with torch.no_grad():
+        for parameter in client.model.outer_parameters():
+            for k in range(len(parameter)):
+                values = []
+                for sign in (1, -2):  # there, and as far on the other side
+                    parameter[k] += sign * step
+                    values.append(loss())
+                parameter[k] += step
+                slopes.append((values[0] - values[1]) / (2 * step))
+    before = fusion(client)
+    client.model.train()
+    client.outer_step()
+    slopes = torch.tensor(slopes, dtype=torch.float64)
+    gradient = torch.cat([p.grad for p in client.model.outer_parameters()])
+    # the client computes its loss in float32, from logits in double
+    assert torch.allclose(gradient, slopes, rtol=1e-3, atol=1e-6)
+    clear = slopes.abs() > 1e-6
+    assert clear.sum() >= len(slopes) - 1
+    assert torch.equal((fusion(client) - before).sign()[clear], -slopes.sign()[clear])
+
+
+class Toy(nn.Module):
+    """Logit = w + σ(a): two parameters, of which w learns on training rows and a on others."""
+
+    outer_rate = 0.05
+    variant = VARIANTS["paper"]
+
+    def __init__(self, weight, alpha):
+        super().__init__()
+        self.w, self.a = nn.Parameter(torch.tensor(weight)), nn.Parameter(torch.tensor([alpha]))
+        self.embedding = nn.Embedding(2, 1)
+
+    def outer_parameters(self):
+        return [self.a]
+
+    def forward(self, categorical, numerical):
+        both = numerical @ torch.stack([self.w, self.a[0].sigmoid()])
+        return (both + 0 * self.embedding(categorical).sum((1, 2)))[:, None]
+
+
+def test_two_levels_find_the_known_optimum_of_a_toy_problem():
+    """Training rows (1, 0) are right in 3 of 4: w = ln 3. Validation rows (1, −3) in half: σ(a) = w / 3."""
+
+    def rows(second, labels):
+        ids = torch.zeros(len(labels), 1, dtype=torch.long)
+        numerical = torch.tensor([[1.0, second]]).repeat(len(labels), 1)
+        return Rows(ids, numerical, torch.tensor(labels)[:, None])
+
+    train, valid = rows(0.0, [1.0, 1.0, 1.0, 0.0]), rows(-3.0, [1.0, 0.0])
+    settings = Settings(batch_size=8, learning_rate=0.05)
+    client = Client("toy", Toy(0.0, 1.0), train, [("toy", {"valid": valid})], settings, 0, False)
+    client.fit(600)
+    assert client.model.w.item() == pytest.approx(1.0986, abs=1e-2)
+    assert client.model.a.sigmoid().item() == pytest.approx(1.0986 / 3, abs=1e-2)
+
+
+def test_the_outer_step_never_sees_a_test_row():
+    first, second = (
+        Federation(data, METHODS["m3oe"], Settings(**SMALL), 0)
+        for data in (
+            scenarios(3),
+            [
+                replace(s, test=s.test._replace(labels=1 - s.test.labels, numerical=7 * s.test.numerical))
+                for s in scenarios(3)
+            ],
+        )
+    )
+    for one in (first, second):
+        one.train()
+    for name, value in first.clients[0].model.state_dict().items():
+        assert torch.equal(value, second.clients[0].model.state_dict()[name]), name
+
+
+def test_a_refused_round_forgets_the_outer_moments_too():
+    client = federation().clients[0]
+    client.fit(1)
+    assert client.outer.state
+    client.forget_optimizer()
+    assert not client.outer.state
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "bf16"}, {"ctcvr": "click,conversion"}, {"batch_norm": True}]
+)
+def test_every_option_trains(options):
+    history = run(scenarios(2), METHODS["m3oe"], rounds=2, **{**SMALL, **options})
+    assert history.results["auc"].between(0, 1).all()
+
+
+def test_missing_labels_count_for_nothing_in_the_outer_step():
+    data = [scenario("a"), scenario("b", seed=1, missing=("conversion",))]
+    history = run(data, METHODS["m3oe"], rounds=2, **SMALL)
+    assert history.results.query("scenario == 'b' and task == 'click'")["auc"].notna().all()
