@@ -1,18 +1,47 @@
-"""The client: its rows, its model, its optimizer. Rows never leave this file."""
+"""The client: its rows, its model, its optimizer. What it tells the server are messages of named tensors.
+
+A first message, then in every round an upload and a download: {name: tensor}. Rows never go into one.
+"""
 
 import copy
 import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from pfmsm_lite.row_adam import RowAdam
+from pfmsm_lite.embedding import Held, RowAdam
+from pfmsm_lite.history import score
+from pfmsm_lite.mmoe import UNITS, parameter_groups
+from pfmsm_lite.registry import lookup, register
 from pfmsm_lite.scenario import Rows
 
 CHUNK = 16384  # rows in one forward pass of an evaluation
+HEADS = ("gate", "tower")  # groups of one task alone
+Message = dict[str, Tensor]
+
+for name, phases, text in (
+    ("together", lambda every, home, heads: [every], "all parameters in every step"),
+    (
+        "local_first",
+        lambda every, home, heads: [home, every - home],
+        "an epoch for what stays at home, then one for what is shared",
+    ),
+    (
+        "heads_first",
+        lambda every, home, heads: [heads, every - heads],
+        "an epoch for gates, towers and what stays at home, then one for the rest",
+    ),
+    (
+        "heads_last",
+        lambda every, home, heads: [every, heads],
+        "an epoch for everything, then one for gates, towers and what stays at home",
+    ),
+):
+    register("phases", name, phases, text)
 
 
-def _cross_entropy(logits, labels, mask):
+def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
     """Binary cross-entropy per task [T], averaged over the labels [B, T] that mask [B, T] says are there."""
     loss = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none")
     if mask is None:
@@ -20,131 +49,167 @@ def _cross_entropy(logits, labels, mask):
     return (loss * mask).sum(0) / mask.sum(0).clamp(min=1)
 
 
-class Client:
-    """One scenario's side of the federation.
+def log_odds(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
+    """Log-odds [T] of the labels [R, T] of one client, NaN left out; half a row of each class is added, so
+    that they are finite. product (parent, child): the child's are those among the parent's positives.
 
-    name    of the scenario
-    model   one of MODELS, whose embedding table holds only the rows that this client's ids name
-    train   Rows with categorical ids into that table
-    views   what it is evaluated on: list of (scenario name, {"valid": Rows, "test": Rows})
-    seed    of the order of its mini-batches
+    Reconstruction: with them at home, shared parameters need not carry a client's base rate.
+    """
+    positives, rows = labels.nansum(0), (~labels.isnan()).sum(0)
+    rate = (positives + 0.5) / (rows + 1)
+    if product is not None:
+        parent, child = product
+        rate[child] = (rate[child] / rate[parent]).clamp(max=0.99)
+    return rate.logit()
+
+
+def no_intercept(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
+    return torch.zeros(labels.shape[1])
+
+
+register("intercept", "none", no_intercept, "a client's base rate is learned with everything else")
+register(
+    "intercept",
+    "home",
+    log_odds,
+    "the log-odds of a client's own labels are added to its logits and never leave it",
+)
+
+
+class Client:
+    """One scenario's side of the federation, complete after its construction.
+
+    name      of the scenario;  tasks: their names [T];  has_task [T] bool: those with training labels
+    model     whose embedding table holds the entries of `held` alone; from now on it is the client's own
+    held      which entries these are, and how often the training rows use each
+    train     Rows with categorical ids into that table
+    views     what it is evaluated on: list of (scenario name, {"valid": Rows, "test": Rows})
+    method    what it sends (share), and how it trains;  seed: of the order of its mini-batches
+    lazy      whether entries without a gradient stay as they are (RowAdam)
     """
 
-    def __init__(self, name, model, train, views, settings, seed, lazy):
+    def __init__(
+        self, name, tasks, has_task, model, held: Held, train: Rows, views, method, settings, seed, lazy
+    ):
         device = settings.device
-        self.name, self.settings, self.views = name, settings, views
+        self.name, self.tasks, self.has_task, self.views = name, tuple(tasks), has_task, views
+        self.method, self.settings = method, settings
         self.model = model.to(device)
         self.model.embedding.sparse = lazy
-        self.train = Rows(*(None if part is None else part.to(device) for part in train))
-        missing = self.train.labels.isnan()
-        self.labels = self.train.labels.nan_to_num()
+        self.held = Held(*(part.to(device) for part in held))
+        self.in_use = self.held.uses > 0
+        # its rows, with NaN labels as a mask beside them
+        self.train_rows = Rows(*(None if part is None else part.to(device) for part in train))
+        missing = self.train_rows.labels.isnan()
+        self.labels = self.train_rows.labels.nan_to_num()
         self.mask = (~missing).float() if missing.any() else None
         self.generator = torch.Generator().manual_seed(seed)
-        self.domain_last = False  # whether the last field is the scenario: all rows in one place
-        self.outer_rows = None  # what the model's outer parameters learn on; None: the training rows
-        self.outer = None  # their optimizer
-        self.personal = None  # another Client with the same rows: what this one uses at home
-        self._make_optimizers(lazy)
-        if self.outer is not None and model.variant.rows == "valid":
-            valid = list(zip(*(view["valid"][:3] for _, view in views), strict=True))
-            self.outer_rows = Rows(*(torch.cat(column).to(device) for column in valid))
+        # what leaves: group → {name: parameter}
+        groups = parameter_groups(self.model)
+        sent = [group for group in method.sent if group in groups and group != "embedding"]
+        self.shared = {group: groups[group] for group in sent}
+        self.optimizers = self._optimizers(lazy)
+        # a second model for its own use, with an optimizer and an order of its own
+        self.personal: Client | None = None
+        if method.personal != "none":
+            twin = self.personal = copy.copy(self)
+            twin.model = copy.deepcopy(self.model)
+            twin.generator = torch.Generator().manual_seed(seed + 1)
+            twin.optimizers = twin._optimizers(lazy)
 
-    def _make_optimizers(self, lazy):
-        """Fused Adam; with `lazy`, RowAdam for the embedding table: rows without a gradient stay.
+    def _optimizers(self, lazy: bool) -> list:
+        """Fused Adam; with `lazy`, RowAdam for the embedding table. A model may bring one of its own.
 
-        A model with outer_parameters gets an Adam of its own for them, and the other one leaves them alone
-        unless the model's variant says that they are trained together.
+        A model's own_optimizer() returns (parameters that the first one leaves alone, the model's optimizer).
         """
-        outer = self.model.outer_parameters() if hasattr(self.model, "outer_parameters") else []
-        if outer:
-            self.outer = torch.optim.Adam(outer, lr=self.model.outer_rate)
-        apart = [] if not outer or self.model.variant.together else outer
-        step = self.settings.learning_rate
-        table = [self.model.embedding.weight]
+        apart, more = self.model.own_optimizer() if hasattr(self.model, "own_optimizer") else ([], None)
+        step, table = self.settings.learning_rate, [self.model.embedding.weight]
         rest = [p for p in self.model.parameters() if all(p is not other for other in table + apart)]
-        decay = self.settings.weight_decay
-        groups = [{"params": rest, "weight_decay": decay}]
+        groups = [{"params": rest, "weight_decay": self.settings.weight_decay}]
         if not lazy:
             groups.append({"params": table, "weight_decay": 0.0})
-        self.optimizers = [torch.optim.AdamW(groups, lr=step, fused=True)]
+        self.steps = [torch.optim.AdamW(groups, lr=step, fused=True)]  # taken after every mini-batch
         if lazy:
-            self.optimizers.append(RowAdam(table, lr=step))
+            self.steps.append(RowAdam(table, lr=step))
+        return self.steps if more is None else [*self.steps, more]
 
-    def keep_a_model(self):
-        """Give this client a second model for its own use, with an optimizer and an order of its own."""
-        self.personal = copy.copy(self)
-        self.personal.model = copy.deepcopy(self.model)
-        self.personal.generator = torch.Generator().manual_seed(self.generator.initial_seed() + 1)
-        self.personal._make_optimizers(self.model.embedding.sparse)
+    def __repr__(self) -> str:
+        return (
+            f"Client {self.name!r}: {len(self.labels):,} training rows, sends {', '.join(self.method.sent)}"
+        )
 
-    def use_at_home(self, kind, epochs, pull):
-        """After a download: train the second model, as METHODS' `personal` says."""
-        twin, shared = self.personal, self.model.state_dict()
-        if kind == "finetune":
-            twin.model.load_state_dict(shared)
-            twin.forget_optimizer()
-            twin.fit(epochs)
-        else:
-            own = dict(twin.model.named_parameters())
-            twin.fit(epochs, [(own[name], shared[name]) for name in own], pull=pull)
-        if not twin.is_finite():
-            twin.model.load_state_dict(shared)
-            twin.forget_optimizer()
+    # ---- messages ----
 
-    def forget_optimizer(self):
-        for optimizer in self._all_optimizers():
-            optimizer.state.clear()
+    def first_message(self) -> Message:
+        """What the server must know before the first round: sizes and counts, no row."""
+        rows = torch.tensor(float(len(self.labels)))
+        return {"rows": rows, "has_task": self.has_task, "entries": self.held.entries, "uses": self.held.uses}
 
-    def _all_optimizers(self):
-        return self.optimizers if self.outer is None else [*self.optimizers, self.outer]
+    @torch.no_grad()
+    def upload(self) -> Message:
+        """Its shared parameters as they are now; of gates and towers only those of tasks that it has."""
+        message = {}
+        for group, tensors in self.shared.items():
+            for name, tensor in tensors.items():
+                own = tensor[self.has_task] if UNITS.get(group) == "task" else tensor
+                message[name] = own.detach().float()
+        if "embedding" in self.method.sent:
+            message["embedding.weight"] = self.model.embedding.weight.detach()[self.in_use]  # [U, K]
+            message["embedding.entries"] = self.held.entries[self.in_use].int()  # [U] their numbers
+        return message
 
-    def autocast(self):
-        bf16 = self.settings.precision == "bf16"
-        return torch.autocast(self.settings.device, dtype=torch.bfloat16, enabled=bf16)
+    @torch.no_grad()
+    def download(self, message: Message) -> None:
+        """Take over what the server sent, in the form of an upload; entries: all that this client holds."""
+        for group, tensors in self.shared.items():
+            for name, tensor in tensors.items():
+                if UNITS.get(group) == "task":
+                    tensor[self.has_task] = message[name]
+                else:
+                    tensor.copy_(message[name])
+        if "embedding.weight" in message:
+            self.model.embedding.weight.copy_(message["embedding.weight"])
 
-    def losses(self, index):
-        """Binary cross-entropy of the rows in `index` [B], averaged over the labels that are there → [T]."""
-        ids = self.train.categorical[index]
-        rate = self.settings.unknown_rate
-        if rate and self.model.training:
-            hide = torch.rand(ids.shape, generator=self.generator).to(ids.device) < rate
-            if self.domain_last:
-                hide[:, -1] = False  # every row knows its scenario, also on the day of the test
-            ids = torch.where(hide, self.unknown, ids)
-        logits = self.model(ids, self.train.numerical[index])
-        mask = None if self.mask is None else self.mask[index]
-        return _cross_entropy(logits, self.labels[index], mask)
+    # ---- local training ----
 
-    def outer_losses(self):
-        """Cross-entropy per task [T] of a mini-batch of the rows that the outer parameters learn on."""
-        rows = self.outer_rows
-        count = len(self.labels if rows is None else rows.labels)
-        index = torch.randperm(count, generator=self.generator)[: self.settings.batch_size]
-        index = index.to(self.labels.device)
-        if rows is None:
-            return self.losses(index)
-        labels = rows.labels[index]
-        logits = self.model(rows.categorical[index], rows.numerical[index])
-        return _cross_entropy(logits, labels.nan_to_num(), (~labels.isnan()).float())
+    def train(self) -> tuple[Tensor, bool]:
+        """One round: train from what was received; a NaN or infinite result is undone.
 
-    def outer_step(self):
-        """One first-order step of the outer parameters, the others as they are: bi-level optimization."""
-        self.outer.zero_grad()
-        with self.autocast():
-            losses = self.outer_losses()
-        losses.sum().backward()
-        self.outer.step()
+        returns  (loss per task [T], whether it is fit to be sent)
+        """
+        before = self.snapshot()
+        epochs, method = self.settings.local_epochs, self.method
+        received = [
+            (p, p.detach().clone())
+            for tensors in self.shared.values()
+            for p in (tensors.values() if method.proximal else ())
+            if p.requires_grad
+        ]
+        lookup("optimizer_state", method.optimizer_state)(self)
+        # all parameters at once, or one set of them after the other
+        parameters = dict(self.model.named_parameters())
+        loss = torch.zeros(len(self.tasks))
+        for trained in self._phases(set(parameters)):
+            for name, parameter in parameters.items():
+                parameter.requires_grad_(name in trained)
+            anchor = [pair for pair in received if pair[0].requires_grad]
+            loss = self.fit(epochs, anchor, method.proximal)
+        self.model.requires_grad_(True)
+        fine = bool(loss.isfinite().all()) and self.is_finite()
+        if not fine:
+            self.model.load_state_dict(before)
+            self.forget_optimizer()
+        return loss.cpu(), fine
 
-    def batches(self):
-        """Row numbers of one epoch's mini-batches, in a new order each time."""
-        rows = len(self.train.labels)
-        order = torch.randperm(rows, generator=self.generator).to(self.labels.device)
-        batches = order.split(self.settings.batch_size)
-        alone = self.settings.batch_norm and rows > 1 and len(batches[-1]) == 1
-        return batches[:-1] if alone else batches  # BatchNorm cannot train on a single row
+    def _phases(self, every: set[str]) -> list[set[str]]:
+        """Names of the parameters that are trained, one set per phase."""
+        groups = parameter_groups(self.model)
+        home = {name for group in groups if group not in self.method.sent for name in groups[group]}
+        heads = home | {name for group in HEADS for name in groups.get(group, ())}
+        return lookup("phases", self.method.phases)(every, home, heads)
 
-    def fit(self, epochs, anchor=None, proximal=0.0, pull=0.0):
-        """Train for some epochs, each followed by a step of the model's outer parameters, if it has any.
+    def fit(self, epochs: int, anchor=(), proximal: float = 0.0, pull: float = 0.0) -> Tensor:
+        """Train for some epochs; a model's after_epoch(client), where it has one, follows each.
 
         returns   the mean training loss per task [T]
         anchor    list of (parameter, received value) for the two regularizers below
@@ -155,36 +220,78 @@ class Client:
         self.model.train()
         step = self.settings.learning_rate * pull
         share = 1.0 if math.isinf(step) else step / (1 + step)
-        total, steps = 0.0, 0
+        total, steps = torch.zeros(()), 0
         for _ in range(epochs):
             for index in self.batches():
-                for optimizer in self.optimizers:
+                for optimizer in self.steps:
                     optimizer.zero_grad()
+                # forward and backward: one loss per task [T]
                 with self.autocast():
                     losses = self.losses(index)
                 losses.sum().backward()
+                # gradient of the proximal term: λ·(w − w_received)
                 if proximal:
                     for parameter, value in anchor:
                         parameter.grad.add_(parameter.detach() - value, alpha=proximal)
-                for optimizer in self.optimizers:
+                for optimizer in self.steps:
                     optimizer.step()
+                # proximal step of the pull
                 if share:
                     for parameter, value in anchor:
                         parameter.data.lerp_(value, share)
                 total, steps = total + losses.detach(), steps + 1
-            if self.outer is not None:
-                self.outer_step()
+            if hasattr(self.model, "after_epoch"):
+                self.model.after_epoch(self)
         return total / max(steps, 1)
 
-    def gradient(self, rows):
-        """True gradient of the summed loss on the first `rows` training rows; sets .grad, changes nothing."""
+    def batches(self) -> tuple[Tensor, ...]:
+        """Row numbers of one epoch's mini-batches, in a new order each time."""
+        rows = len(self.labels)
+        order = torch.randperm(rows, generator=self.generator).to(self.labels.device)
+        batches = order.split(self.settings.batch_size)
+        alone = self.settings.batch_norm and rows > 1 and len(batches[-1]) == 1
+        return batches[:-1] if alone else batches  # BatchNorm cannot train on a single row
+
+    def losses(self, index: Tensor) -> Tensor:
+        """Cross-entropy of the rows in `index` [B], averaged over the labels that are there → [T]."""
+        ids = self.train_rows.categorical[index]
+        rate = self.settings.unknown_rate
+        if rate and self.model.training:
+            # some ids are hidden, so that the unknown entries learn what they stand for: [B, F]
+            hide = torch.rand(ids.shape, generator=self.generator).to(ids.device) < rate
+            if self.method.pooled:
+                hide[:, -1] = False  # every row knows its scenario, also on the day of the test
+            ids = torch.where(hide, self.held.unknown, ids)
+        logits = self.model(ids, self.train_rows.numerical[index])
+        mask = None if self.mask is None else self.mask[index]
+        return cross_entropy(logits, self.labels[index], mask)
+
+    def autocast(self):
+        bf16 = self.settings.precision == "bf16"
+        return torch.autocast(self.settings.device, dtype=torch.bfloat16, enabled=bf16)
+
+    def gradient(self, rows: int) -> Message:
+        """True gradient of the summed loss on the first training rows, by name; changes nothing."""
         self.model.eval()
         self.model.zero_grad()
         index = torch.arange(min(rows, len(self.labels)), device=self.labels.device)
         self.losses(index).sum().backward()
+        return {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
+
+    # ---- evaluation, and what it decides at home ----
+
+    def use_at_home(self) -> None:
+        """After a download: train the second model, as the method's `personal` says."""
+        twin = self.personal
+        if twin is None:
+            return
+        lookup("personal", self.method.personal)(self, self.settings.local_epochs, self.method.pull)
+        if not twin.is_finite():
+            twin.model.load_state_dict(self.model.state_dict())
+            twin.forget_optimizer()
 
     @torch.no_grad()
-    def predict(self, rows):
+    def predict(self, rows: Rows) -> Tensor:
         """Probabilities [R, T] float32 for Rows, in one pass."""
         self.model.eval()
         parts = []
@@ -196,32 +303,55 @@ class Client:
                 parts.append(logits.float().sigmoid().cpu())
         return torch.cat(parts) if parts else torch.zeros(0, self.labels.shape[1])
 
-    def snapshot(self):
+    def evaluate(self, split: str) -> list[tuple]:
+        """[(scenario, task, rows, positives, auc, logloss)] on `split`, by the model that it uses at home."""
+        return evaluate(self.views, self.tasks, (self.personal or self).predict, split)
+
+    # ---- its state ----
+
+    def forget_optimizer(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.state.clear()
+
+    def snapshot(self) -> Message:
         """Everything that training may change, to go back to."""
         return {name: value.clone() for name, value in self.model.state_dict().items()}
 
-    def state(self):
+    def state(self) -> dict:
         """For a checkpoint: plain tensors, lists and dicts."""
         twin = {} if self.personal is None else {"personal": self.personal.state()}
         return twin | {
             "model": self.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self._all_optimizers()],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
         }
 
-    def load(self, state):
+    def load(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self._all_optimizers(), state["optimizers"], strict=True):
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
         if self.personal is not None:
             self.personal.load(state["personal"])
 
-    def stored_bytes(self):
+    def stored_bytes(self) -> int:
         """Bytes of the parameters that this client keeps; a second model counts."""
         own = sum(4 * p.numel() for p in self.model.parameters())
         return own + (self.personal.stored_bytes() if self.personal else 0)
 
-    def is_finite(self):
+    def is_finite(self) -> bool:
         """No NaN and no infinity in any parameter."""
         return all(bool(p.detach().sum().isfinite()) for p in self.model.parameters())
+
+
+def evaluate(views: list, tasks: tuple, predict, split: str) -> list[tuple]:
+    """[(scenario, task, rows, positives, auc, logloss)] of what `predict` (Rows → [R, T]) says of a split."""
+    found = []
+    for name, view in views:
+        probabilities, labels = predict(view[split]).numpy(), view[split].labels.numpy()
+        found += [(name, task, *score(labels[:, t], probabilities[:, t])) for t, task in enumerate(tasks)]
+    return found
+
+
+register("optimizer_state", "keep", lambda client: None, "each client keeps its Adam moments over the rounds")
+register("optimizer_state", "reset", Client.forget_optimizer, "each round starts with fresh Adam moments")

@@ -4,25 +4,28 @@ Everything is computed from inner products. A rule gets the Gram matrix of the c
 with coefficients: U_n = sum_m C_nm Δ_m. That is exact, and as cheap as two matrix products.
 """
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.errors import UserError
+from pfmsm_lite.registry import lookup, register
 
 
-def _rescale_norm(length, moved, radius):
+def keep_length(length: Tensor, moved: Tensor, radius: float) -> Tensor:
+    """Factor on U so that ‖U‖ = ‖a‖, from ‖a‖ and ‖U‖."""
     return torch.where(moved > 0, length / moved, 1.0)
 
 
-RESCALE = {
-    "norm": _rescale_norm,
-    "sqrt": lambda length, moved, radius: torch.full_like(length, (1 + radius**2) ** -0.5),
-    "cagrad": lambda length, moved, radius: torch.full_like(length, 1 / (1 + radius**2)),
-    "none": lambda length, moved, radius: torch.ones_like(length),
-}
+for name, factor, text in (
+    ("norm", keep_length, "keep each update's length: turn only"),
+    ("sqrt", lambda a, moved, c: torch.full_like(a, (1 + c**2) ** -0.5), "divide by sqrt(1 + radius^2)"),
+    ("cagrad", lambda a, moved, c: torch.full_like(a, 1 / (1 + c**2)), "divide by 1 + radius^2"),
+    ("none", lambda a, moved, c: torch.ones_like(a), "leave the length as it comes out"),
+):
+    register("rescale", name, factor, text)
 
 
-def turn(aa, ab, bb, radius, rescale="norm"):
+def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm") -> tuple[Tensor, Tensor]:
     """Solve max_U min(⟨a,U⟩, ⟨b,U⟩) subject to ‖U − a‖ ≤ radius·‖a‖, given only inner products.
 
     aa, ab, bb   ‖a‖², ⟨a,b⟩, ‖b‖², tensors of one shape
@@ -56,12 +59,12 @@ def turn(aa, ab, bb, radius, rescale="norm"):
     step = torch.where(stays, 0.0, radius / torch.where(stays, 1.0, norm))
     x, y = 1 + step * (1 - v), step * v
     moved = (x**2 * aa + 2 * x * y * ab + y**2 * bb).clamp(min=0).sqrt()
-    factor = RESCALE[choose("rescale", rescale, RESCALE)](length, moved, radius)
+    factor = lookup("rescale", rescale)(length, moved, radius)
     factor = torch.where(stays, 1.0, factor)
     return (x * factor).to(kind), (y * factor).to(kind)
 
 
-def coordinate(local, reference, radius=0.4, rescale="norm"):
+def coordinate(local: Tensor, reference: Tensor, radius: float = 0.4, rescale: str = "norm") -> Tensor:
     """Pull each client's update towards the others' mean without leaving its own neighbourhood.
 
     local      [..., N, P]  a client's update, Δ_n = trained − received
@@ -90,76 +93,43 @@ def coordinate(local, reference, radius=0.4, rescale="norm"):
     return x[..., None] * local + y[..., None] * reference
 
 
-def _two_vector(gram, share, radius, rescale):
-    with_mean = gram @ share  # ⟨Δ_n, mean⟩
+def two_vector(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
+    # inner products of each update with the mean, and of the mean with itself: [..., N]
+    with_mean = gram @ share
     mean_norm = (with_mean * share).sum(-1, keepdim=True).expand_as(with_mean)
     own = gram.diagonal(dim1=-2, dim2=-1)
     x, y = turn(own, with_mean, mean_norm, radius, rescale)
+    # U_n = x_n·Δ_n + y_n·mean, written as coefficients of all updates: [..., N, N]
     return torch.diag_embed(x) + y[..., None] * share
 
 
-def _cagrad(gram, share, radius, rescale):
-    """CAGrad over all clients (Liu et al., NeurIPS 2021): one update for everybody.
-
-    min over the simplex of ⟨g_w, g_0⟩ + radius·‖g_0‖·‖g_w‖; small and convex: scipy solves it.
-    """
-    from scipy.optimize import minimize
-
-    rows = []
-    for matrix in gram.double().reshape(-1, *gram.shape[-2:]).numpy(force=True):
-        even = share.double().numpy(force=True)
-        scale = max(float(np.trace(matrix)), 1e-30)
-        matrix = matrix / scale
-        length = radius * np.sqrt(max(even @ matrix @ even, 0.0))
-
-        def dual(w, matrix=matrix, even=even, length=length):
-            norm = np.sqrt(max(w @ matrix @ w, 1e-30))
-            return w @ matrix @ even + length * norm, matrix @ even + length * (matrix @ w) / norm
-
-        active = even > 0
-        found = minimize(
-            dual,
-            even,
-            jac=True,
-            method="SLSQP",
-            bounds=[(0.0, float(a)) for a in active],
-            constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
-            options={"ftol": 1e-12, "maxiter": 200},
-        )
-        norm = np.sqrt(max(found.x @ matrix @ found.x, 0.0))
-        rows.append(even + (length / norm * found.x if norm > 1e-12 else 0.0))
-    common = torch.as_tensor(np.array(rows)).to(gram).reshape(*gram.shape[:-1])
-    moved = torch.einsum("...n,...nm,...m->...", common, gram, common).clamp(min=0).sqrt()
-    length = torch.einsum("n,...nm,m->...", share, gram, share).clamp(min=0).sqrt()
-    common = common * RESCALE[rescale](length, moved, radius)[..., None]
-    return common[..., None, :].expand_as(gram)
-
-
-def _pcgrad(gram, share, radius, rescale):
-    """PCGrad (Yu et al., NeurIPS 2020): project each update against the others' ORIGINAL updates."""
-    clients = gram.shape[-1]
-    coefficients = torch.eye(clients, device=gram.device).to(gram).expand_as(gram).clone()
-    for other in range(clients):
-        inner = coefficients @ gram[..., other, :, None]  # [..., N, 1]: ⟨current update, Δ_other⟩
-        norm = gram[..., other, other, None, None]
-        conflict = torch.where((norm > 0) & (inner < 0) & (share[other] > 0), inner / norm, 0.0)
-        conflict[..., other, :] = 0
-        coefficients[..., other] -= conflict[..., 0]
-    return coefficients
-
-
-def _none(gram, share, radius, rescale):
+def unchanged(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
     return torch.eye(gram.shape[-1], device=gram.device).to(gram).expand_as(gram)
 
 
-COORDINATE = {"two_vector": _two_vector, "cagrad": _cagrad, "pcgrad": _pcgrad, "none": _none}
+register(
+    "coordinate",
+    "two_vector",
+    two_vector,
+    "turn each update towards the clients' mean (eq. 13, two-vector CAGrad)",
+)
+register("coordinate", "none", unchanged, "leave the updates as they are")
 
 
-def coefficients(kind, gram, share, radius, rescale):
+def coefficients(kind: str, gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
     """How each coordinated update is mixed out of the clients' updates.
 
+    kind     a name of OPERATORS["coordinate"]; its rule gets the other four arguments
     gram     [..., N, N]  inner products ⟨Δ_n, Δ_m⟩
     share    [N]          each client's weight in the mean update, summing to one; 0: not there this round
     returns  [..., N, N]  C with U_n = sum_m C_nm Δ_m
+    raises   UserError for an unknown kind, or a rule that returns another shape, NaN or infinity
     """
-    return COORDINATE[choose("coordinate", kind, COORDINATE)](gram, share, radius, rescale)
+    found = lookup("coordinate", kind)(gram, share, radius, rescale)
+    if not torch.is_tensor(found) or found.shape != gram.shape or not found.isfinite().all():
+        what = f"shape {tuple(found.shape)}" if torch.is_tensor(found) else type(found).__name__
+        raise UserError(
+            f"The coordination {kind!r} returned {what}; it should be finite coefficients [U, N, N] = "
+            f"{tuple(gram.shape)}."
+        )
+    return found

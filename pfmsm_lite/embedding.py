@@ -1,195 +1,240 @@
-"""From scenarios to clients: one shared table of embedding rows, of which each client holds its own part."""
+"""One embedding table: who holds which of its entries, how their changes add up, and its optimizer.
 
-import copy
-import zlib
-from functools import partial
+An entry is one vector of the table. A client holds only the entries that its own ids name; the server knows
+which these are, and how often the client's training rows use each, from the client's first message.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from pfmsm_lite.client import Client
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.mmoe import MMoE
-from pfmsm_lite.rivals.m3oe import M3oE
-from pfmsm_lite.rivals.pooled import PLE, STAR, SharedBottom
-from pfmsm_lite.rivals.trees import TreeClient
-from pfmsm_lite.scenario import Rows, Scenario
+from pfmsm_lite.registry import lookup, register
+from pfmsm_lite.scenario import Rows
 
-MODELS = {
-    "mmoe": MMoE,
-    "m3oe": M3oE,
-    "m3oe_code": partial(M3oE, variant="code"),
-    "shared_bottom": SharedBottom,
-    "ple": PLE,
-    "star": STAR,
-}
-
-LAZY_ABOVE = 20_000  # embedding rows of the federation; embedding_optimizer "auto" is lazy above
-EVALUATED = ("valid", "test")
+LAZY_ABOVE = 20_000  # entries of the federation; embedding_optimizer "auto" is lazy above
 
 
-def check(scenarios):
-    """Refuse scenarios that cannot form a federation; the message names the client."""
-    if not scenarios:
-        raise UserError("There is no scenario to train on.")
-    first, names = scenarios[0], [scenario.name for scenario in scenarios]
-    if len(set(names)) < len(names):
-        raise UserError(f"Two scenarios share a name: {', '.join(sorted(names))}. Give each its own.")
-    for scenario in scenarios:
-        for what in ("tasks", "fields", "numericals"):
-            if getattr(scenario, what) != getattr(first, what):
-                raise UserError(
-                    f"Scenario {scenario.name!r} has other {what} than {first.name!r}: "
-                    f"{getattr(scenario, what)} against {getattr(first, what)}. Encode them together."
-                )
-        for split in ("train", *EVALUATED):
-            if not len(scenario.rows(split).labels):
-                raise UserError(
-                    f"Scenario {scenario.name!r} has no {split} rows. Leave it out, or split anew."
-                )
-        if not scenario.has_task.any():
-            raise UserError(
-                f"Scenario {scenario.name!r} has no labels among its training rows. Leave it out."
-            )
-    return scenarios
+class Embedding(nn.Module):
+    """One table for all categorical fields: field f's entries start at offset[f]."""
+
+    PARTS = {"weight": "embedding"}
+    offset: Tensor
+
+    def __init__(self, fields: dict[str, int], width: int, generator=None, spread: float = 0.05):
+        super().__init__()
+        sizes = torch.tensor([0, *fields.values()])
+        self.register_buffer("offset", sizes.cumsum(0)[:-1], persistent=False)
+        self.weight = nn.Parameter(torch.randn(int(sizes.sum()), width, generator=generator) * spread)
+        with torch.no_grad():
+            self.weight[self.offset] = 0  # the unknown entries: the middle of what they stand for
+        self.sparse = False
+
+    def forward(self, categorical: Tensor) -> Tensor:
+        """[B, F] ids within each field → [B, F * K], the fields' vectors side by side."""
+        return F.embedding(categorical + self.offset, self.weight, sparse=self.sparse).flatten(1)
 
 
-def pool(scenarios):
-    """All rows in one place: one Scenario "all rows" with a field more, the scenario that a row is from."""
-    name = "scenario"
-    while name in scenarios[0].fields:  # somebody's own column
-        name += "_"
-    fields = {**scenarios[0].fields, name: len(scenarios) + 1}
+class RowAdam(torch.optim.Optimizer):
+    """Adam that leaves entries without a gradient as they are: the steps of torch.optim.SparseAdam, bit for bit.
 
-    def tagged(rows, number):
-        tag = torch.full((len(rows.labels), 1), number)
-        return rows._replace(categorical=torch.cat([rows.categorical, tag], 1), probability=None)
+    An entry's two moments lie side by side in one table, so each step fetches them from memory at once: two
+    thirds of SparseAdam's time with 1.6 million entries. For parameters [V, K] with sparse gradients.
 
-    parts = {
-        split: [tagged(scenario.rows(split), n + 1) for n, scenario in enumerate(scenarios)]
-        for split in ("train", *EVALUATED)
-    }
-    whole = {
-        split: Rows(*(torch.cat(column) for column in list(zip(*rows, strict=True))[:3]))
-        for split, rows in parts.items()
-    }
-    first = scenarios[0]
-    views = [
-        (scenario.name, {split: parts[split][n] for split in EVALUATED})
-        for n, scenario in enumerate(scenarios)
+    Adam: Kingma & Ba, ICLR 2015; its lazy form as in PyTorch's SparseAdam.
+    """
+
+    def __init__(self, parameters, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8):
+        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self):  # type: ignore[override]
+        for group in self.param_groups:
+            for table in group["params"]:
+                if table.grad is not None:
+                    self._step(table, table.grad.coalesce(), group["lr"], group["betas"], group["eps"])
+
+    def _step(self, table, gradient, lr, betas, eps):
+        state = self.state[table]
+        if not state:
+            state["step"] = 0
+            state["moments"] = table.new_zeros(len(table), 2, table.shape[1])
+        state["step"] += 1
+        used, values = gradient.indices()[0], gradient.values()  # R entries in use: [R], [R, K]
+        # both moments move a little towards the gradient and its square: [R, 2, K]
+        moments = state["moments"].index_select(0, used)
+        new = torch.stack([values, values.square()], 1)
+        share = values.new_tensor([1 - beta for beta in betas])[:, None]
+        moments.add_(new.sub_(moments).mul_(share))
+        state["moments"].index_copy_(0, used, moments)
+        # the moments began at zero: both are corrected for that
+        first, second = (1 - beta ** state["step"] for beta in betas)
+        change = moments[:, 0] / moments[:, 1].sqrt().add_(eps)
+        table.index_add_(0, used, change.mul_(-lr * math.sqrt(second) / first))
+
+
+class Held(NamedTuple):
+    """What one client holds of the table.
+
+    entries  [R] numbers of its entries, ascending;  uses [R] how often its training rows use each
+    unknown  [F] where the fields' unknown entries lie among them
+    """
+
+    entries: Tensor
+    uses: Tensor
+    unknown: Tensor
+
+
+def in_use(train: Rows, offset: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers of the entries that training rows use, ascending, and how often: ([R], [R])."""
+    return torch.unique(train.categorical + offset, return_counts=True)
+
+
+def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float) -> tuple[Held, Rows, list]:
+    """What a client holds, and its rows with ids that point into it.
+
+    views    list of (scenario name, {split: Rows});  offset [F] as in Embedding
+    known    [V] bool: entries that somebody trains; ids of others are read as their field's unknown entry
+    hidden   how many ids a field of training rows loses to its unknown entry (see Settings.unknown_rate)
+    returns  (Held, training rows, views)
+    """
+    used, counts = in_use(train, offset)
+
+    def global_ids(rows: Rows) -> Rows:
+        ids = rows.categorical + offset
+        return rows._replace(categorical=torch.where(known[ids], ids, offset.expand_as(ids)))
+
+    train = train._replace(categorical=train.categorical + offset)
+    views = [(name, {split: global_ids(rows) for split, rows in view.items()}) for name, view in views]
+    blocks = [train.categorical, *(rows.categorical for _, view in views for rows in view.values())]
+    entries = torch.unique(torch.cat([offset, *(torch.unique(block) for block in blocks)]))
+
+    def local_ids(rows: Rows) -> Rows:
+        return rows._replace(categorical=torch.searchsorted(entries, rows.categorical))
+
+    uses = torch.zeros(len(entries))
+    uses[torch.searchsorted(entries, used)] = counts.float()
+    unknown = torch.searchsorted(entries, offset)
+    uses[unknown] = uses[unknown].clamp(min=hidden)
+    views = [(name, {split: local_ids(rows) for split, rows in view.items()}) for name, view in views]
+    return Held(entries, uses, unknown), local_ids(train), views
+
+
+class EntryRule(NamedTuple):
+    """How changes of shared entries add up: rule `shares`, and what a client keeps of its own entry.
+
+    shares  (SharedTable, here [N] 0 or 1) → per client [R_n], what the change of each of its entries counts
+            for in the new shared entry; what is missing to a sum of one stays with the old entry
+    trust   (uses [R_n], own_rows) → [R_n], how much of its own entry a client keeps; None: nothing
+    """
+
+    shares: Callable
+    trust: Callable | None = None
+
+    def __call__(self, table: "SharedTable", here: list[float]) -> list[Tensor]:
+        return self.shares(table, here)
+
+
+def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
+    """After FedSubAvg (Ding et al., NeurIPS 2022). Differs from the source: it counts uses, not clients."""
+    total = torch.zeros(len(table.table), device=table.table.device)
+    for h, index, uses in zip(here, table.index, table.uses, strict=True):
+        total.index_add_(0, index, h * uses)
+    return [
+        h * uses / total[index].clamp(min=1)
+        for h, index, uses in zip(here, table.index, table.uses, strict=True)
     ]
-    return Scenario("all rows", first.tasks, fields, first.numericals, **whole), views
 
 
-def make_clients(scenarios, method, settings, seed):
-    """Clients that start from the same parameters, and what the server must know of the embedding tables.
+def rows_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
+    """FedAvg's: a client that never used an entry still votes, for what it was sent."""
+    total = max(sum(h * size for h, size in zip(here, table.sizes, strict=True)), 1.0)
+    shares = [h * size / total for h, size in zip(here, table.sizes, strict=True)]
+    return [(uses > 0) * share for uses, share in zip(table.uses, shares, strict=True)]
 
-    returns  (clients, tables): tables has, per client, `index` [R_n] (rows of the shared table that it holds)
-             and `counts` [R_n] (their uses in its training rows), and the shared `table` [V, K] at its start,
-             which has only rows that some client holds
+
+def sum_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
+    return [h * (uses > 0) for h, uses in zip(here, table.uses, strict=True)]
+
+
+def by_own_rows(uses: Tensor, own_rows: float) -> Tensor:
+    return uses / (uses + own_rows)
+
+
+register(
+    "embedding", "used", EntryRule(used_shares), "each entry by how often a client's training rows use it"
+)
+register("embedding", "rows", EntryRule(rows_shares), "by client size, as FedAvg does")
+register(
+    "embedding",
+    "sum",
+    EntryRule(sum_shares),
+    "every client's change added up, as if they had trained one after the other",
+)
+register(
+    "embedding",
+    "personal",
+    EntryRule(used_shares, by_own_rows),
+    "as `used`, then drawn back to the client's own entry by its own evidence",
+)
+
+
+class SharedTable:
+    """The embedding table at the server. Only entries that some client's training rows use ever change.
+
+    table    [V, K] the server's entries
+    index    per client [R_n]: which of them it holds;  uses: per client [R_n], see Held
+    sizes    per client: its training rows
+    rule     a name of OPERATORS["embedding"];  own_rows: see Method
     """
-    check(scenarios)
-    names = [scenario.name for scenario in scenarios]
-    views = [[(s.name, {split: s.rows(split) for split in EVALUATED})] for s in scenarios]
-    if method.pooled:
-        merged, merged_views = pool(scenarios)
-        scenarios, names, views = [merged], [merged.name], [merged_views]
-    first = scenarios[0]
-    if method.model == "boosted_tree":
-        return [TreeClient(first, views[0], method, seed)], _no_table(settings)
-    generator = torch.Generator().manual_seed(seed)
-    product = None
-    if settings.ctcvr:
-        product = tuple(_task_index(first.tasks, name) for name in settings.ctcvr.split(","))
-    template = {} if method.compose == "none" else {"template": method.compose}
-    model = MODELS[method.model](
-        first.fields,
-        len(first.numericals),
-        len(first.tasks),
-        settings.embedding_size,
-        settings.experts,
-        settings.hidden,
-        settings.tower,
-        batch_norm=settings.batch_norm,
-        product=product,
-        generator=generator,
-        **template,
-    )
-    offset = model.embedding.offset
-    table, model.embedding.weight = model.embedding.weight.data, None  # each client gets its part below
-    lazy = settings.embedding_optimizer == "lazy_adam"
-    if settings.embedding_optimizer == "auto":
-        lazy = len(table) > LAZY_ABOVE
-    trained = [torch.unique(s.train.categorical + offset, return_counts=True) for s in scenarios]
-    shared = method.share.get("embedding", "local") != "local"
-    known = torch.zeros(len(table), dtype=torch.bool)
-    clients, index, counts = [], [], []
-    if shared:
-        for ids, _ in trained:
-            known[ids] = True
-    for n, scenario in enumerate(scenarios):
-        if not shared:
-            known.fill_(False)[trained[n][0]] = True
-        views_n = [
-            (name, {split: _read_unknown(rows, offset, known) for split, rows in view.items()})
-            for name, view in views[n]
-        ]
-        train = scenario.train._replace(categorical=scenario.train.categorical + offset)
-        blocks = [train.categorical] + [rows.categorical for _, view in views_n for rows in view.values()]
-        held = torch.unique(torch.cat([offset, *(torch.unique(block) for block in blocks)]))
-        own = copy.deepcopy(model)
-        own.embedding.weight = torch.nn.Parameter(table[held])
-        own.embedding.offset = torch.zeros_like(offset)
-        if method.intercept == "home":
-            own.intercept.copy_(log_odds(scenario.train.labels, product))
 
-        def local(rows, held=held):
-            return rows._replace(categorical=torch.searchsorted(held, rows.categorical))
+    def __init__(
+        self, table: Tensor, index: list, uses: list, sizes: list, rule: str, own_rows: float = 20.0
+    ):
+        self.table, self.index, self.uses, self.sizes = table, index, uses, sizes
+        self.rule, self.own_rows, self._kept = rule, own_rows, {}
 
-        views_n = [(name, {split: local(rows) for split, rows in view.items()}) for name, view in views_n]
-        name_seed = (seed * 1_000_003 + zlib.crc32(names[n].encode())) % 2**63
-        client = Client(names[n], own, local(train), views_n, settings, name_seed, lazy)
-        client.unknown = torch.searchsorted(held, offset).to(settings.device)
-        client.has_task, client.domain_last = scenario.has_task, method.pooled
-        if method.personal != "none":
-            client.keep_a_model()
-        clients.append(client)
-        uses = torch.zeros(len(held))
-        uses[torch.searchsorted(held, trained[n][0])] = trained[n][1].float()
-        hidden = settings.unknown_rate * len(train.labels)
-        uses[client.unknown.cpu()] = uses[client.unknown.cpu()].clamp(min=hidden)
-        index.append(held)
-        counts.append(uses)
-    union = torch.unique(torch.cat(index))
-    index = [torch.searchsorted(union, held) for held in index]
-    return clients, {"table": table[union], "index": index, "counts": counts}
+    def shares(self, present: list[bool]) -> list[Tensor]:
+        """Per client [R_n, 1]: what the change of each of its entries counts for. UserError for a bad rule."""
+        key = tuple(present)
+        if key not in self._kept:  # the same every round, as long as the same clients are there
+            shares = lookup("embedding", self.rule)(self, [float(p) for p in present])
+            shapes = [tuple(share.shape) for share in shares]
+            wanted = [(len(uses),) for uses in self.uses]
+            if shapes != wanted or not all(bool(share.isfinite().all()) for share in shares):
+                raise UserError(
+                    f"The embedding rule {self.rule!r} returned shares of shapes {shapes}; it should be one "
+                    f"finite number per entry that a client holds: {wanted}."
+                )
+            self._kept = {key: [share[:, None] for share in shares]}
+        return self._kept[key]
 
+    def step(self, trained: list, server_step: float = 1.0) -> list[Tensor]:
+        """Add up the entries that clients sent; returns each client's new entries [R_n, K].
 
-def log_odds(labels, product=None):
-    """Log-odds [T] of the labels [R, T] of one client, NaN left out; half a row of each class is added, so
-    that they are finite. product (parent, child): the child's are those among the parent's positives.
-
-    Reconstruction: with them at home, shared parameters need not carry a client's base rate.
-    """
-    positives, rows = labels.nansum(0), (~labels.isnan()).sum(0)
-    rate = (positives + 0.5) / (rows + 1)
-    if product is not None:
-        parent, child = product
-        rate[child] = (rate[child] / rate[parent]).clamp(max=0.99)
-    return rate.logit()
-
-
-def _no_table(settings):
-    nothing = torch.zeros(0, dtype=torch.int64)
-    return {"table": torch.zeros(0, settings.embedding_size), "index": [nothing], "counts": [nothing]}
-
-
-def _task_index(tasks, name):
-    from pfmsm_lite.errors import choose
-
-    return tasks.index(choose("task in --ctcvr", name.strip(), tasks))
-
-
-def _read_unknown(rows, offset, known):
-    """Ids that nobody trained are read as their field's unknown row."""
-    ids = rows.categorical + offset
-    return rows._replace(categorical=torch.where(known[ids], ids, offset.expand_as(ids)))
+        trained      per client [U_n, K], its entries in use (uses > 0), or None: nothing came
+        server_step  factor on the change of the table
+        """
+        shares = self.shares([rows is not None for rows in trained])
+        # new entry = Σ share · sent + (1 − Σ share) · old
+        left = torch.ones(len(self.table), 1, device=self.table.device)
+        moved = torch.zeros_like(self.table)
+        for rows, index, uses, share in zip(trained, self.index, self.uses, shares, strict=True):
+            if rows is not None:
+                used = uses > 0
+                left.index_add_(0, index[used], -share[used])
+                moved.index_add_(0, index[used], share[used] * rows)
+        average = left * self.table + moved
+        self.table = average if server_step == 1 else torch.lerp(self.table, average, server_step)
+        received = [self.table[index] for index in self.index]
+        trust = getattr(lookup("embedding", self.rule), "trust", None)
+        if trust is not None:
+            for rows, own, uses in zip(trained, received, self.uses, strict=True):
+                if rows is not None:
+                    used = uses > 0
+                    own[used] = torch.lerp(own[used], rows, trust(uses[used], self.own_rows)[:, None])
+        return received

@@ -1,11 +1,16 @@
 """What a run leaves behind: results, one line per round, and arrays with named axes."""
 
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from pfmsm_lite.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 RESULTS = ("method", "seed", "scenario", "task", "split", "rows", "positives", "auc", "logloss")
 ROUNDS = (
@@ -31,7 +36,7 @@ AXES = {  # array → its axes
 }
 
 
-def score(labels, probabilities):
+def score(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int, float, float]:
     """(rows with a label, positives, AUC, logloss); AUC is NaN where only one class is there.
 
     labels [R] 0, 1 or NaN, probabilities [R]. AUC by scikit-learn.
@@ -53,63 +58,86 @@ def score(labels, probabilities):
         return rows, positives, float(auc(false, true)), logloss
 
 
-def average_auc(scores):
+def average_auc(scores: list[tuple]) -> float:
     """Mean AUC over scenarios and tasks that have one; NaN where none has."""
     found = [entry[4] for entry in scores if not math.isnan(entry[4])]
     return sum(found) / len(found) if found else math.nan
+
+
+class Round(NamedTuple):
+    """What one round of N clients gave.
+
+    record    name → [units, ...], as of Server.serve
+    valid     per client the lines of Client.evaluate("valid");  test: likewise, or None: not the best round
+    losses    [N, T] training losses;  seconds, bytes: per client;  accepted: [N] bool
+    elapsed   seconds of the whole round
+    """
+
+    record: dict
+    valid: list[list[tuple]]
+    test: list[list[tuple]] | None
+    losses: torch.Tensor
+    seconds: list[float]
+    bytes: list[int]
+    accepted: list[bool]
+    elapsed: float
 
 
 class History:
     """One method, one seed. `.results` and `.rounds` are DataFrames; `.weights`, `.cosines`, `.norms` and
     `.array(name)` are xarray.DataArrays with named axes (see AXES), one unit per expert and tower."""
 
-    def __init__(self, method, seed, clients, units):
+    def __init__(self, method: str, seed: int, clients, units):
         self.method, self.seed, self.clients, self.units = method, seed, list(clients), list(units)
-        self.lines, self.best, self.arrays = [], None, {}
+        self.lines: list[list] = []
+        self.best: dict | None = None
+        self.arrays: dict[str, list] = {}
         self.best_round, self.best_auc, self.last_auc = 0, -math.inf, math.nan
         self.rounds_done, self.seconds, self.stopped = 0, 0.0, ""
-        self.stage_seconds, self.stored_bytes = {}, 0.0
+        self.stored_bytes = 0.0
 
-    def improves(self, valid):
+    def __repr__(self) -> str:
+        best = (
+            f"best round {self.best_round}, validation AUC {self.best_auc:.3f}" if self.best else "no result"
+        )
+        return (
+            f"History of {self.method}, seed {self.seed}: {self.rounds_done} rounds of "
+            f"{len(self.clients)} clients, {best}\n"
+            f"  tables: .results, .rounds; arrays: {', '.join(self.arrays) or 'none'}"
+        )
+
+    def improves(self, valid: list[tuple]) -> bool:
         self.last_auc = average_auc(valid)
         return self.best is None or self.last_auc > self.best_auc
 
-    def goes_on(self, rounds, patience):
+    def goes_on(self, rounds: int, patience: int) -> bool:
         """Whether there is another round: of `rounds`, and at most `patience` after the best one."""
         waited = self.rounds_done - self.best_round
         return self.rounds_done < rounds and waited < patience and not self.stopped
 
-    def stop(self, number, reason):
+    def stop(self, number: int, reason: str) -> None:
         """Nothing could be learned in this round: keep what there is, or give up if there is nothing."""
         if self.best is None:
             raise UserError(f"Round {number} of {self.method}: {reason}. Try a smaller --learning-rate.")
         self.stopped = f"stopped in round {number}: {reason}; results are those of round {self.best_round}"
 
-    def add(self, number, federation, record, valid, test, losses, seconds, accepted, payload, elapsed):
-        if test is not None:
+    def add(self, done: "Round") -> None:
+        """Take in one finished round."""
+        number, valid = self.rounds_done + 1, [score for own in done.valid for score in own]
+        if done.test is not None:
+            test = [score for own in done.test for score in own]
             self.best, self.best_round, self.best_auc = {"valid": valid, "test": test}, number, self.last_auc
-        views = [n for n, client in enumerate(federation.clients) for _ in client.views]
-        tasks = len(federation.tasks)
-        for k, (scenario, task, _, _, auc, _) in enumerate(valid):
-            n = views[k // tasks]
-            self.lines.append(
-                [
-                    number,
-                    scenario,
-                    task,
-                    auc,
-                    float(losses[n, k % tasks]),
-                    seconds[n],
-                    payload[n],
-                    int(not accepted[n]),
-                ]
-            )
-        for name, values in record.items():
+        for n, own in enumerate(done.valid):
+            cost = done.seconds[n], done.bytes[n], int(not done.accepted[n])
+            for k, (scenario, task, _, _, auc, _) in enumerate(own):
+                loss = float(done.losses[n, k % done.losses.shape[1]])
+                self.lines.append([number, scenario, task, auc, loss, *cost])
+        for name, values in done.record.items():
             self.arrays.setdefault(name, []).append(values.numpy(force=True))
-        self.rounds_done, self.seconds = number, self.seconds + elapsed
+        self.rounds_done, self.seconds = number, self.seconds + done.elapsed
 
     @property
-    def results(self):
+    def results(self) -> "pd.DataFrame":
         """One line per scenario, task and split (valid, test), of the round that validation chose."""
         import pandas as pd
 
@@ -121,13 +149,13 @@ class History:
         return pd.DataFrame(lines, columns=RESULTS)
 
     @property
-    def rounds(self):
+    def rounds(self) -> "pd.DataFrame":
         """One line per round, scenario and task; seconds: that client's training; bytes: its upload."""
         import pandas as pd
 
         return pd.DataFrame([(self.method, self.seed, *line) for line in self.lines], columns=ROUNDS)
 
-    def array(self, name):
+    def array(self, name: str) -> "xr.DataArray":
         """A recorded array as an xarray.DataArray; see AXES for the names."""
         import xarray as xr
 
@@ -145,12 +173,12 @@ class History:
         return {axis: list(names.get(axis, self.clients)) for axis in axes}
 
     @property
-    def weights(self):
+    def weights(self) -> "xr.DataArray":
         """[round, unit, client, source]: how much each client's mixture takes from each source."""
         return self.array("weights")
 
     @property
-    def cosines(self):
+    def cosines(self) -> "xr.DataArray":
         """[stage, round, unit, client, other]: cosines between updates, before and after coordination."""
         import xarray as xr
 
@@ -158,26 +186,26 @@ class History:
         return xr.concat(both, xr.Variable("stage", ["before", "after"])).rename("cosine")
 
     @property
-    def norms(self):
+    def norms(self) -> "xr.DataArray":
         """[round, unit, client]: length of each client's update."""
         return self.array("norm")
 
-    def save(self, path):
+    def save(self, path) -> None:
         """Write the arrays and the names of their axes to a .npz file."""
         arrays = {name: np.stack(kept) for name, kept in self.arrays.items()}
         np.savez_compressed(path, clients=self.clients, units=self.units, **arrays)
 
     @property
-    def refused(self):
+    def refused(self) -> list[tuple[int, str]]:
         """[(round, client)]: uploads that were NaN or infinite and were left out."""
         return list(dict.fromkeys((line[0], line[1]) for line in self.lines if line[7]))
 
-    def state(self):
+    def state(self) -> dict:
         """For a checkpoint: plain lists, numbers and tensors."""
         kept = {key: value for key, value in vars(self).items() if key not in ("method", "seed", "arrays")}
         arrays = {name: [torch.from_numpy(v) for v in values] for name, values in self.arrays.items()}
         return {**kept, "arrays": arrays}
 
-    def load(self, state):
+    def load(self, state: dict) -> None:
         arrays = {name: [v.numpy() for v in values] for name, values in state["arrays"].items()}
         vars(self).update({**state, "arrays": arrays})

@@ -1,101 +1,37 @@
-"""Every method is a row of one table. Declarations only: nothing here imports PyTorch."""
+"""Every method is a row of one table: PF-MSMTrec, itself without one stage after the other, and yardsticks."""
 
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
+from typing import Any
 
+# the stages, for the rows of their tables
+from pfmsm_lite import aggregation, client, coordination, mmoe, normalization, personal  # noqa: F401
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.registry import OPERATORS, lookup
 
 GROUPS = ("embedding", "expert.scenario", "expert.local", "expert.task", "gate", "tower", "norm")
 
-# operator → name → one line for --help and for the course; the functions stand in the module of the stage
-OPERATORS = {
-    "model": {
-        "mmoe": "a gate over shared experts for each task; the only one that can be federated",
-        "m3oe": "shared, domain and task experts, fused by weights learned on validation rows",
-        "m3oe_code": "as its published code does: the weights learned on training rows, by both optimizers",
-        "shared_bottom": "one perceptron for all tasks, one tower each",
-        "ple": "shared experts and experts of each task, gated (one level)",
-        "star": "each scenario's layers are its own times a shared one",
-        "boosted_tree": "no network: gradient-boosted trees, one ensemble a task",
-    },
-    "compose": {
-        "hadamard": "product of the three parts",
-        "additive": "sum of the three parts",
-        "rank1": "inputs and outputs scaled by vectors",
-        "none": "the scenario part alone: a plain MMoE",
-    },
-    "normalize": {
-        "moment": "give every client's tensor the average mean and deviation",
-        "elementwise": "normalize each entry over the clients",
-        "none": "leave the uploads as they are",
-    },
-    "coordinate": {
-        "two_vector": "turn each update towards the clients' mean (eq. 13, two-vector CAGrad)",
-        "cagrad": "one common update by CAGrad over all clients, as FedHCA2 reads it",
-        "pcgrad": "project away what conflicts with another client's update",
-        "none": "leave the updates as they are",
-    },
-    "rescale": {
-        "norm": "keep each update's length: turn only",
-        "sqrt": "divide by sqrt(1 + radius^2)",
-        "cagrad": "divide by 1 + radius^2",
-        "none": "leave the length as it comes out",
-    },
-    "aggregate": {
-        "learned": "weights learned on the server from the updates (pseudo-gradient)",
-        "partners": "as `learned`, a client's own weight fixed",
-        "evidence": "as `partners`, own weight and start by rows",
-        "mean": "weighted by rows: FedAvg",
-        "self": "a fixed weight for oneself, the rest even",
-        "cosine": "softmax of the updates' similarity",
-        "fedamp": "attention by distance between models",
-        "fedhca2": "each client adds the common update to its own, as much of it as has helped (encoders)",
-        "attention": "each client adds the updates that resemble its own, as much as has helped (decoders)",
-    },
-    "embedding": {
-        "used": "each row by how often a client's training rows use it",
-        "rows": "by client size, as FedAvg does",
-        "sum": "every client's change added up, as if they had trained one after the other",
-        "personal": "as `used`, then drawn back to the client's own row by its own evidence",
-    },
-    "optimizer_state": {
-        "keep": "each client keeps its Adam moments over the rounds",
-        "reset": "each round starts with fresh Adam moments",
-    },
-    "personal": {
-        "none": "a client is evaluated with what the server sent",
-        "finetune": "with a copy of it, trained on its own rows for one more round",
-        "ditto": "with a second model that trains beside it and is drawn towards it",
-    },
-    "phases": {
-        "together": "all parameters in every step",
-        "local_first": "an epoch for what stays at home, then one for what is shared",
-        "heads_first": "an epoch for gates, towers and what stays at home, then one for the rest",
-        "heads_last": "an epoch for everything, then one for gates, towers and what stays at home",
-    },
-    "intercept": {
-        "none": "a client's base rate is learned with everything else",
-        "home": "the log-odds of a client's own labels are added to its logits and never leave it",
-    },
-    "undo": {
-        "yes": "a client undoes the normalization on download with its own moments",
-        "no": "a client keeps the normalized parameters",
-    },
-}
+
+def policies() -> tuple[str, ...]:
+    """What a group's policy may be: at home, by the method's rule (`aggregate`), or by a rule of its own."""
+    return ("local", "personalized", *OPERATORS["aggregate"])
 
 
-# what a group's policy may be: at home, by the method's rule (`aggregate`), or by a rule of its own
-POLICIES = ("local", "personalized", *OPERATORS["aggregate"])
-
-
-def option(default, text, choices=None, **bounds):
+def option(default: Any, text: str, choices: tuple = (), **bounds) -> Any:
     """A dataclass field that also describes its command-line option."""
     settings = {"default_factory": default} if callable(default) else {"default": default}
     return field(**settings, metadata={"help": text, "choices": choices, **bounds})
 
 
-def operator(kind, default, text):
-    return option(default, text, tuple(OPERATORS[kind]))
+def operator(kind: str, default: str, text: str) -> Any:
+    """A field whose choices are the rows of an open table, looked up when a value is checked."""
+    return option(default, text, operator=kind)
+
+
+def choices(entry) -> tuple[str, ...]:
+    """What a field may be, as of now; empty where any value of its type may be."""
+    kind = entry.metadata.get("operator")
+    return tuple(OPERATORS[kind]) if kind else entry.metadata["choices"]
 
 
 # type of a field's default → what its value may be, in Python and in words
@@ -108,7 +44,7 @@ KINDS = {
 }
 
 
-def _validate(declaration):
+def _validate(declaration) -> None:
     """Refuse, by name, a value of another type, an unknown operator or a number outside its range."""
     for entry in fields(declaration):
         value, rules = getattr(declaration, entry.name), entry.metadata
@@ -121,8 +57,8 @@ def _validate(declaration):
         kind, words = KINDS[type(entry.default)]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise UserError(f"{name} is {value!r}, but it must be {words}, such as {entry.default!r}.")
-        if rules.get("choices"):
-            choose(name, value, rules["choices"])
+        if known := choices(entry):
+            choose(name, value, known)
         low, below, above = (rules.get(key) for key in ("at_least", "below", "above"))
         for broken, rule in (
             (low is not None and not value >= low, f"at least {low}"),
@@ -146,7 +82,7 @@ class Method:
 
     name: str
     summary: str
-    share: dict = field(default_factory=dict)
+    share: dict[str, str] = field(default_factory=dict)
     pooled: bool = False
     needs: dict = field(default_factory=dict)
     search: dict = field(default_factory=dict)
@@ -169,9 +105,15 @@ class Method:
         0.5, "step by which `learned`, `partners` and `fedhca2` change their weights", at_least=0.0
     )
     temperature: float = option(0.2, "temperature of `cosine` and `fedamp`", above=0.0)
-    embedding: str = operator("embedding", "used", "how shared embedding rows are averaged")
-    evidence: float = option(20.0, "rows at which `personal` trusts itself by half", above=0.0)
-    intercept: str = operator("intercept", "none", "what brings about a client's share of positives")
+    embedding: str = operator("embedding", "used", "how changes of shared embedding entries add up")
+    own_rows: float = option(
+        20.0,
+        "of `personal` embedding entries: rows at which a client trusts its own entry by half",
+        above=0.0,
+    )
+    intercept: str = operator(
+        "intercept", "none", "whether a client keeps a constant of its own for its base rate"
+    )
     optimizer_state: str = operator("optimizer_state", "keep", "the clients' Adam moments between rounds")
     proximal: float = option(0.0, "weight of |w_shared - w_received|^2 / 2 in a client's loss", at_least=0.0)
     phases: str = operator("phases", "together", "what a client trains in turn")
@@ -184,12 +126,12 @@ class Method:
         _validate(self)
         for group, policy in self.share.items():
             choose(f"parameter group in share of {self.name}", group, GROUPS)
-            choose(f"policy of {group} in share of {self.name}", policy, POLICIES)
+            choose(f"policy of {group} in share of {self.name}", policy, policies())
         for wrong in self._contradictions():
             raise UserError(f"The method {self.name!r} contradicts itself: {wrong}.")
 
     @property
-    def sent(self):
+    def sent(self) -> dict[str, str]:
         """Group → policy of what leaves a client."""
         return {group: policy for group, policy in self.share.items() if policy != "local"}
 
@@ -198,11 +140,12 @@ class Method:
         sent = self.sent
         if self.pooled and sent:
             yield f"all rows are in one place, but {', '.join(sent)} would be shared with other clients"
-        if self.model != "mmoe" and not self.pooled:
+        federated = getattr(lookup("model", self.model), "federated", False)
+        if not federated and not self.pooled:
             yield f"model is {self.model!r}, which needs all rows in one place, but pooled is False"
-        if self.model != "mmoe" and self.compose != "none":
+        if not federated and self.compose != "none":
             yield f"compose is {self.compose!r}, but only mmoe has a template, not {self.model}"
-        if self.model != "mmoe" and self.intercept != "none":
+        if not federated and self.intercept != "none":
             yield f"intercept is {self.intercept!r}, but only mmoe has one, not {self.model}"
         for stage in ("normalize", "coordinate"):
             if getattr(self, stage) != "none" and sent.get("expert.scenario") != "personalized":
@@ -237,7 +180,7 @@ class Settings:
     unknown_rate: float = option(0.0, "share of training ids replaced by `unknown`", at_least=0.0, below=1.0)
     embedding_optimizer: str = option(
         "auto",
-        "adam, lazy_adam (rows without gradient stay), auto: lazy above 20,000 rows",
+        "adam, lazy_adam (entries without a gradient stay), auto: lazy above 20,000 entries",
         ("auto", "adam", "lazy_adam"),
     )
     ctcvr: str = option("", "PARENT,CHILD: predict the child as P(parent) · P(child), as ESMM does")
@@ -257,20 +200,27 @@ class Settings:
             )
 
 
-# What every method may try in a comparison, beside a short list of its own. The learning rates are multiples
-# of the one that suits the data; server_step is for those with a server, and trees have nothing of all this.
-SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3), "unknown_rate": (0.0, 0.3, 0.5), "weight_decay": (0.0, 1e-4)}
-SERVER_SEARCH = {"server_step": (1.0, 1.5)}
-SCENARIOS_NEEDED = {"m3oe": 2, "m3oe_code": 2}  # model → scenarios without which it says nothing
+METHODS: dict[str, Method] = {}
 
 
-def _table(*methods):
-    return {method.name: method for method in methods}
+def declare(*methods: Method) -> None:
+    """Add methods to METHODS, from where `run`, comparisons and the command line take them by name.
+
+    raises  UserError for a name that is taken by another declaration
+    """
+    for method in methods:
+        if METHODS.get(method.name, method) != method:
+            raise UserError(f"There is already a method {method.name!r}. Choose another name.")
+        METHODS[method.name] = method
 
 
-_EVERYTHING = {group: "mean" for group in GROUPS}
-_BODY = {"embedding": "mean", "expert.scenario": "mean"}
-_PF = Method(
+def pooled_names() -> tuple[str, ...]:
+    """Methods that have all rows in one place: they send nothing but their rows."""
+    return tuple(name for name, method in METHODS.items() if method.pooled)
+
+
+EVERYTHING = {group: "mean" for group in GROUPS}
+PF_MSMTREC = Method(
     "pf_msmtrec",
     "template, normalization, coordination, personalized experts and towers",
     share={
@@ -292,40 +242,16 @@ _PF = Method(
     },
 )
 
-METHODS = _table(
+
+def without(module: str, **changes: Any) -> Method:
+    """PF-MSMTrec without one of its modules: an ablation."""
+    summary = f"pf_msmtrec without {module}"
+    return replace(PF_MSMTREC, **{"name": f"no_{module.split()[-1]}", "summary": summary, **changes})
+
+
+declare(
+    # yardsticks
     Method("pooled", "one model, all rows in one place: what a federation cannot do", pooled=True),
-    Method(
-        "m3oe",
-        "one model: shared, domain and task experts (M3oE, Zhang et al., SIGIR 2024)",
-        pooled=True,
-        model="m3oe",
-        search={"learning_rate": (1 / 10, 1 / 3, 1)},
-    ),
-    Method(
-        "shared_bottom",
-        "one model: a perceptron for all tasks, a tower each",
-        pooled=True,
-        model="shared_bottom",
-    ),
-    Method(
-        "ple",
-        "one model: experts of its own for each task (PLE, Tang et al., RecSys 2020)",
-        pooled=True,
-        model="ple",
-    ),
-    Method(
-        "star",
-        "one model: factors of its own for each scenario (STAR, Sheng et al., CIKM 2021)",
-        pooled=True,
-        model="star",
-    ),
-    Method(
-        "boosted_tree",
-        "gradient-boosted trees, all rows in one place (scikit-learn)",
-        pooled=True,
-        model="boosted_tree",
-        search={"tree_step": (0.03, 0.1, 0.3), "leaves": (7, 15, 31, 63)},
-    ),
     Method("local", "every client alone"),
     Method(
         "embedding_only",
@@ -333,87 +259,23 @@ METHODS = _table(
         share={"embedding": "mean"},
         embedding="sum",
     ),
-    Method("fedavg", "everything averaged by client size", share=_EVERYTHING, embedding="rows"),
-    Method("fedavg_used", "FedAvg, but each embedding row by its use", share=_EVERYTHING),
+    Method("fedavg", "everything averaged by client size", share=EVERYTHING, embedding="rows"),
+    Method("fedavg_used", "FedAvg, but each embedding entry by its use", share=EVERYTHING),
     Method(
         "fedavg_sum",
-        "FedAvg, but embedding changes added up, as pf_msmtrec does",
-        share=_EVERYTHING,
+        "FedAvg, but changes of embedding entries added up, as pf_msmtrec does",
+        share=EVERYTHING,
         embedding="sum",
     ),
-    _PF,
-    replace(_PF, name="no_template", summary="pf_msmtrec without the parameter template", compose="none"),
-    replace(_PF, name="no_normalization", summary="pf_msmtrec without normalization", normalize="none"),
-    replace(_PF, name="no_coordination", summary="pf_msmtrec without coordination", coordinate="none"),
-    replace(
-        _PF,
-        name="no_personalization",
+    # the method, and its ablations
+    PF_MSMTREC,
+    without("the parameter template", compose="none"),
+    without("normalization", normalize="none"),
+    without("coordination", coordinate="none"),
+    without(
+        "personalization",
         summary="pf_msmtrec, mixtures replaced by FedAvg's mean",
         aggregate="mean",
-        search={"personal": _PF.search["personal"]},  # the rest of its list is about mixtures
-    ),
-    # The federated rivals. All have the embedding rule of pf_msmtrec, as a comparison must.
-    Method(
-        "fedprox",
-        "FedAvg whose clients stay near what they received (Li et al., MLSys 2020)",
-        share=_EVERYTHING,
-        embedding="sum",
-        proximal=0.01,
-        search={"proximal": (0.001, 0.01, 0.1, 1.0)},
-    ),
-    Method(
-        "fedbn",
-        "FedAvg with BatchNorm layers that stay at home (Li et al., ICLR 2021)",
-        share={group: "mean" for group in GROUPS if group != "norm"},
-        needs={"batch_norm": True},
-        embedding="sum",
-    ),
-    Method(
-        "fedper",
-        "gates and towers stay at home, the rest is averaged (Arivazhagan et al., 2019)",
-        share=_BODY,
-        embedding="sum",
-    ),
-    Method(
-        "fedrep",
-        "as fedper, the part at home trained first (Collins et al., ICML 2021)",
-        share=_BODY,
-        embedding="sum",
-        phases="local_first",
-    ),
-    Method(
-        "ditto",
-        "FedAvg, and a second model at home that is drawn towards it (Li et al., ICML 2021)",
-        share=_EVERYTHING,
-        embedding="sum",
-        personal="ditto",
-        search={"pull": (1.0, 10.0, 30.0, 100.0)},
-    ),
-    Method(
-        "fedamp",
-        "attention between clients with similar models (Huang et al., AAAI 2021)",
-        share={**{group: "personalized" for group in GROUPS}, "embedding": "mean"},
-        embedding="sum",
-        aggregate="fedamp",
-        proximal=0.01,
-        search={"temperature": (0.1, 0.2, 0.5, 1.0), "proximal": (0.0, 0.01, 0.1)},
-    ),
-    Method(
-        "fedhca2",
-        "conflict-averse updates of experts, attention between towers (Lu et al., CVPR 2024)",
-        share={"embedding": "mean", "expert.scenario": "personalized", "gate": "local", "tower": "attention"},
-        embedding="sum",
-        coordinate="cagrad",
-        rescale="cagrad",
-        aggregate="fedhca2",
-        search={"radius": (0.2, 0.4, 0.6), "mixing_step": (0.1, 0.5)},
-    ),
-    Method(
-        "local_finetune",
-        "FedAvg, then a round of training at home for each client's own use",
-        share=_EVERYTHING,
-        embedding="sum",
-        personal="finetune",
+        search={"personal": PF_MSMTREC.search["personal"]},  # the rest of its list is about mixtures
     ),
 )
-POOLED = tuple(name for name, method in METHODS.items() if method.pooled)  # they send nothing but their rows

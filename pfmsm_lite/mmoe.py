@@ -4,13 +4,17 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from pfmsm_lite.errors import choose
-from pfmsm_lite.template import TEMPLATES, compose
+from pfmsm_lite.embedding import Embedding
+from pfmsm_lite.registry import register
+from pfmsm_lite.template import check, compose, template
+
+# group → what its tensors' first axis counts; the other groups are one unit
+UNITS = {"gate": "task", "tower": "task", "expert.task": "task", "expert.scenario": "expert"}
 
 
-def grouped_linear(inputs, weight, bias):
+def grouped_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """G linear layers side by side: inputs [G, B, I], weight [G, O, I], bias [G, O] → [G, B, O].
 
     The same as torch.einsum("gbi,goi->gbo", inputs, weight) + bias[:, None], in one call.
@@ -18,29 +22,10 @@ def grouped_linear(inputs, weight, bias):
     return torch.baddbmm(bias[:, None], inputs, weight.transpose(1, 2))
 
 
-def _uniform(*shape, fan_in, generator):
+def uniform(*shape: int, fan_in: int, generator: torch.Generator | None) -> nn.Parameter:
     """A parameter drawn as nn.Linear draws its own: uniform in ±1/sqrt(fan_in)."""
     bound = 1 / math.sqrt(fan_in)
     return nn.Parameter((torch.rand(*shape, generator=generator) * 2 - 1) * bound)
-
-
-class Embedding(nn.Module):
-    """One table for all categorical fields: field f's rows start at offset[f]."""
-
-    PARTS = {"weight": "embedding"}
-
-    def __init__(self, fields, width, generator, spread=0.05):
-        super().__init__()
-        sizes = torch.tensor([0, *fields.values()])
-        self.register_buffer("offset", sizes.cumsum(0)[:-1], persistent=False)
-        self.weight = nn.Parameter(torch.randn(int(sizes.sum()), width, generator=generator) * spread)
-        with torch.no_grad():
-            self.weight[self.offset] = 0  # the unknown rows: the middle of what they stand for
-        self.sparse = False
-
-    def forward(self, categorical):
-        """[B, F] ids within each field → [B, F * K], the fields' vectors side by side."""
-        return F.embedding(categorical + self.offset, self.weight, sparse=self.sparse).flatten(1)
 
 
 class Experts(nn.Module):
@@ -57,35 +42,38 @@ class Experts(nn.Module):
         "task": "expert.task",
     }
 
-    def __init__(self, inputs, experts, hidden, tasks, template, batch_norm, generator):
+    def __init__(self, inputs, experts, hidden, tasks, kind, batch_norm, generator):
         super().__init__()
-        start, shape, _ = TEMPLATES[choose("template", template, TEMPLATES)]
+        start, shape, _ = template(kind)
         layers = list(zip((inputs, *hidden[:-1]), hidden, strict=True))
         copies = 1 if shape is None else tasks  # with a template every task has experts of its own
-        self.template = template
+        self.template = kind
         self.experts = experts
 
         def parts(*lead):
             return [] if shape is None else [torch.full((*lead, *shape(o, i)), start) for i, o in layers]
 
         self.scenario = nn.ParameterList(
-            [_uniform(experts, o, i, fan_in=i, generator=generator) for i, o in layers]
+            [uniform(experts, o, i, fan_in=i, generator=generator) for i, o in layers]
         )
-        self.bias = nn.ParameterList([_uniform(experts, o, fan_in=i, generator=generator) for i, o in layers])
+        self.bias = nn.ParameterList([uniform(experts, o, fan_in=i, generator=generator) for i, o in layers])
         self.local = nn.ParameterList([nn.Parameter(part) for part in parts()])
         self.task = nn.ParameterList([nn.Parameter(part) for part in parts(tasks)])
         self.norm = nn.ModuleList(
             [nn.BatchNorm1d(copies * experts * o) for _, o in layers] if batch_norm else []
         )
+        for layer, (i, o) in enumerate(layers):
+            check(kind, self.weights(layer), (copies, experts, o, i))
 
-    def weights(self, layer):
-        """Layer's composed weights [V, E, O, I]; V = T with a template, 1 without."""
+    def weights(self, layer: int) -> Tensor:
+        """A layer's composed weights [V, E, O, I]; V = T with a template, 1 without."""
         local, task = (part[layer] if len(part) else None for part in (self.local, self.task))
         return compose(self.template, self.scenario[layer], local, task)
 
-    def forward(self, inputs):
+    def forward(self, inputs: Tensor) -> Tensor:
         """[B, I] → [B, V, E, H]; V = T where every task has experts of its own, else 1."""
-        hidden = None  # [V * E, B, O]: the experts outside, so that each one's rows lie together
+        # hidden [V * E, B, O]: the experts outside, so that each one's rows lie together
+        hidden = None
         for layer in range(len(self.scenario)):
             weight = self.weights(layer)
             copies, experts, outputs, _ = weight.shape
@@ -109,10 +97,10 @@ class Gates(nn.Module):
 
     def __init__(self, inputs, experts, tasks, generator):
         super().__init__()
-        self.weight = _uniform(tasks, experts, inputs, fan_in=inputs, generator=generator)
-        self.bias = _uniform(tasks, experts, fan_in=inputs, generator=generator)
+        self.weight = uniform(tasks, experts, inputs, fan_in=inputs, generator=generator)
+        self.bias = uniform(tasks, experts, fan_in=inputs, generator=generator)
 
-    def forward(self, inputs):
+    def forward(self, inputs: Tensor) -> Tensor:
         """[B, I] → [B, T, E], summing to one over the experts."""
         scores = F.linear(inputs, self.weight.flatten(0, 1), self.bias.flatten())
         return scores.unflatten(1, self.bias.shape).softmax(2)
@@ -127,12 +115,12 @@ class Towers(nn.Module):
         super().__init__()
         layers = [(inputs, width), (width, 1)]
         self.weight = nn.ParameterList(
-            [_uniform(tasks, o, i, fan_in=i, generator=generator) for i, o in layers]
+            [uniform(tasks, o, i, fan_in=i, generator=generator) for i, o in layers]
         )
-        self.bias = nn.ParameterList([_uniform(tasks, o, fan_in=i, generator=generator) for i, o in layers])
+        self.bias = nn.ParameterList([uniform(tasks, o, fan_in=i, generator=generator) for i, o in layers])
         self.norm = nn.BatchNorm1d(tasks * width) if batch_norm else None
 
-    def forward(self, inputs):
+    def forward(self, inputs: Tensor) -> Tensor:
         """[T, B, H] → [B, T], one logit per task."""
         hidden = grouped_linear(inputs, self.weight[0], self.bias[0])
         if self.norm is not None:
@@ -146,7 +134,7 @@ class MMoE(nn.Module):
 
         x = [embeddings, numerical];  h_j = expert_j(x);  z_t = sum_j softmax(G_t x)_j h_j;  tower_t(z_t)
 
-    fields      categorical field → rows of its table;  numericals: D;  tasks: T
+    fields      categorical field → entries of its table;  numericals: D;  tasks: T
     embedding   width K of every field's vector; experts: E; hidden: widths of an expert's layers
     tower       width of a tower's hidden layer;  template: see `compose`
     batch_norm  BatchNorm in experts and towers
@@ -156,19 +144,22 @@ class MMoE(nn.Module):
     `intercept` [T], zeros unless its owner sets it, is added to the towers' logits: no parameter, never sent.
     """
 
+    federated = True  # may leave the client, part by part; the models for all rows may not
+    intercept: Tensor
+
     def __init__(
         self,
-        fields,
-        numericals,
-        tasks,
-        embedding=8,
-        experts=4,
-        hidden=(64, 32),
-        tower=32,
-        template="none",
-        batch_norm=False,
-        product=None,
-        generator=None,
+        fields: dict[str, int],
+        numericals: int,
+        tasks: int,
+        embedding: int = 8,
+        experts: int = 4,
+        hidden: tuple[int, ...] = (64, 32),
+        tower: int = 32,
+        template: str = "none",
+        batch_norm: bool = False,
+        product: tuple[int, int] | None = None,
+        generator: torch.Generator | None = None,
     ):
         super().__init__()
         inputs = len(fields) * embedding + numericals
@@ -179,17 +170,21 @@ class MMoE(nn.Module):
         self.gates = Gates(inputs, experts, tasks, generator)
         self.towers = Towers(hidden[-1], tower, tasks, batch_norm, generator)
 
-    def forward(self, categorical, numerical):
+    def forward(self, categorical: Tensor, numerical: Tensor) -> Tensor:
         """categorical [B, F] int64, numerical [B, D] float32 → logits [B, T]."""
+        # x = [embeddings, numerical]: [B, I]
         inputs = torch.cat([self.embedding(categorical), numerical], dim=1)
+        # gates [B, T, E], experts [B, V, E, H]
         gates, hidden = self.gates(inputs), self.experts(inputs)
-        copies = hidden.shape[1]  # V: the tasks that share a copy of the experts mix it in one product
-        mixed = gates.unflatten(1, (copies, -1)) @ hidden  # [B, V, T/V, E] @ [B, V, E, H]
+        # tasks that share a copy of the experts mix it in one product: [B, V, T/V, E] @ [B, V, E, H]
+        copies = hidden.shape[1]
+        mixed = gates.unflatten(1, (copies, -1)) @ hidden
+        # towers: [T, B, H] → [B, T]
         logits = self.towers(mixed.flatten(1, 2).transpose(0, 1)) + self.intercept
-        return logits if self.product is None else _product(logits, *self.product)
+        return logits if self.product is None else parent_times_child(logits, *self.product)
 
 
-def _product(logits, parent, child):
+def parent_times_child(logits: Tensor, parent: int, child: int) -> Tensor:
     """Replace the child's logit by that of P = σ(x)·σ(y): 1/P − 1 = e⁻ˣ + e⁻ʸ + e⁻ˣ⁻ʸ, exact at any x, y."""
     x, y = logits[:, parent], logits[:, child]
     columns = list(logits.unbind(1))
@@ -197,14 +192,19 @@ def _product(logits, parent, child):
     return torch.stack(columns, 1)
 
 
-def parameter_groups(model):
+register("model", "mmoe", MMoE, "a gate over shared experts per task; the only one that can be federated")
+
+
+def parameter_groups(model: nn.Module) -> dict[str, dict[str, Tensor]]:
     """Group → {name: tensor} of everything that a model learns, buffers of BatchNorm layers included.
 
     The module that owns a parameter says which group it is in: BatchNorm layers by their type, the others
     by their PARTS; a name is never searched for letters. Groups: embedding, expert.scenario, expert.local,
     expert.task, gate, tower, norm. Raises TypeError for a parameter that no module claims.
     """
-    groups, norm = {}, {}
+    groups: dict[str, dict[str, Tensor]] = {}
+    norm: dict[str, Tensor] = {}
+    # BatchNorm layers first, so that no other module claims what is theirs
     for path, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
             norm.update({f"{path}.{name}": t for name, t in module.state_dict(keep_vars=True).items()})

@@ -3,29 +3,33 @@
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from pfmsm_lite.errors import choose
+from pfmsm_lite.errors import UserError
+from pfmsm_lite.registry import lookup, register
 
 
 class Affine(NamedTuple):
     """W → W · scale + shift, and back; both broadcast against the stack [..., N, P]."""
 
-    scale: torch.Tensor
-    shift: torch.Tensor
+    scale: Tensor
+    shift: Tensor
 
-    def apply(self, stack):
+    def apply(self, stack: Tensor) -> Tensor:
         return stack * self.scale + self.shift
 
-    def undo(self, stack):
+    def undo(self, stack: Tensor) -> Tensor:
         return (stack - self.shift) / self.scale
 
 
-def _moment(stack):
+def moment(stack: Tensor) -> tuple[Tensor, Tensor]:
+    # per client, over the entries of the tensor: [..., N, 1]
     mean, deviation = stack.mean(-1, keepdim=True), stack.std(-1, keepdim=True, correction=0)
     return _towards(mean, deviation, deviation.mean(-2, keepdim=True), mean.mean(-2, keepdim=True))
 
 
-def _elementwise(stack):
+def elementwise(stack: Tensor) -> tuple[Tensor, Tensor]:
+    # per entry, over the clients: [..., 1, P]
     mean, deviation = stack.mean(-2, keepdim=True), stack.std(-2, keepdim=True, correction=0)
     return _towards(mean, deviation, deviation.mean(-1, keepdim=True), mean)
 
@@ -36,19 +40,26 @@ def _towards(mean, deviation, new_deviation, new_mean):
     return scale, new_mean - mean * scale
 
 
-def _none(stack):
+def unchanged(stack: Tensor) -> tuple[Tensor, Tensor]:
     return torch.ones_like(stack[..., :1, :1]), torch.zeros_like(stack[..., :1, :1])
 
 
-NORMALIZE = {"moment": _moment, "elementwise": _elementwise, "none": _none}
+register("normalize", "moment", moment, "give every client's tensor the average mean and deviation")
+register("normalize", "elementwise", elementwise, "normalize each entry over the clients")
+register("normalize", "none", unchanged, "leave the uploads as they are")
+register("undo", "yes", Affine.undo, "a client undoes the normalization on download with its own moments")
+register("undo", "no", lambda affine, stack: stack, "a client keeps the normalized parameters")
 
 
-def normalize(stack, kind="moment", segments=None):
+def normalize(
+    stack: Tensor, kind: str = "moment", segments: list[int] | None = None
+) -> tuple[Tensor, Affine]:
     """Normalize the clients' parameters against each other, tensor by tensor.
 
     stack     [..., N, P]  the uploads of N clients, for one expert or for many
     kind      moment: W_n ← (W_n − μ_n)/σ_n · σ̄ + μ̄, moments over a tensor's entries, bars over clients ·
-              elementwise: each entry over the clients, then the tensor's average deviation · none
+              elementwise: each entry over the clients, then the tensor's average deviation · none ·
+              or one that was registered: rule(stack [..., N, P]) → (scale, shift), broadcast against it
     segments  sizes of the tensors that lie side by side in P; None: one tensor
     returns   (normalized [..., N, P], Affine): the map can be undone with a client's own moments
     raises    UserError for an unknown kind; ValueError if the segments do not add up to P
@@ -56,7 +67,7 @@ def normalize(stack, kind="moment", segments=None):
     PF-MSMTrec, section 3.3.1, eq. 8 (normalizing parameters on the server: the paper; the operator:
     reconstruction).
     """
-    rule = NORMALIZE[choose("normalize", kind, NORMALIZE)]
+    rule = lookup("normalize", kind)
     segments = list(segments or [stack.shape[-1]])
     if sum(segments) != stack.shape[-1]:
         raise ValueError(f"segments {segments} do not add up to the {stack.shape[-1]} columns of the stack")
@@ -66,6 +77,22 @@ def normalize(stack, kind="moment", segments=None):
     start = 0
     for size in segments:
         part = slice(start, start := start + size)
-        scale[..., part], shift[..., part] = rule(stack[..., part])
+        scale[..., part], shift[..., part] = _checked(kind, rule(stack[..., part]), stack[..., part])
     affine = Affine(scale, shift)
     return affine.apply(stack), affine
+
+
+def _checked(kind: str, found: tuple, stack: Tensor) -> tuple:
+    """Refuse, by its name, a rule that does not return a finite scale and shift that fit the stack."""
+    try:
+        scale, shift = found
+        fits = all(torch.broadcast_shapes(part.shape, stack.shape) == stack.shape for part in (scale, shift))
+        fine = fits and bool(scale.isfinite().all() and shift.isfinite().all())
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        fine = False
+    if not fine:
+        raise UserError(
+            f"The normalization {kind!r} should return (scale, shift), finite and broadcastable to "
+            f"[U, N, P] = {tuple(stack.shape)}, but it did not."
+        )
+    return found

@@ -1,130 +1,212 @@
-"""The server: normalize → coordinate → aggregate, on one flat matrix [U, N, P] per kind of parameter."""
+"""The server: normalize → coordinate → aggregate, on one flat matrix [U, N, P] per group of parameters.
 
-import math
+It works on what clients sent alone: it knows neither their models nor their rows.
+"""
+
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from pfmsm_lite.aggregation import Exchange, aggregate, cosines, mixing_weights
+from pfmsm_lite.aggregation import Exchange, Past, aggregate, cosines, mixing_weights
 from pfmsm_lite.coordination import coefficients
-from pfmsm_lite.mmoe import parameter_groups
-from pfmsm_lite.normalization import normalize
+from pfmsm_lite.embedding import SharedTable
+from pfmsm_lite.errors import UserError
+from pfmsm_lite.mmoe import UNITS
+from pfmsm_lite.normalization import Affine, normalize
+from pfmsm_lite.registry import lookup
 
-PER_TASK = ("gate", "tower", "expert.task")
-PER_EXPERT = ("expert.scenario",)
 NORMALIZED = COORDINATED = ("expert.scenario",)  # the stages that the paper has for experts only
 
 
 class Block:
-    """One group of parameters that leaves the clients: how it is packed, and its state at the server.
+    """One group of parameters that leaves the clients, and what the server remembers of it.
 
-    A model's tensors of this group become U rows of P numbers: one row per expert (expert.scenario), one per
-    task (gates, towers, expert.task), or a single one.
+    A message's tensors of this group become U rows of P numbers: one row per expert (expert.scenario), one
+    per task (gates, towers, expert.task), or a single one.
+
+    group     its name;  policy: what its share says
+    start     {name: tensor} that every client starts from
+    has_task  [T, N] bool: which client has which task;  tasks: their names
     """
 
-    def __init__(self, group, policy, clients, tasks):
-        self.group, self.policy, self.clients = group, policy, clients
-        named = [parameter_groups(client.model)[group] for client in clients]
-        self.tensors = [list(tensors.values()) for tensors in named]
-        self.shapes = {name: tuple(tensor.shape) for name, tensor in named[0].items()}
-        first = self.tensors[0]
-        split = group in PER_TASK + PER_EXPERT
-        self.units = first[0].shape[0] if split else 1
-        self.segments = [tensor.numel() // self.units for tensor in first]
-        labels = {"gate": tasks, "tower": tasks, "expert.task": tasks}.get(group, range(self.units))
+    def __init__(self, group: str, policy: str, start: dict[str, Tensor], has_task: Tensor, tasks):
+        self.group, self.policy, self.split = group, policy, UNITS.get(group)
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in start.items()}
+        first, clients = next(iter(start.values())), has_task.shape[1]
+        self.units = first.shape[0] if self.split else 1
+        self.segments = [tensor.numel() // self.units for tensor in start.values()]
+        labels = tasks if self.split == "task" else range(self.units)
         head = group.removesuffix(".scenario")
-        self.labels = [f"{head} {label}" for label in labels] if split else [group]
-        has = torch.stack([client.has_task for client in clients], 1)  # [T, N]
-        self.has = has if group in PER_TASK else torch.ones(self.units, len(clients), dtype=torch.bool)
-        self.has = self.has.to(first[0].device)
-        self.previous = None  # last round's Exchange
-        self.received = self.pack()
+        self.labels = [f"{head} {label}" for label in labels] if self.split else [group]
+        everywhere = torch.ones(self.units, clients, dtype=torch.bool, device=first.device)
+        self.has = has_task.to(first.device) if self.split == "task" else everywhere  # [U, N]
+        self.received = self.one(start)[:, None].repeat(1, clients, 1)  # [U, N, P]
+        self.previous: Past | None = None
 
-    def upload(self, client):
-        """What one client sends of this block: [(name, shape, bytes)]; of a task that it lacks, nothing."""
-        units = int(self.has[:, client].sum())
-        shapes = {name: (units, *s[1:]) if self.units > 1 else s for name, s in self.shapes.items()}
-        return [(name, shape, 4 * math.prod(shape)) for name, shape in shapes.items() if units]
+    def one(self, message: dict[str, Tensor]) -> Tensor:
+        """The group's tensors in a message, side by side: [U, P] (only the units that are in it)."""
+        tensors = [message[name].detach().float() for name in self.shapes]
+        if self.split:
+            return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+        return torch.cat([tensor.flatten() for tensor in tensors])[None]
 
-    @torch.no_grad()
-    def pack(self, tensors=None):
-        """Clients' tensors → [U, N, P]."""
-        tensors = tensors or self.tensors
-        device = tensors[0][0].device
-        stack = torch.empty(self.units, len(tensors), sum(self.segments), device=device)
-        for n, own in enumerate(tensors):
-            start = 0
-            for tensor, size in zip(own, self.segments, strict=True):
-                stack[:, n, start : start + size] = tensor.reshape(self.units, size)
-                start += size
+    def read(self, uploads: list) -> Tensor:
+        """Clients' uploads → [U, N, P]. Where nothing was sent stands what that client had received."""
+        stack = self.received.clone()
+        for n, upload in enumerate(uploads):
+            if upload is not None:
+                stack[self.has[:, n], n] = self.one(upload)
         return stack
 
-    @torch.no_grad()
-    def unpack(self, stack):
-        """[U, N, P] → the clients' tensors, in place."""
-        for n, own in enumerate(self.tensors):
-            for tensor, part in zip(own, stack[:, n].split(self.segments, dim=-1), strict=True):
-                tensor.copy_(part.reshape(tensor.shape))
+    def write(self, stack: Tensor, n: int) -> dict[str, Tensor]:
+        """Client n's part of [U, N, P] as a message: the units that it has."""
+        own = stack[self.has[:, n], n].split(self.segments, dim=-1)
+        shapes = [(-1, *shape[1:]) if self.split else shape for shape in self.shapes.values()]
+        return {name: part.reshape(shape) for name, part, shape in zip(self.shapes, own, shapes, strict=True)}
 
-    def state(self):
-        last = self.previous
-        memory = (
-            {}
-            if last is None
-            else {"sources": last.sources, "update": last.update, "weights": last.weights, **last.memory}
-        )
-        return {"received": self.received, "last": memory}
+    def state(self) -> dict:
+        last = {} if self.previous is None else self.previous._asdict()
+        return {"received": self.received, "last": last}
 
-    def load(self, state):
-        self.received, last = state["received"], dict(state["last"])
-        if last:
-            kept = {key: last.pop(key) for key in ("sources", "update", "weights")}
-            self.previous = Exchange(**kept, memory=last)
+    def load(self, state: dict) -> None:
+        self.received = state["received"]
+        self.previous = Past(**state["last"]) if state["last"] else None
 
 
-@torch.no_grad()
-def serve(block, trained, accepted, rows, method, clock):
-    """One block's round at the server: what every client gets back, and what the history keeps.
+@dataclass
+class Stages:
+    """What one block's stages do, as the method says for its group."""
 
-    trained   [U, N, P] the uploads;  accepted [N] bool;  rows [N] training rows;  clock(stage) times a stage
-    returns   (mixtures [U, N, P], record of tensors on [U, ...])
+    normalize: str
+    coordinate: str
+    aggregate: str
 
-    PF-MSMTrec, section 3.3 (the order of the stages: the paper).
+
+def stages(block: Block, method) -> Stages:
+    personal = block.policy == "personalized"
+    return Stages(
+        method.normalize if personal and block.group in NORMALIZED else "none",
+        method.coordinate if personal and block.group in COORDINATED else "none",
+        method.aggregate if personal else block.policy,
+    )
+
+
+def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor, Affine | None, Tensor]:
+    """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N])."""
+    if kind == "none":
+        return block.received, trained, None, torch.zeros(trained.shape[:2], device=trained.device)
+    found, affine = normalize(trained, kind, block.segments)
+    moved = (found - trained).norm(dim=-1) / trained.norm(dim=-1).clamp(min=1e-12)
+    return affine.apply(block.received), found, affine, moved
+
+
+def coordinated(delta: Tensor, accepted: Tensor, kind: str, method) -> tuple[Tensor, Tensor, Tensor]:
+    """(update [U, N, P], inner products of the deltas [U, N, N], those of the updates)."""
+    gram = delta @ delta.transpose(-2, -1)
+    if kind == "none":
+        return (delta * method.server_step if method.server_step != 1 else delta), gram, gram
+    share = accepted.to(gram) / accepted.sum()
+    mix = coefficients(kind, gram, share, method.radius, method.rescale)
+    return (mix * method.server_step) @ delta, gram, mix @ gram @ mix.transpose(-2, -1)
+
+
+class Server:
+    """What meets the clients' messages: one Block per shared group, and the shared embedding table.
+
+    method  whose stages it runs;  tasks: their names
+    start   group → {name: tensor} that every client starts from;  table [V, K]: all entries at their start
+    hellos  the clients' first messages
     """
-    received, present = block.received, block.has & accepted
-    kind = method.normalize if block.group in NORMALIZED and block.policy == "personalized" else "none"
-    with clock("normalize"):
-        moved = torch.zeros(trained.shape[:2], device=trained.device)
-        undo = None
-        if kind != "none":
-            normalized, undo = normalize(trained, kind, block.segments)
-            moved = (normalized - trained).norm(dim=-1) / trained.norm(dim=-1).clamp(min=1e-12)
-            received, trained = undo.apply(received), normalized
-    with clock("coordinate"):
+
+    def __init__(self, method, tasks, start: dict, table: Tensor, hellos: list[dict], names: list[str]):
+        self.method, self.names, device = method, names, table.device
+        self.rows = torch.stack([hello["rows"] for hello in hellos]).to(device)  # [N]
+        has_task = torch.stack([hello["has_task"] for hello in hellos], 1)  # [T, N]
+        self.blocks = [
+            Block(group, policy, start[group], has_task, tasks)
+            for group, policy in method.sent.items()
+            if group in start and group != "embedding"
+        ]
+        # the server keeps the entries that some client holds
+        entries = [hello["entries"] for hello in hellos]
+        union = torch.unique(torch.cat(entries))
+        self.asked = [own[hello["uses"] > 0].int() for own, hello in zip(entries, hellos, strict=True)]
+        self.table = SharedTable(
+            table[union],
+            [torch.searchsorted(union, own) for own in entries],
+            [hello["uses"] for hello in hellos],
+            self.rows.tolist(),
+            method.embedding,
+            method.own_rows,
+        )
+
+    @torch.no_grad()
+    def serve(self, uploads: list) -> tuple[list[dict], dict[str, Tensor]]:
+        """One round at the server.
+
+        uploads  per client its message, or None: nothing fit to use came
+        returns  (downloads: per client a message, record: name → [units, ...] for the history)
+
+        PF-MSMTrec, section 3.3 (the order of the stages: the paper).
+        """
+        accepted = torch.tensor([upload is not None for upload in uploads], device=self.rows.device)
+        downloads: list[dict] = [{} for _ in uploads]
+        records = []
+        for block in self.blocks:
+            mixtures, record = self.serve_block(block, block.read(uploads), accepted)
+            block.received = mixtures
+            for n, download in enumerate(downloads):
+                download.update(block.write(mixtures, n))
+            records.append(record)
+        if "embedding" in self.method.sent:
+            entries = self.table.step(self._entries(uploads), self.method.server_step)
+            for own, download in zip(entries, downloads, strict=True):
+                download["embedding.weight"] = own
+        keys = records[0] if records else ()
+        return downloads, {key: torch.cat([record[key] for record in records]).cpu() for key in keys}
+
+    def serve_block(self, block: Block, trained: Tensor, accepted: Tensor) -> tuple[Tensor, dict]:
+        """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record)."""
+        stage, method = stages(block, self.method), self.method
+        # 1. normalize the clients' parameters against each other (eq. 8)
+        received, trained, affine, moved = normalized(block, trained, stage.normalize)
+        # 2. pull updates that conflict towards each other (eq. 13)
         delta = trained - received
-        gram = delta @ delta.transpose(-2, -1)
-        share = accepted.to(gram) / accepted.sum()
-        kind = method.coordinate if block.group in COORDINATED and block.policy == "personalized" else "none"
-        if kind == "none":
-            update, after = delta * method.server_step if method.server_step != 1 else delta, gram
-        else:
-            mix = coefficients(kind, gram, share, method.radius, method.rescale)
-            update = (mix * method.server_step) @ delta
-            after = mix @ gram @ mix.transpose(-2, -1)
-    with clock("aggregate"):
-        exchange = Exchange(received, delta, update, gram, rows, present, block.has, block.previous)
-        exchange.sources = received + update if update is not delta else trained
-        rule = method.aggregate if block.policy == "personalized" else block.policy
-        exchange.weights = mixing_weights(exchange, method, rule)
-        mixtures = aggregate(exchange.sources, exchange.weights)
-        if undo is not None and method.undo == "yes":
-            mixtures = undo.undo(mixtures)
-    exchange.previous = None  # one round back is enough
-    block.previous = exchange
-    record = {
-        "norm": gram.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt(),
-        "cosine_before": cosines(gram),
-        "cosine_after": cosines(after),
-        "weights": exchange.weights,
-        "normalized": moved,
-    }
-    return mixtures, record
+        update, gram, after = coordinated(delta, accepted, stage.coordinate, method)
+        sources = received + update if update is not delta else trained
+        # 3. mix for every client: W_n = Σ_m A_nm · source_m
+        present = block.has & accepted
+        exchange = Exchange(
+            received, delta, update, sources, gram, self.rows, present, block.has, block.previous
+        )
+        weights, memory = mixing_weights(exchange, method, stage.aggregate)
+        memory = dict(memory)
+        sources = memory.pop("sources", sources)  # a rule may add to the sources instead of mixing them
+        mixtures = aggregate(sources, weights)
+        if affine is not None:
+            mixtures = lookup("undo", method.undo)(affine, mixtures)
+        block.previous = Past(delta, sources, weights, memory)
+        record = {
+            "norm": gram.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt(),
+            "cosine_before": cosines(gram),
+            "cosine_after": cosines(after),
+            "weights": weights,
+            "normalized": moved,
+        }
+        return mixtures, record
+
+    def _entries(self, uploads: list) -> list:
+        """Per client the embedding entries that it sent [U_n, K], or None."""
+        for name, upload, asked in zip(self.names, uploads, self.asked, strict=True):
+            if upload is not None and not torch.equal(upload["embedding.entries"], asked):
+                raise UserError(f"Client {name!r} sent other embedding entries than its first message named.")
+        return [None if upload is None else upload["embedding.weight"] for upload in uploads]
+
+    def state(self) -> dict:
+        return {"blocks": [block.state() for block in self.blocks], "table": self.table.table}
+
+    def load(self, state: dict) -> None:
+        for block, saved in zip(self.blocks, state["blocks"], strict=True):
+            block.load(saved)
+        self.table.table = state["table"]

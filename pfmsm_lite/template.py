@@ -4,45 +4,68 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from pfmsm_lite.errors import choose
-
-
-def _hadamard(scenario, local, task):
-    return torch.einsum("eoi,oi,toi->teoi", scenario, local, task)
-
-
-def _additive(scenario, local, task):
-    return scenario + local + task[:, None]
-
-
-def _rank1(scenario, local, task):
-    outputs = scenario.shape[1]  # local and task hold one factor per output, then one per input
-    scale = local * task  # [T, O + I]
-    return torch.einsum("eoi,to,ti->teoi", scenario, scale[:, :outputs], scale[:, outputs:])
+from pfmsm_lite.errors import UserError
+from pfmsm_lite.registry import lookup, register
 
 
 class Template(NamedTuple):
     """How one `compose` works: the parts' start value, their shape for a weight [O, I], the operator."""
 
     start: float
-    shape: Callable
+    shape: Callable | None
     compose: Callable
 
-
-TEMPLATES = {
-    "hadamard": Template(1.0, lambda outputs, inputs: (outputs, inputs), _hadamard),
-    "additive": Template(0.0, lambda outputs, inputs: (outputs, inputs), _additive),
-    "rank1": Template(1.0, lambda outputs, inputs: (outputs + inputs,), _rank1),
-    "none": Template(0.0, None, lambda scenario, local, task: scenario[None]),
-}
+    def __call__(self, scenario: Tensor, local: Tensor | None, task: Tensor | None) -> Tensor:
+        return self.compose(scenario, local, task)
 
 
-def compose(kind, scenario, local=None, task=None):
+def full(outputs: int, inputs: int) -> tuple[int, ...]:
+    """`local` and `task` are as large as a weight."""
+    return outputs, inputs
+
+
+def vectors(outputs: int, inputs: int) -> tuple[int, ...]:
+    """`local` and `task` hold one factor per output, then one per input."""
+    return (outputs + inputs,)
+
+
+def hadamard(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
+    return torch.einsum("eoi,oi,toi->teoi", scenario, local, task)
+
+
+def additive(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
+    return scenario + local + task[:, None]
+
+
+def rank1(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
+    outputs = scenario.shape[1]
+    scale = local * task  # [T, O + I]
+    return torch.einsum("eoi,to,ti->teoi", scenario, scale[:, :outputs], scale[:, outputs:])
+
+
+def alone(scenario: Tensor, local: None = None, task: None = None) -> Tensor:
+    return scenario[None]
+
+
+register("compose", "hadamard", Template(1.0, full, hadamard), "product of the three parts")
+register("compose", "additive", Template(0.0, full, additive), "sum of the three parts")
+register("compose", "rank1", Template(1.0, vectors, rank1), "inputs and outputs scaled by vectors")
+register("compose", "none", Template(0.0, None, alone), "the scenario part alone: a plain MMoE")
+
+
+def template(kind: str) -> Template:
+    """The Template of a `compose`; a plain function (scenario, local, task) starts from ones, as large as W."""
+    found = lookup("compose", kind)
+    return found if isinstance(found, Template) else Template(1.0, full, found)
+
+
+def compose(kind: str, scenario: Tensor, local: Tensor | None = None, task: Tensor | None = None) -> Tensor:
     """Compose the experts' weights out of the template's three parts.
 
     kind      hadamard: product of the parts · additive: their sum · rank1: inputs and outputs scaled ·
-              none: the scenario part alone
+              none: the scenario part alone · or one that was registered
     scenario  [E, O, I]   one per expert; the part that the federation aggregates
     local     [O, I]      one per client, broadcast over experts ([O + I] for rank1)
     task      [T, O, I]   one per task, broadcast over experts ([T, O + I] for rank1)
@@ -51,4 +74,15 @@ def compose(kind, scenario, local=None, task=None):
 
     PF-MSMTrec, section 3.2 (the three parts: the paper; how they are composed: reconstruction).
     """
-    return TEMPLATES[choose("compose", kind, TEMPLATES)].compose(scenario, local, task)
+    return lookup("compose", kind)(scenario, local, task)
+
+
+def check(kind: str, composed: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse, by its name, a template whose weights have another shape [T, E, O, I], NaN or infinity."""
+    if not torch.is_tensor(composed) or tuple(composed.shape) != shape:
+        found = tuple(composed.shape) if torch.is_tensor(composed) else type(composed).__name__
+        raise UserError(
+            f"The template {kind!r} (compose) returned {found}, but it should be [T, E, O, I] = {shape}."
+        )
+    if not composed.isfinite().all():
+        raise UserError(f"The template {kind!r} (compose) returned NaN or infinity for its start values.")

@@ -1,1 +1,3 @@
-"""Rows of the open tables that are not PF-MSMTrec's own: rivals and centralized relatives."""
+"""Rivals and centralized relatives: rows added to the open tables by the door that is open to everybody."""
+
+from pfmsm_lite.rivals import declared  # noqa: F401

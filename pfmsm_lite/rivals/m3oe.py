@@ -6,9 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pfmsm_lite.client import cross_entropy
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.mmoe import Gates, _uniform, grouped_linear
+from pfmsm_lite.mmoe import Gates, grouped_linear, uniform
+from pfmsm_lite.registry import register
 from pfmsm_lite.rivals.pooled import OneModel, StarLinear, own
+from pfmsm_lite.scenario import Rows
 
 
 class Variant(NamedTuple):
@@ -41,9 +44,9 @@ class Blocks(nn.Module):
         self.PARTS = dict.fromkeys(("weight", "bias", "scale", "shift"), group)
         self.count = count
         self.weight = nn.ParameterList(
-            [_uniform(count, o, i, fan_in=i, generator=generator) for i, o in layers]
+            [uniform(count, o, i, fan_in=i, generator=generator) for i, o in layers]
         )
-        self.bias = nn.ParameterList([_uniform(count, o, fan_in=i, generator=generator) for i, o in layers])
+        self.bias = nn.ParameterList([uniform(count, o, fan_in=i, generator=generator) for i, o in layers])
         self.scale = nn.ParameterList([nn.Parameter(torch.ones(count, o)) for _, o in layers])
         self.shift = nn.ParameterList([nn.Parameter(torch.zeros(count, o)) for _, o in layers])
 
@@ -63,8 +66,8 @@ class Outputs(nn.Module):
 
     def __init__(self, count, inputs, generator):
         super().__init__()
-        self.weight = _uniform(count, 1, inputs, fan_in=inputs, generator=generator)
-        self.bias = _uniform(count, 1, fan_in=inputs, generator=generator)
+        self.weight = uniform(count, 1, inputs, fan_in=inputs, generator=generator)
+        self.bias = uniform(count, 1, fan_in=inputs, generator=generator)
 
     def forward(self, inputs):
         """[G, B, O] → [G, B]."""
@@ -145,14 +148,16 @@ class M3oE(OneModel):
     """
 
     outer_rate = 1e-3  # Adam's step for α and β
+    scenarios_needed = 2
+    usual_variant = "paper"
 
-    def build(self, experts, hidden, tower, batch_norm, generator, star=None, variant="paper"):
+    def build(self, experts, hidden, tower, batch_norm, generator, star=None, variant=""):
         if self.domains < 2:
             raise UserError(
                 "M3oE weighs a domain's experts against those of the others, so it needs at least two "
                 "scenarios, and there is one. Give more scenarios, or take the method `pooled`."
             )
-        self.variant = VARIANTS[choose("variant of M3oE", variant, VARIANTS)]
+        self.variant = VARIANTS[choose("variant of M3oE", variant or self.usual_variant, VARIANTS)]
         first, width = star or (hidden[0], hidden[0])
         cells, widths = self.tasks * self.domains, (width, *hidden)
         self.star = StarLinear(self.inputs, first, self.domains, generator)
@@ -175,6 +180,41 @@ class M3oE(OneModel):
         """The scalars behind α and β: learned by an optimizer of their own, after each epoch."""
         return list(self.fusion.parameters())
 
+    def own_optimizer(self):
+        """(parameters that the main optimizer leaves alone, the optimizer of α and β): see Client."""
+        outer = self.outer_parameters()
+        return [] if self.variant.together else outer, torch.optim.Adam(outer, lr=self.outer_rate)
+
+    def outer_rows(self, client):
+        """The validation Rows that α and β learn on; None: the training rows, as the code does."""
+        if self.variant.rows != "valid":
+            return None
+        if getattr(client, "outer_rows", None) is None:  # put together once
+            valid = list(zip(*(view["valid"][:3] for _, view in client.views), strict=True))
+            client.outer_rows = Rows(*(torch.cat(column).to(client.labels.device) for column in valid))
+        return client.outer_rows
+
+    def outer_losses(self, client):
+        """Cross-entropy per task [T] of a mini-batch of the rows that α and β learn on."""
+        rows = self.outer_rows(client)
+        count = len(client.labels if rows is None else rows.labels)
+        index = torch.randperm(count, generator=client.generator)[: client.settings.batch_size]
+        index = index.to(client.labels.device)
+        if rows is None:
+            return client.losses(index)
+        labels = rows.labels[index]
+        logits = self(rows.categorical[index], rows.numerical[index])
+        return cross_entropy(logits, labels.nan_to_num(), (~labels.isnan()).float())
+
+    def after_epoch(self, client):
+        """One first-order step of α and β, the others as they are: bi-level optimization. See Client.fit."""
+        optimizer = client.optimizers[-1]
+        optimizer.zero_grad()
+        with client.autocast():
+            losses = self.outer_losses(client)
+        losses.sum().backward()
+        optimizer.step()
+
     def all_logits(self, inputs, domain):
         """inputs [B, I], domain [B] → [T, D, B]: a row by its own domain's input layer, then by all cells."""
         h = self.encode(own(self.star(inputs.expand(self.domains, -1, -1)), domain)) + self.skip(inputs)
@@ -188,6 +228,23 @@ class M3oE(OneModel):
     def logits(self, inputs, domain):
         """inputs [B, I], domain [B] → [B, T]: of every row the cells of its own domain."""
         return own(self.all_logits(inputs, domain).permute(1, 2, 0), domain)
+
+
+class M3oECode(M3oE):
+    """M3oE as its published code does it."""
+
+    usual_variant = "code"
+
+
+register(
+    "model", "m3oe", M3oE, "shared, domain and task experts, fused by weights learned on validation rows"
+)
+register(
+    "model",
+    "m3oe_code",
+    M3oECode,
+    "as its published code does: the weights learned on training rows, by both optimizers",
+)
 
 
 def _stacks(theirs, count, layers):

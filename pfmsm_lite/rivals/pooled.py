@@ -1,13 +1,15 @@
 """One model for all scenarios: shared bottom, PLE and STAR, the yardsticks beside a pooled MMoE.
 
-All take what federated/encode.py's `pool` makes: categorical ids whose last field is the domain, 1..D.
+All take what scenario.py's `pool` makes: categorical ids whose last field is the domain, 1..D.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pfmsm_lite.mmoe import Embedding, Experts, Gates, Towers, _product, _uniform, grouped_linear
+from pfmsm_lite.embedding import Embedding
+from pfmsm_lite.mmoe import Experts, Gates, Towers, grouped_linear, parent_times_child, uniform
+from pfmsm_lite.registry import register
 
 
 def domain_of(embedding, categorical, domains):
@@ -52,7 +54,7 @@ class OneModel(nn.Module):
         """categorical [B, F + 1] int64, numerical [B, C] float32 → logits [B, T]."""
         inputs = torch.cat([self.embedding(categorical), numerical], dim=1)
         logits = self.logits(inputs, domain_of(self.embedding, categorical, self.domains))
-        return logits if self.product is None else _product(logits, *self.product)
+        return logits if self.product is None else parent_times_child(logits, *self.product)
 
 
 class SharedBottom(OneModel):
@@ -119,8 +121,8 @@ class StarLinear(nn.Module):
         super().__init__()
         shared, domain = groups
         self.PARTS = {"shared": shared, "shared_bias": shared, "domain": domain, "domain_bias": domain}
-        self.shared = _uniform(outputs, inputs, fan_in=inputs, generator=generator)
-        self.shared_bias = _uniform(outputs, fan_in=inputs, generator=generator)
+        self.shared = uniform(outputs, inputs, fan_in=inputs, generator=generator)
+        self.shared_bias = uniform(outputs, fan_in=inputs, generator=generator)
         self.domain = nn.Parameter(torch.ones(domains, outputs, inputs))
         self.domain_bias = nn.Parameter(torch.zeros(domains, outputs))
 
@@ -194,3 +196,11 @@ class STAR(OneModel):
         for layer in self.layers:
             hidden = F.relu(layer(hidden))
         return own(self.output(hidden), domain) + self.auxiliary(inputs.expand(self.tasks, -1, -1))
+
+
+for name, model, text in (
+    ("shared_bottom", SharedBottom, "one perceptron for all tasks, one tower each"),
+    ("ple", PLE, "shared experts and experts of each task, gated (one level)"),
+    ("star", STAR, "each scenario's layers are its own times a shared one"),
+):
+    register("model", name, model, text)

@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
+from pfmsm_lite.client import evaluate
 from pfmsm_lite.history import score
+from pfmsm_lite.registry import register
 
 TREES = 10  # trees of every task that a round adds
 LEVELS = 255  # a field with more values than scikit-learn's trees can split on is encoded by its labels' mean
@@ -61,18 +63,19 @@ class Booster:
 class TreeClient:
     """Boosted trees in the place of a Client: what the loop asks of a client, without a network.
 
-    A round adds TREES trees for each task; so the round that validation rows choose is the number of trees.
+    A round adds TREES trees per task; so the round that validation rows choose is the number of trees.
     The scenario is one of the fields. Embeddings, mini-batches, hidden ids and `ctcvr` have no meaning here.
 
     HistGradientBoostingClassifier and TargetEncoder of scikit-learn (after LightGBM, Ke et al., NeurIPS 2017,
     and Micci-Barreca, SIGKDD Explorations 2001).
     """
 
-    personal = None
+    personal, shared = None, {}  # no second model, and nothing leaves it
 
-    def __init__(self, scenario, views, method, seed):
-        self.name, self.views = scenario.name, views
+    def __init__(self, scenario, views, method, settings, seed):
+        self.name, self.tasks, self.views, self.method = scenario.name, scenario.tasks, views, method
         self.labels, self.has_task = scenario.train.labels, scenario.has_task
+        self.trees_a_round = settings.local_epochs * TREES
         self.inputs = columns(scenario.train)
         sizes = list(scenario.fields.values())
         classes = [k for k, size in enumerate(sizes) if size <= LEVELS]
@@ -81,13 +84,27 @@ class TreeClient:
             Booster(self.inputs, labels, classes, means, method, seed) for labels in self.labels.numpy().T
         ]
 
-    def fit(self, epochs, anchor=None, proximal=0.0):
-        """`epochs` · TREES more trees for each task; returns the training loss per task [T]."""
-        self._grow(self.boosters[0].trees + epochs * TREES)
+    def first_message(self):
+        nothing = torch.zeros(0)
+        rows = torch.tensor(float(len(self.labels)))
+        return {"rows": rows, "has_task": self.has_task, "entries": nothing.long(), "uses": nothing}
+
+    def upload(self):
+        return {}
+
+    def download(self, message):
+        pass
+
+    def use_at_home(self):
+        pass
+
+    def train(self):
+        """More trees for each task; returns (the training loss per task [T], True)."""
+        self._grow(self.boosters[0].trees + self.trees_a_round)
         some = slice(0, LOOKED_AT)
         guess = self._probabilities(self.inputs[some])
         losses = [score(own, p)[3] for own, p in zip(self.labels[some].numpy().T, guess.T, strict=True)]
-        return torch.tensor(losses).nan_to_num()
+        return torch.tensor(losses).nan_to_num(), True
 
     def _grow(self, trees):
         from threadpoolctl import threadpool_limits
@@ -103,20 +120,14 @@ class TreeClient:
         """Probabilities [R, T] float32 for Rows."""
         return torch.from_numpy(self._probabilities(columns(rows))).float()
 
+    def evaluate(self, split):
+        return evaluate(self.views, self.tasks, self.predict, split)
+
     def stored_bytes(self):
         """Bytes of the pickled trees and encoders."""
         import pickle
 
         return sum(len(pickle.dumps((b.classifier, b.encoder))) for b in self.boosters)
-
-    def snapshot(self):
-        return None
-
-    def forget_optimizer(self):
-        pass
-
-    def is_finite(self):
-        return True
 
     def state(self):
         """For a checkpoint: the number of trees, for they grow again the same."""
@@ -125,3 +136,12 @@ class TreeClient:
     def load(self, state):
         if state["trees"]:
             self._grow(state["trees"])
+
+
+class BoostedTree:
+    """The row of the table of models: no network, but a client of its own."""
+
+    make_client = TreeClient
+
+
+register("model", "boosted_tree", BoostedTree, "no network: gradient-boosted trees, one ensemble per task")

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from small import scenario, scenarios
 
+import pfmsm_lite.rivals  # noqa: F401 their rows in METHODS
 from pfmsm_lite import METHODS, loop
 
 KEPT = Path(__file__).with_name("guard.json")

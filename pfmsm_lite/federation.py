@@ -1,0 +1,221 @@
+"""Clients and a server between two rounds; every word between them is a message."""
+
+import copy
+import time
+import zlib
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pfmsm_lite.client import Client
+from pfmsm_lite.embedding import LAZY_ABOVE, hold, in_use
+from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.methods import Method, Settings
+from pfmsm_lite.mmoe import parameter_groups
+from pfmsm_lite.registry import lookup
+from pfmsm_lite.scenario import EVALUATED, Scenario, check, pool, shortened
+from pfmsm_lite.server import Block, Server
+
+
+def product(tasks: tuple, ctcvr: str) -> tuple[int, int] | None:
+    """Numbers of the tasks in "parent,child", or None for "". Raises UserError for unknown tasks."""
+    if not ctcvr:
+        return None
+    names = [choose("task in --ctcvr", name.strip(), tasks) for name in ctcvr.split(",")]
+    if len(names) != 2:
+        raise UserError(f"--ctcvr is {ctcvr!r}, but it must name two tasks: PARENT,CHILD.")
+    parent, child = (tasks.index(name) for name in names)
+    return parent, child
+
+
+def build(first: Scenario, method: Method, settings: Settings, seed: int):
+    """The model that every client starts from, drawn from the seed, its embedding table whole."""
+    template = {} if method.compose == "none" else {"template": method.compose}
+    return lookup("model", method.model)(
+        first.fields,
+        len(first.numericals),
+        len(first.tasks),
+        settings.embedding_size,
+        settings.experts,
+        settings.hidden,
+        settings.tower,
+        batch_norm=settings.batch_norm,
+        product=product(first.tasks, settings.ctcvr),
+        generator=torch.Generator().manual_seed(seed),
+        **template,
+    )
+
+
+class Federation:
+    """N clients and a server. `run` drives it; step through it by hand to watch.
+
+    scenarios  one client each;  method, settings: see methods.py
+    seed       of initial parameters and mini-batches
+    raises     UserError for scenarios that cannot form a federation
+    """
+
+    def __init__(self, scenarios: list[Scenario], method: Method, settings: Settings, seed: int):
+        check(scenarios)
+        self.method, self.settings = method, replace(settings, **method.needs)
+        self.tasks = scenarios[0].tasks
+        views = [[(s.name, {split: s.rows(split) for split in EVALUATED})] for s in scenarios]
+        if method.pooled:
+            merged, merged_views = pool(scenarios)
+            scenarios, views = [merged], [merged_views]
+        model = lookup("model", method.model)
+        if hasattr(model, "make_client"):  # no network: the model brings a client of its own
+            self.clients = [model.make_client(scenarios[0], views[0], method, self.settings, seed)]
+            self.start, self.table = {}, torch.zeros(0, self.settings.embedding_size)
+        else:
+            self._begin(scenarios, views, seed)
+        self.server = self.make_server()
+
+    def _begin(self, scenarios: list, views: list, seed: int) -> None:
+        """Clients that start from the same parameters, each with the entries that its own ids name."""
+        method, settings = self.method, self.settings
+        model = build(scenarios[0], method, settings, seed)
+        # each client gets its part of the table [V, K]; the model goes to them without it
+        offset, table = model.embedding.offset, model.embedding.weight.data
+        self.start = {
+            group: {name: tensor.detach().clone() for name, tensor in tensors.items()}
+            for group, tensors in parameter_groups(model).items()
+        }
+        self.table, model.embedding.weight = table, None
+        lazy = settings.embedding_optimizer == "lazy_adam"
+        if settings.embedding_optimizer == "auto":
+            lazy = len(table) > LAZY_ABOVE
+        # which entries anybody trains: all clients' where the table is shared, else a client's own
+        own = [torch.zeros(len(table), dtype=torch.bool) for _ in scenarios]
+        for known, scenario in zip(own, scenarios, strict=True):
+            known[in_use(scenario.train, offset)[0]] = True
+        if "embedding" in method.sent:
+            own = [torch.stack(own).any(0)] * len(own)
+        self.clients = [
+            self._client(scenario, view, model, table, known, seed, lazy)
+            for scenario, view, known in zip(scenarios, views, own, strict=True)
+        ]
+
+    def _client(self, scenario, views, model, table, known, seed, lazy):
+        settings, labels = self.settings, scenario.train.labels
+        offset, hidden = model.embedding.offset, settings.unknown_rate * len(labels)
+        held, train, views = hold(scenario.train, views, offset, known, hidden)
+        own = copy.deepcopy(model)
+        own.embedding.weight = torch.nn.Parameter(table[held.entries])
+        own.embedding.offset = torch.zeros_like(offset)
+        if getattr(own, "federated", False):
+            intercept = lookup("intercept", self.method.intercept)
+            own.intercept.copy_(intercept(labels, product(self.tasks, settings.ctcvr)))
+        order = (seed * 1_000_003 + zlib.crc32(scenario.name.encode())) % 2**63
+        return Client(
+            scenario.name, self.tasks, scenario.has_task, own, held, train, views,
+            self.method, settings, order, lazy,
+        )  # fmt: skip
+
+    def make_server(self) -> Server:
+        """A server that knows the common start and the clients' first messages, and nothing else."""
+        device, hellos = self.settings.device, [client.first_message() for client in self.clients]
+        shared = self.clients[0].shared
+        start = {
+            group: {name: self.start[group][name].to(device) for name in tensors}
+            for group, tensors in shared.items()
+        }
+        names = [client.name for client in self.clients]
+        return Server(self.method, self.tasks, start, self.table.to(device), hellos, names)
+
+    def __repr__(self) -> str:
+        names = shortened(client.name for client in self.clients)
+        sent = ", ".join(f"{group} ({policy})" for group, policy in self.method.sent.items()) or "nothing"
+        return (
+            f"Federation of {len(self.clients)} clients, method {self.method.name}: {names}\n"
+            f"  tasks: {shortened(self.tasks)}\n"
+            f"  leaves home: {sent}"
+        )
+
+    # ---- a round ----
+
+    def train(self) -> tuple[Tensor, list[float], list[bool]]:
+        """Every client trains from what it received; a NaN or infinite result is refused and undone.
+
+        returns  (losses [N, T], seconds per client, accepted per client)
+        """
+        losses, seconds, accepted = [], [], []
+        for client in self.clients:
+            start = time.perf_counter()
+            loss, fine = client.train()
+            seconds.append(time.perf_counter() - start)
+            losses.append(loss)
+            accepted.append(fine)
+        return torch.stack(losses), seconds, accepted
+
+    def serve(self, accepted: list[bool]) -> dict[str, Tensor]:
+        """Upload, serve, download. Returns the round's record: name → [units, ...] tensor."""
+        uploads = [
+            client.upload() if fine else None for client, fine in zip(self.clients, accepted, strict=True)
+        ]
+        downloads, record = self.server.serve(uploads)
+        for client, message in zip(self.clients, downloads, strict=True):
+            client.download(message)
+        return record
+
+    def personalize(self) -> list[float]:
+        """What a client does for its own use after the download, nothing for most methods: seconds [N]."""
+        spent = []
+        for client in self.clients:
+            start = time.perf_counter()
+            client.use_at_home()
+            spent.append(time.perf_counter() - start)
+        return spent
+
+    def evaluate(self, split: str) -> list[tuple]:
+        """[(scenario, task, rows, positives, auc, logloss)] on `split` with what the clients hold now."""
+        return [line for client in self.clients for line in client.evaluate(split)]
+
+    # ---- what can be seen from outside ----
+
+    def payload(self) -> list[list[tuple]]:
+        """What one round sends: per client, its upload as a list of (name, shape, bytes)."""
+        return [
+            [(name, tuple(part.shape), part.element_size() * part.numel()) for name, part in message.items()]
+            for message in (client.upload() for client in self.clients)
+        ]
+
+    @property
+    def units(self) -> list[str]:
+        """Names of what the server mixes, in the order of its records: "expert 0", "tower click", …"""
+        return [label for block in self.server.blocks for label in block.labels]
+
+    def block(self, group: str) -> Block:
+        """What the server remembers of a group of parameters. UserError if it is not shared."""
+        groups = {block.group: block for block in self.server.blocks}
+        return groups[choose("shared group", group, groups)]
+
+    def held(self, group: str) -> Tensor:
+        """[U, N, P]: what the clients hold of a shared group now, as the server would read it."""
+        return self.block(group).read([client.upload() for client in self.clients])
+
+    def put(self, group: str, stack: Tensor) -> None:
+        """Write [U, N, P] into the clients' models, as a download would."""
+        block = self.block(group)
+        for n, client in enumerate(self.clients):
+            client.download({**client.upload(), **block.write(stack, n)})
+
+    def probe(self) -> Tensor | None:
+        """True gradients of the shared experts at the received parameters: [E, N, P], or None."""
+        if not self.settings.probe or "expert.scenario" not in self.clients[0].shared:
+            return None
+        block = self.block("expert.scenario")
+        return block.read([client.gradient(self.settings.probe) for client in self.clients])
+
+    def stored_bytes(self) -> float:
+        """Bytes of what a client keeps of its model, mean over the clients; a second model counts."""
+        return sum(client.stored_bytes() for client in self.clients) / len(self.clients)
+
+    def state(self) -> dict:
+        """For a checkpoint: plain tensors, lists and dicts."""
+        return {"clients": [client.state() for client in self.clients], "server": self.server.state()}
+
+    def load(self, state: dict) -> None:
+        for client, saved in zip(self.clients, state["clients"], strict=True):
+            client.load(saved)
+        self.server.load(state["server"])

@@ -1,0 +1,137 @@
+"""Rules of other methods, in the tables of the method's own: aggregation and coordination."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pfmsm_lite.aggregation import Exchange, cosines
+from pfmsm_lite.registry import lookup, register
+
+
+def cosine(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    return (cosines(exchange.gram) / method.temperature).softmax(-1), {}
+
+
+def fedamp(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    """Attention by distance (after FedAMP, Huang et al., AAAI 2021): softmax of −distance²/(τ · their mean).
+
+    Differs from the source: the scale of the distances is their own mean, not a constant to tune.
+    """
+    exact = "donot_use_mm_for_euclid_dist"
+    squared = torch.cdist(exchange.sources, exchange.sources, compute_mode=exact).square()
+    pairs = (exchange.present[:, :, None] & exchange.present[:, None, :]).to(squared)
+    mean = (pairs * squared).sum((-2, -1), keepdim=True) / pairs.sum((-2, -1), keepdim=True).clamp(min=1)
+    scale = method.temperature * mean
+    return (-squared / torch.where(scale > 0, scale, 1.0)).softmax(-1), {}
+
+
+def helped(exchange: Exchange, method, extra: Tensor) -> tuple[Tensor, dict]:
+    """Everyone keeps its own update and adds `extra` [U, N, P], as much of it as has helped so far.
+
+    A client's share of it starts at 0.1 and stays in [0, 1]; it grows when the next round of training goes on
+    in the direction of what was added (the pseudo-gradient of the share), and shrinks when it goes back.
+    Nothing is mixed: the weights are the identity, and memory["sources"] takes the place of the sources.
+    """
+    extra = extra * exchange.present[..., None]  # who is not there gets nothing
+    share = torch.full_like(exchange.delta[..., :1], 0.1)
+    if exchange.previous is not None:
+        last = exchange.previous.memory
+        inner = (exchange.delta * last["extra"]).sum(-1, keepdim=True)
+        length = exchange.delta.norm(dim=-1, keepdim=True) * last["extra"].norm(dim=-1, keepdim=True)
+        cosine = inner / torch.where(length > 0, length, 1.0)
+        share = (last["share"] + method.mixing_step * cosine).clamp(0, 1)
+    sources = exchange.received + exchange.delta + share * extra
+    alone = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
+    return alone.expand_as(exchange.gram), {"share": share, "extra": extra, "sources": sources}
+
+
+def fedhca2(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    """Hyper conflict-averse aggregation of encoders: own update + share · common update.
+
+    FedHCA2 (Lu et al., CVPR 2024), as in its published code; the paper was not at hand. Differs from the
+    source: the share moves by `mixing_step` times a cosine, not by an optimizer on the raw inner product.
+    """
+    return helped(exchange, method, exchange.update)
+
+
+def attention(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    """Hyper cross attention of decoders: own update + share · softmax(Δ Δᵀ / √P) Δ.
+
+    FedHCA2, as above. Differs from the source: one attention and one share per tower, not per layer; between
+    the clients' towers of one task, not between those of all tasks.
+    """
+    scores = exchange.gram / exchange.delta.shape[-1] ** 0.5
+    scores = scores.masked_fill(~exchange.present[:, None, :], -torch.inf)
+    return helped(exchange, method, scores.softmax(-1).nan_to_num() @ exchange.delta)
+
+
+def cagrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
+    """CAGrad over all clients (Liu et al., NeurIPS 2021): one update for everybody.
+
+    min over the simplex of ⟨g_w, g_0⟩ + radius·‖g_0‖·‖g_w‖; small and convex: scipy solves it.
+    """
+    rows = [weights_of_all(matrix, share, radius) for matrix in gram.double().reshape(-1, *gram.shape[-2:])]
+    common = torch.as_tensor(np.array(rows)).to(gram).reshape(*gram.shape[:-1])
+    moved = torch.einsum("...n,...nm,...m->...", common, gram, common).clamp(min=0).sqrt()
+    length = torch.einsum("n,...nm,m->...", share, gram, share).clamp(min=0).sqrt()
+    common = common * lookup("rescale", rescale)(length, moved, radius)[..., None]
+    return common[..., None, :].expand_as(gram)
+
+
+def weights_of_all(gram: Tensor, share: Tensor, radius: float) -> np.ndarray:
+    """CAGrad's update as weights [N] of the clients' updates, from their inner products [N, N]."""
+    from scipy.optimize import minimize  # slow to import, and only needed here
+
+    matrix, even = gram.numpy(force=True), share.double().numpy(force=True)
+    matrix = matrix / max(float(np.trace(matrix)), 1e-30)
+    length = radius * np.sqrt(max(even @ matrix @ even, 0.0))
+
+    def dual(w):
+        norm = np.sqrt(max(w @ matrix @ w, 1e-30))
+        return w @ matrix @ even + length * norm, matrix @ even + length * (matrix @ w) / norm
+
+    found = minimize(
+        dual,
+        even,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0.0, float(there)) for there in even > 0],
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
+        options={"ftol": 1e-12, "maxiter": 200},
+    )
+    norm = np.sqrt(max(found.x @ matrix @ found.x, 0.0))
+    return even + (length / norm * found.x if norm > 1e-12 else 0.0)
+
+
+def pcgrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
+    """PCGrad (Yu et al., NeurIPS 2020): project each update against the others' ORIGINAL updates."""
+    clients = gram.shape[-1]
+    coefficients = torch.eye(clients, device=gram.device).to(gram).expand_as(gram).clone()
+    for other in range(clients):
+        inner = coefficients @ gram[..., other, :, None]  # [..., N, 1]: ⟨current update, Δ_other⟩
+        norm = gram[..., other, other, None, None]
+        conflict = torch.where((norm > 0) & (inner < 0) & (share[other] > 0), inner / norm, 0.0)
+        conflict[..., other, :] = 0
+        coefficients[..., other] -= conflict[..., 0]
+    return coefficients
+
+
+for kind, name, rule, text in (
+    ("aggregate", "cosine", cosine, "softmax of the updates' similarity"),
+    ("aggregate", "fedamp", fedamp, "attention by distance between models"),
+    (
+        "aggregate",
+        "fedhca2",
+        fedhca2,
+        "each client adds the common update to its own, as much of it as has helped (encoders)",
+    ),
+    (
+        "aggregate",
+        "attention",
+        attention,
+        "each client adds the updates that resemble its own, as much as has helped (decoders)",
+    ),
+    ("coordinate", "cagrad", cagrad, "one common update by CAGrad over all clients, as FedHCA2 reads it"),
+    ("coordinate", "pcgrad", pcgrad, "project away what conflicts with another client's update"),
+):
+    register(kind, name, rule, text)
