@@ -15,20 +15,6 @@ from pfmsm_lite.scenario import Rows, Scenario
 from pfmsm_lite.template import compose
 
 __all__ = [
-    "METHODS",
-    "OPERATORS",
-    "Federation",
-    "History",
-    "MMoE",
-    "Method",
-    "Rows",
-    "Scenario",
-    "Settings",
-    "aggregate",
-    "compose",
-    "coordinate",
-    "declare",
-    "normalize",
-    "register",
-    "run",
-]
+    "run", "Federation", "History", "METHODS", "Method", "Settings", "declare", "OPERATORS", "register",
+    "MMoE", "Scenario", "Rows", "compose", "normalize", "coordinate", "aggregate",
+]  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.registry import lookup, register
+from pfmsm_lite.registry import is_finite, lookup, refuse, register
 
 
 class Past(NamedTuple):
@@ -118,15 +118,18 @@ def descend(exchange: Exchange, method, free: Tensor) -> Tensor:
     return last.memory["logits"] - method.mixing_step * gradient / torch.where(length > 0, length, 1.0)
 
 
+@register("aggregate", "mean", text="weighted by rows: FedAvg")
 def mean(exchange: Exchange, method) -> tuple[Tensor, dict]:
     return (exchange.rows / exchange.rows.sum()).expand_as(exchange.gram), {}
 
 
+@register("aggregate", "self", text="a fixed weight for oneself, the rest even")
 def fixed_self(exchange: Exchange, method) -> tuple[Tensor, dict]:
     clients = exchange.gram.shape[-1]
     return start_weights(clients, method.self_weight, exchange.gram).expand_as(exchange.gram), {}
 
 
+@register("aggregate", "learned", text="weights learned on the server from the updates (pseudo-gradient)")
 def learned(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """Weights by gradient descent on the server, with no data and no extra traffic: a softmax over all
     clients, from the self-weight and the rest even.
@@ -157,6 +160,7 @@ def fixed_own(exchange: Exchange, method, own: Tensor, start: Tensor, others: Te
     return own * eye + (1 - own) * weights, {"logits": logits}
 
 
+@register("aggregate", "partners", text="as `learned`, a client's own weight fixed")
 def partners(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """As `learned`, but a client's own weight stays: only what the others get of the rest is learned."""
     clients = exchange.gram.shape[-1]
@@ -165,6 +169,7 @@ def partners(exchange: Exchange, method) -> tuple[Tensor, dict]:
     return fixed_own(exchange, method, own, torch.zeros_like(exchange.gram), everyone)
 
 
+@register("aggregate", "evidence", text="as `partners`, own weight and start by rows")
 def evidence(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """As `partners`, but whoever has many rows trusts itself more and is trusted more to begin with.
 
@@ -178,16 +183,6 @@ def evidence(exchange: Exchange, method) -> tuple[Tensor, dict]:
     return fixed_own(exchange, method, own, rows.log(), exchange.has[:, None, :])
 
 
-for name, rule, text in (
-    ("learned", learned, "weights learned on the server from the updates (pseudo-gradient)"),
-    ("partners", partners, "as `learned`, a client's own weight fixed"),
-    ("evidence", evidence, "as `partners`, own weight and start by rows"),
-    ("mean", mean, "weighted by rows: FedAvg"),
-    ("self", fixed_self, "a fixed weight for oneself, the rest even"),
-):
-    register("aggregate", name, rule, text)
-
-
 def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, dict]:
     """The round's weights [U, N, N] by a rule (else the method's `aggregate`), absent clients left out.
 
@@ -196,15 +191,13 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
     """
     name = rule or method.aggregate
     found = lookup("aggregate", name)(exchange, method)
-    wanted = f"(weights, memory) with weights [U, N, N] = {tuple(exchange.gram.shape)}, rows summing to one"
+    shape = tuple(exchange.gram.shape)
+    wanted = f"(weights, memory): weights [U, N, N] = {shape}, rows summing to one, and a dict"
     if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], dict):
-        wrong = f"a {type(found).__name__}"
-    elif not torch.is_tensor(found[0]) or found[0].shape != exchange.gram.shape:
-        wrong = f"weights of shape {tuple(getattr(found[0], 'shape', ()))}"
-    elif not found[0].isfinite().all():
-        wrong = "NaN or infinity"
-    elif (gap := float((found[0].sum(-1) - 1).abs().max())) > 1e-3:
-        wrong = f"weights with rows that are up to {gap:.2g} away from a sum of one"
-    else:
-        return present_only(found[0], exchange.present, exchange.has), found[1]
-    raise UserError(f"The aggregation rule {name!r} returned {wrong}; it should return {wanted}.")
+        refuse("aggregate", name, found, wanted)
+    weights, memory = found
+    if not is_finite(weights, shape):
+        refuse("aggregate", name, weights, wanted)
+    if (gap := float((weights.sum(-1) - 1).abs().max())) > 1e-3:
+        raise UserError(f"The aggregate rule {name!r} returned rows that are {gap:.2g} off one; {wanted}.")
+    return present_only(weights, exchange.present, exchange.has), memory

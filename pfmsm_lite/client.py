@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pfmsm_lite.embedding import Held, RowAdam
+from pfmsm_lite.embedding import Held
 from pfmsm_lite.history import score
 from pfmsm_lite.mmoe import UNITS, parameter_groups
 from pfmsm_lite.registry import lookup, register
@@ -20,25 +20,8 @@ CHUNK = 16384  # rows in one forward pass of an evaluation
 HEADS = ("gate", "tower")  # groups of one task alone
 Message = dict[str, Tensor]
 
-for name, phases, text in (
-    ("together", lambda every, home, heads: [every], "all parameters in every step"),
-    (
-        "local_first",
-        lambda every, home, heads: [home, every - home],
-        "an epoch for what stays at home, then one for what is shared",
-    ),
-    (
-        "heads_first",
-        lambda every, home, heads: [heads, every - heads],
-        "an epoch for gates, towers and what stays at home, then one for the rest",
-    ),
-    (
-        "heads_last",
-        lambda every, home, heads: [every, heads],
-        "an epoch for everything, then one for gates, towers and what stays at home",
-    ),
-):
-    register("phases", name, phases, text)
+# which parameters are trained in turn: (every, home, heads: sets of names) → list of sets
+register("phases", "together", lambda every, home, heads: [every], "all parameters in every step")
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
@@ -49,6 +32,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor
     return (loss * mask).sum(0) / mask.sum(0).clamp(min=1)
 
 
+register(
+    "intercept", "none", lambda labels, product: 0.0, "a client's base rate is learned with everything else"
+)
+
+
+@register("intercept", "home", text="the log-odds of a client's own labels are added and never leave it")
 def log_odds(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
     """Log-odds [T] of the labels [R, T] of one client, NaN left out; half a row of each class is added, so
     that they are finite. product (parent, child): the child's are those among the parent's positives.
@@ -63,19 +52,6 @@ def log_odds(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
     return rate.logit()
 
 
-def no_intercept(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
-    return torch.zeros(labels.shape[1])
-
-
-register("intercept", "none", no_intercept, "a client's base rate is learned with everything else")
-register(
-    "intercept",
-    "home",
-    log_odds,
-    "the log-odds of a client's own labels are added to its logits and never leave it",
-)
-
-
 class Client:
     """One scenario's side of the federation, complete after its construction.
 
@@ -85,7 +61,7 @@ class Client:
     train     Rows with categorical ids into that table
     views     what it is evaluated on: list of (scenario name, {"valid": Rows, "test": Rows})
     method    what it sends (share), and how it trains;  seed: of the order of its mini-batches
-    lazy      whether entries without a gradient stay as they are (RowAdam)
+    lazy      whether entries without a gradient stay as they are (SparseAdam)
     """
 
     def __init__(
@@ -118,7 +94,7 @@ class Client:
             twin.optimizers = twin._optimizers(lazy)
 
     def _optimizers(self, lazy: bool) -> list:
-        """Fused Adam; with `lazy`, RowAdam for the embedding table. A model may bring one of its own.
+        """Fused Adam; with `lazy`, SparseAdam for the embedding table. A model may bring one of its own.
 
         A model's own_optimizer() returns (parameters that the first one leaves alone, the model's optimizer).
         """
@@ -130,7 +106,7 @@ class Client:
             groups.append({"params": table, "weight_decay": 0.0})
         self.steps = [torch.optim.AdamW(groups, lr=step, fused=True)]  # taken after every mini-batch
         if lazy:
-            self.steps.append(RowAdam(table, lr=step))
+            self.steps.append(torch.optim.SparseAdam(table, lr=step))
         return self.steps if more is None else [*self.steps, more]
 
     def __repr__(self) -> str:

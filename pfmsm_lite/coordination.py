@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.registry import lookup, register
+from pfmsm_lite.registry import is_finite, lookup, refuse, register
 
 
 def keep_length(length: Tensor, moved: Tensor, radius: float) -> Tensor:
@@ -93,7 +93,9 @@ def coordinate(local: Tensor, reference: Tensor, radius: float = 0.4, rescale: s
     return x[..., None] * local + y[..., None] * reference
 
 
+@register("coordinate", "two_vector")
 def two_vector(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
+    """turn each update towards the clients' mean (eq. 13, two-vector CAGrad)"""
     # inner products of each update with the mean, and of the mean with itself: [..., N]
     with_mean = gram @ share
     mean_norm = (with_mean * share).sum(-1, keepdim=True).expand_as(with_mean)
@@ -103,17 +105,9 @@ def two_vector(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tens
     return torch.diag_embed(x) + y[..., None] * share
 
 
+@register("coordinate", "none", text="leave the updates as they are")
 def unchanged(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
     return torch.eye(gram.shape[-1], device=gram.device).to(gram).expand_as(gram)
-
-
-register(
-    "coordinate",
-    "two_vector",
-    two_vector,
-    "turn each update towards the clients' mean (eq. 13, two-vector CAGrad)",
-)
-register("coordinate", "none", unchanged, "leave the updates as they are")
 
 
 def coefficients(kind: str, gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
@@ -126,10 +120,6 @@ def coefficients(kind: str, gram: Tensor, share: Tensor, radius: float, rescale:
     raises   UserError for an unknown kind, or a rule that returns another shape, NaN or infinity
     """
     found = lookup("coordinate", kind)(gram, share, radius, rescale)
-    if not torch.is_tensor(found) or found.shape != gram.shape or not found.isfinite().all():
-        what = f"shape {tuple(found.shape)}" if torch.is_tensor(found) else type(found).__name__
-        raise UserError(
-            f"The coordination {kind!r} returned {what}; it should be finite coefficients [U, N, N] = "
-            f"{tuple(gram.shape)}."
-        )
+    if not is_finite(found, gram.shape):
+        refuse("coordinate", kind, found, f"finite coefficients [U, N, N] = {tuple(gram.shape)}")
     return found

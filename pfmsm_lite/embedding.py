@@ -1,10 +1,9 @@
-"""One embedding table: who holds which of its entries, how their changes add up, and its optimizer.
+"""One embedding table: who holds which of its entries, and how their changes add up.
 
 An entry is one vector of the table. A client holds only the entries that its own ids name; the server knows
 which these are, and how often the client's training rows use each, from the client's first message.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pfmsm_lite.errors import UserError
-from pfmsm_lite.registry import lookup, register
+from pfmsm_lite.registry import is_finite, lookup, refuse, register
 from pfmsm_lite.scenario import Rows
 
 LAZY_ABOVE = 20_000  # entries of the federation; embedding_optimizer "auto" is lazy above
@@ -37,44 +35,6 @@ class Embedding(nn.Module):
     def forward(self, categorical: Tensor) -> Tensor:
         """[B, F] ids within each field → [B, F * K], the fields' vectors side by side."""
         return F.embedding(categorical + self.offset, self.weight, sparse=self.sparse).flatten(1)
-
-
-class RowAdam(torch.optim.Optimizer):
-    """Adam that leaves entries without a gradient as they are: the steps of torch.optim.SparseAdam, bit for bit.
-
-    An entry's two moments lie side by side in one table, so each step fetches them from memory at once: two
-    thirds of SparseAdam's time with 1.6 million entries. For parameters [V, K] with sparse gradients.
-
-    Adam: Kingma & Ba, ICLR 2015; its lazy form as in PyTorch's SparseAdam.
-    """
-
-    def __init__(self, parameters, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8):
-        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps})
-
-    @torch.no_grad()
-    def step(self):  # type: ignore[override]
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is not None:
-                    self._step(table, table.grad.coalesce(), group["lr"], group["betas"], group["eps"])
-
-    def _step(self, table, gradient, lr, betas, eps):
-        state = self.state[table]
-        if not state:
-            state["step"] = 0
-            state["moments"] = table.new_zeros(len(table), 2, table.shape[1])
-        state["step"] += 1
-        used, values = gradient.indices()[0], gradient.values()  # R entries in use: [R], [R, K]
-        # both moments move a little towards the gradient and its square: [R, 2, K]
-        moments = state["moments"].index_select(0, used)
-        new = torch.stack([values, values.square()], 1)
-        share = values.new_tensor([1 - beta for beta in betas])[:, None]
-        moments.add_(new.sub_(moments).mul_(share))
-        state["moments"].index_copy_(0, used, moments)
-        # the moments began at zero: both are corrected for that
-        first, second = (1 - beta ** state["step"] for beta in betas)
-        change = moments[:, 0] / moments[:, 1].sqrt().add_(eps)
-        table.index_add_(0, used, change.mul_(-lr * math.sqrt(second) / first))
 
 
 class Held(NamedTuple):
@@ -165,22 +125,13 @@ def by_own_rows(uses: Tensor, own_rows: float) -> Tensor:
     return uses / (uses + own_rows)
 
 
-register(
-    "embedding", "used", EntryRule(used_shares), "each entry by how often a client's training rows use it"
-)
-register("embedding", "rows", EntryRule(rows_shares), "by client size, as FedAvg does")
-register(
-    "embedding",
-    "sum",
-    EntryRule(sum_shares),
-    "every client's change added up, as if they had trained one after the other",
-)
-register(
-    "embedding",
-    "personal",
-    EntryRule(used_shares, by_own_rows),
-    "as `used`, then drawn back to the client's own entry by its own evidence",
-)
+for name, rule, text in (
+    ("used", EntryRule(used_shares), "each entry by how often a client's training rows use it"),
+    ("rows", EntryRule(rows_shares), "by client size, as FedAvg does"),
+    ("sum", EntryRule(sum_shares), "every client's change added up, as if they had trained in turn"),
+    ("personal", EntryRule(used_shares, by_own_rows), "as `used`, but a client keeps some of its own entry"),
+):
+    register("embedding", name, rule, text)
 
 
 class SharedTable:
@@ -199,17 +150,13 @@ class SharedTable:
         self.rule, self.own_rows, self._kept = rule, own_rows, {}
 
     def shares(self, present: list[bool]) -> list[Tensor]:
-        """Per client [R_n, 1]: what the change of each of its entries counts for. UserError for a bad rule."""
+        """Per client [R_n, 1]: what the change of each of its entries counts for."""
         key = tuple(present)
         if key not in self._kept:  # the same every round, as long as the same clients are there
             shares = lookup("embedding", self.rule)(self, [float(p) for p in present])
-            shapes = [tuple(share.shape) for share in shares]
-            wanted = [(len(uses),) for uses in self.uses]
-            if shapes != wanted or not all(bool(share.isfinite().all()) for share in shares):
-                raise UserError(
-                    f"The embedding rule {self.rule!r} returned shares of shapes {shapes}; it should be one "
-                    f"finite number per entry that a client holds: {wanted}."
-                )
+            for share, uses in zip(shares, self.uses, strict=True):
+                if not is_finite(share, uses.shape):
+                    refuse("embedding", self.rule, share, f"a number per entry held: {tuple(uses.shape)}")
             self._kept = {key: [share[:, None] for share in shares]}
         return self._kept[key]
 

@@ -33,18 +33,11 @@ def build(first: Scenario, method: Method, settings: Settings, seed: int):
     """The model that every client starts from, drawn from the seed, its embedding table whole."""
     template = {} if method.compose == "none" else {"template": method.compose}
     return lookup("model", method.model)(
-        first.fields,
-        len(first.numericals),
-        len(first.tasks),
-        settings.embedding_size,
-        settings.experts,
-        settings.hidden,
-        settings.tower,
-        batch_norm=settings.batch_norm,
-        product=product(first.tasks, settings.ctcvr),
-        generator=torch.Generator().manual_seed(seed),
+        first.fields, len(first.numericals), len(first.tasks), settings.embedding_size, settings.experts,
+        settings.hidden, settings.tower, batch_norm=settings.batch_norm,
+        product=product(first.tasks, settings.ctcvr), generator=torch.Generator().manual_seed(seed),
         **template,
-    )
+    )  # fmt: skip
 
 
 class Federation:
@@ -105,7 +98,7 @@ class Federation:
         own.embedding.offset = torch.zeros_like(offset)
         if getattr(own, "federated", False):
             intercept = lookup("intercept", self.method.intercept)
-            own.intercept.copy_(intercept(labels, product(self.tasks, settings.ctcvr)))
+            own.intercept += intercept(labels, product(self.tasks, settings.ctcvr))
         order = (seed * 1_000_003 + zlib.crc32(scenario.name.encode())) % 2**63
         return Client(
             scenario.name, self.tasks, scenario.has_task, own, held, train, views,

@@ -14,17 +14,8 @@ if TYPE_CHECKING:
 
 RESULTS = ("method", "seed", "scenario", "task", "split", "rows", "positives", "auc", "logloss")
 ROUNDS = (
-    "method",
-    "seed",
-    "round",
-    "scenario",
-    "task",
-    "valid_auc",
-    "train_loss",
-    "seconds",
-    "bytes",
-    "refused",
-)
+    "method", "seed", "round", "scenario", "task", "valid_auc", "train_loss", "seconds", "bytes", "refused",
+)  # fmt: skip
 AXES = {  # array → its axes
     "norm": ("round", "unit", "client"),
     "cosine_before": ("round", "unit", "client", "other"),

@@ -1,7 +1,8 @@
-"""Every method is a row of one table: PF-MSMTrec, itself without one stage after the other, and yardsticks."""
+"""Every method is a row of one table: PF-MSMTrec, its ablations, and yardsticks."""
 
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
+from operator import ge, gt, lt
 from typing import Any
 
 # the stages, for the rows of their tables
@@ -42,6 +43,7 @@ KINDS = {
     str: (str, "a text"),
     tuple: ((tuple, list), "a tuple of whole numbers"),
 }
+BOUNDS = {"at_least": (ge, "at least"), "above": (gt, "above"), "below": (lt, "below")}
 
 
 def _validate(declaration) -> None:
@@ -59,14 +61,9 @@ def _validate(declaration) -> None:
             raise UserError(f"{name} is {value!r}, but it must be {words}, such as {entry.default!r}.")
         if known := choices(entry):
             choose(name, value, known)
-        low, below, above = (rules.get(key) for key in ("at_least", "below", "above"))
-        for broken, rule in (
-            (low is not None and not value >= low, f"at least {low}"),
-            (above is not None and not value > above, f"above {above}"),
-            (below is not None and not value < below, f"below {below}"),
-        ):
-            if broken:
-                raise UserError(f"{name} is {value}, but it must be {rule}.")
+        for bound, (holds, words) in BOUNDS.items():
+            if bound in rules and not holds(value, rules[bound]):
+                raise UserError(f"{name} is {value}, but it must be {words} {rules[bound]}.")
 
 
 @dataclass(frozen=True)
@@ -95,25 +92,12 @@ class Method:
     rescale: str = operator("rescale", "norm", "length of a coordinated update")
     server_step: float = option(1.0, "server step: factor on every update", above=0.0)
     aggregate: str = operator("aggregate", "mean", "server: whom a client's mixture is made of")
-    self_weight: float = option(
-        0.5,
-        "a client's own weight: of `self` and `partners`, and where `learned` starts",
-        above=0.0,
-        below=1.0,
-    )
-    mixing_step: float = option(
-        0.5, "step by which `learned`, `partners` and `fedhca2` change their weights", at_least=0.0
-    )
+    self_weight: float = option(0.5, "a client's own weight; where `learned` starts", above=0.0, below=1.0)
+    mixing_step: float = option(0.5, "step by which learned weights change", at_least=0.0)
     temperature: float = option(0.2, "temperature of `cosine` and `fedamp`", above=0.0)
     embedding: str = operator("embedding", "used", "how changes of shared embedding entries add up")
-    own_rows: float = option(
-        20.0,
-        "of `personal` embedding entries: rows at which a client trusts its own entry by half",
-        above=0.0,
-    )
-    intercept: str = operator(
-        "intercept", "none", "whether a client keeps a constant of its own for its base rate"
-    )
+    own_rows: float = option(20.0, "rows at which a `personal` entry is the client's own by half", above=0.0)
+    intercept: str = operator("intercept", "none", "whether a client's base rate stays at home")
     optimizer_state: str = operator("optimizer_state", "keep", "the clients' Adam moments between rounds")
     proximal: float = option(0.0, "weight of |w_shared - w_received|^2 / 2 in a client's loss", at_least=0.0)
     phases: str = operator("phases", "together", "what a client trains in turn")
@@ -149,16 +133,11 @@ class Method:
             yield f"intercept is {self.intercept!r}, but only mmoe has one, not {self.model}"
         for stage in ("normalize", "coordinate"):
             if getattr(self, stage) != "none" and sent.get("expert.scenario") != "personalized":
-                yield (
-                    f"{stage} is {getattr(self, stage)!r}, but expert.scenario is "
-                    f"{self.share.get('expert.scenario', 'local')!r}; share it as 'personalized', or leave "
-                    f"{stage} out"
-                )
+                policy = self.share.get("expert.scenario", "local")
+                kind, remedy = getattr(self, stage), f"share it as 'personalized', or leave {stage} out"
+                yield f"{stage} is {kind!r}, but expert.scenario is {policy!r}; {remedy}"
         if self.aggregate != "mean" and "personalized" not in sent.values():
-            yield (
-                f"aggregate is {self.aggregate!r}, but no group is 'personalized', so the rule has nothing "
-                "to mix"
-            )
+            yield f"aggregate is {self.aggregate!r}, but no group is 'personalized': there is nothing to mix"
         for what, plain in (("personal", "none"), ("phases", "together")):
             if getattr(self, what) != plain and not sent:
                 yield f"{what} is {getattr(self, what)!r}, but nothing is shared"
@@ -180,24 +159,20 @@ class Settings:
     unknown_rate: float = option(0.0, "share of training ids replaced by `unknown`", at_least=0.0, below=1.0)
     embedding_optimizer: str = option(
         "auto",
-        "adam, lazy_adam (entries without a gradient stay), auto: lazy above 20,000 entries",
+        "lazy_adam: entries without a gradient stay; auto: above 20,000",
         ("auto", "adam", "lazy_adam"),
     )
     ctcvr: str = option("", "PARENT,CHILD: predict the child as P(parent) · P(child), as ESMM does")
     precision: str = option("fp32", "fp32, or bf16: CPU autocast", ("fp32", "bf16"))
     device: str = option("cpu", "where clients train", ("cpu", "cuda", "mps"))
-    patience: int = option(
-        0, "stop after so many rounds without a better validation AUC; 0: never", at_least=0
-    )
+    patience: int = option(0, "stop after so many rounds without a better AUC; 0: never", at_least=0)
     probe: int = option(0, "rows of a fixed batch whose true gradient is recorded; 0: none", at_least=0)
 
     def __post_init__(self):
         _validate(self)
         object.__setattr__(self, "hidden", tuple(self.hidden))  # from JSON it comes as a list
         if not self.hidden or not all(type(width) is int and width >= 1 for width in self.hidden):
-            raise UserError(
-                f"--hidden is {self.hidden}; give at least one width, whole numbers from 1, such as 64,32."
-            )
+            raise UserError(f"--hidden is {self.hidden}; give whole numbers from 1, such as 64,32.")
 
 
 METHODS: dict[str, Method] = {}
@@ -223,12 +198,7 @@ EVERYTHING = {group: "mean" for group in GROUPS}
 PF_MSMTREC = Method(
     "pf_msmtrec",
     "template, normalization, coordination, personalized experts and towers",
-    share={
-        "embedding": "mean",
-        "expert.scenario": "personalized",
-        "gate": "local",
-        "tower": "personalized",
-    },
+    share={"embedding": "mean", "expert.scenario": "personalized", "gate": "local", "tower": "personalized"},
     compose="hadamard",
     normalize="moment",
     coordinate="two_vector",
@@ -246,36 +216,22 @@ PF_MSMTREC = Method(
 def without(module: str, **changes: Any) -> Method:
     """PF-MSMTrec without one of its modules: an ablation."""
     summary = f"pf_msmtrec without {module}"
-    return replace(PF_MSMTREC, **{"name": f"no_{module.split()[-1]}", "summary": summary, **changes})
+    return replace(PF_MSMTREC, name=f"no_{module.split()[-1]}", summary=summary, **changes)
 
 
 declare(
     # yardsticks
     Method("pooled", "one model, all rows in one place: what a federation cannot do", pooled=True),
     Method("local", "every client alone"),
-    Method(
-        "embedding_only",
-        "only the embedding tables are shared, as pf_msmtrec does",
-        share={"embedding": "mean"},
-        embedding="sum",
-    ),
-    Method("fedavg", "everything averaged by client size", share=EVERYTHING, embedding="rows"),
-    Method("fedavg_used", "FedAvg, but each embedding entry by its use", share=EVERYTHING),
-    Method(
-        "fedavg_sum",
-        "FedAvg, but changes of embedding entries added up, as pf_msmtrec does",
-        share=EVERYTHING,
-        embedding="sum",
-    ),
+    Method("embedding_only", "only the embedding table is shared", {"embedding": "mean"}, embedding="sum"),
+    Method("fedavg", "everything averaged by client size", EVERYTHING, embedding="rows"),
+    Method("fedavg_used", "FedAvg, but each embedding entry by its use", EVERYTHING),
+    Method("fedavg_sum", "FedAvg, but changes of embedding entries added up", EVERYTHING, embedding="sum"),
     # the method, and its ablations
     PF_MSMTREC,
     without("the parameter template", compose="none"),
     without("normalization", normalize="none"),
     without("coordination", coordinate="none"),
-    without(
-        "personalization",
-        summary="pf_msmtrec, mixtures replaced by FedAvg's mean",
-        aggregate="mean",
-        search={"personal": PF_MSMTREC.search["personal"]},  # the rest of its list is about mixtures
-    ),
+    # FedAvg's mean instead of mixtures, so the rest of its search list has no meaning
+    without("personalization", aggregate="mean", search={"personal": PF_MSMTREC.search["personal"]}),
 )

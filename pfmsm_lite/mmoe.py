@@ -28,6 +28,14 @@ def uniform(*shape: int, fan_in: int, generator: torch.Generator | None) -> nn.P
     return nn.Parameter((torch.rand(*shape, generator=generator) * 2 - 1) * bound)
 
 
+def drawn_layers(count: int, layers: list, generator, bias: bool = False) -> nn.ParameterList:
+    """Of each layer (I, O) `count` weights [count, O, I], or their biases [count, O]."""
+    shapes = [(count, o) if bias else (count, o, i) for i, o in layers]
+    return nn.ParameterList(
+        [uniform(*shape, fan_in=i, generator=generator) for shape, (i, _) in zip(shapes, layers, strict=True)]
+    )
+
+
 class Experts(nn.Module):
     """E multilayer perceptrons, their weights composed by the parameter template.
 
@@ -35,12 +43,7 @@ class Experts(nn.Module):
     (these stay at home). Biases belong to the scenario part.
     """
 
-    PARTS = {
-        "scenario": "expert.scenario",
-        "bias": "expert.scenario",
-        "local": "expert.local",
-        "task": "expert.task",
-    }
+    PARTS = {name: f"expert.{name}" for name in ("scenario", "local", "task")} | {"bias": "expert.scenario"}
 
     def __init__(self, inputs, experts, hidden, tasks, kind, batch_norm, generator):
         super().__init__()
@@ -53,10 +56,8 @@ class Experts(nn.Module):
         def parts(*lead):
             return [] if shape is None else [torch.full((*lead, *shape(o, i)), start) for i, o in layers]
 
-        self.scenario = nn.ParameterList(
-            [uniform(experts, o, i, fan_in=i, generator=generator) for i, o in layers]
-        )
-        self.bias = nn.ParameterList([uniform(experts, o, fan_in=i, generator=generator) for i, o in layers])
+        self.scenario = drawn_layers(experts, layers, generator)
+        self.bias = drawn_layers(experts, layers, generator, bias=True)
         self.local = nn.ParameterList([nn.Parameter(part) for part in parts()])
         self.task = nn.ParameterList([nn.Parameter(part) for part in parts(tasks)])
         self.norm = nn.ModuleList(
@@ -114,10 +115,8 @@ class Towers(nn.Module):
     def __init__(self, inputs, width, tasks, batch_norm, generator):
         super().__init__()
         layers = [(inputs, width), (width, 1)]
-        self.weight = nn.ParameterList(
-            [uniform(tasks, o, i, fan_in=i, generator=generator) for i, o in layers]
-        )
-        self.bias = nn.ParameterList([uniform(tasks, o, fan_in=i, generator=generator) for i, o in layers])
+        self.weight = drawn_layers(tasks, layers, generator)
+        self.bias = drawn_layers(tasks, layers, generator, bias=True)
         self.norm = nn.BatchNorm1d(tasks * width) if batch_norm else None
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -149,18 +148,10 @@ class MMoE(nn.Module):
 
     def __init__(
         self,
-        fields: dict[str, int],
-        numericals: int,
-        tasks: int,
-        embedding: int = 8,
-        experts: int = 4,
-        hidden: tuple[int, ...] = (64, 32),
-        tower: int = 32,
-        template: str = "none",
-        batch_norm: bool = False,
-        product: tuple[int, int] | None = None,
-        generator: torch.Generator | None = None,
-    ):
+        fields: dict[str, int], numericals: int, tasks: int, embedding: int = 8, experts: int = 4,
+        hidden: tuple[int, ...] = (64, 32), tower: int = 32, template: str = "none", batch_norm: bool = False,
+        product: tuple[int, int] | None = None, generator: torch.Generator | None = None,
+    ):  # fmt: skip
         super().__init__()
         inputs = len(fields) * embedding + numericals
         self.product = product

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pfmsm_lite.errors import UserError
-from pfmsm_lite.registry import lookup, register
+from pfmsm_lite.registry import is_finite, lookup, refuse, register
 
 
 class Affine(NamedTuple):
@@ -22,16 +21,23 @@ class Affine(NamedTuple):
         return (stack - self.shift) / self.scale
 
 
+@register("normalize", "moment", text="give every client's tensor the average mean and deviation")
 def moment(stack: Tensor) -> tuple[Tensor, Tensor]:
     # per client, over the entries of the tensor: [..., N, 1]
     mean, deviation = stack.mean(-1, keepdim=True), stack.std(-1, keepdim=True, correction=0)
     return _towards(mean, deviation, deviation.mean(-2, keepdim=True), mean.mean(-2, keepdim=True))
 
 
+@register("normalize", "elementwise", text="normalize each entry over the clients")
 def elementwise(stack: Tensor) -> tuple[Tensor, Tensor]:
     # per entry, over the clients: [..., 1, P]
     mean, deviation = stack.mean(-2, keepdim=True), stack.std(-2, keepdim=True, correction=0)
     return _towards(mean, deviation, deviation.mean(-1, keepdim=True), mean)
+
+
+@register("normalize", "none", text="leave the uploads as they are")
+def unchanged(stack: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.ones_like(stack[..., :1, :1]), torch.zeros_like(stack[..., :1, :1])
 
 
 def _towards(mean, deviation, new_deviation, new_mean):
@@ -40,13 +46,6 @@ def _towards(mean, deviation, new_deviation, new_mean):
     return scale, new_mean - mean * scale
 
 
-def unchanged(stack: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.ones_like(stack[..., :1, :1]), torch.zeros_like(stack[..., :1, :1])
-
-
-register("normalize", "moment", moment, "give every client's tensor the average mean and deviation")
-register("normalize", "elementwise", elementwise, "normalize each entry over the clients")
-register("normalize", "none", unchanged, "leave the uploads as they are")
 register("undo", "yes", Affine.undo, "a client undoes the normalization on download with its own moments")
 register("undo", "no", lambda affine, stack: stack, "a client keeps the normalized parameters")
 
@@ -84,15 +83,9 @@ def normalize(
 
 def _checked(kind: str, found: tuple, stack: Tensor) -> tuple:
     """Refuse, by its name, a rule that does not return a finite scale and shift that fit the stack."""
-    try:
-        scale, shift = found
-        fits = all(torch.broadcast_shapes(part.shape, stack.shape) == stack.shape for part in (scale, shift))
-        fine = fits and bool(scale.isfinite().all() and shift.isfinite().all())
-    except (TypeError, ValueError, AttributeError, RuntimeError):
-        fine = False
-    if not fine:
-        raise UserError(
-            f"The normalization {kind!r} should return (scale, shift), finite and broadcastable to "
-            f"[U, N, P] = {tuple(stack.shape)}, but it did not."
-        )
+    parts = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
+    for part in parts:
+        if not (torch.is_tensor(part) and is_finite(part.expand_as(stack), tuple(stack.shape))):
+            wanted = f"(scale, shift), finite, each broadcastable to [U, N, P] = {tuple(stack.shape)}"
+            refuse("normalize", kind, part if torch.is_tensor(part) else found, wanted)
     return found

@@ -1,6 +1,5 @@
 """Scenario: the rows of one client, encoded and split. A client reads its own; nobody else does."""
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -75,19 +74,6 @@ class Scenario:
         return {"train": self.train, "valid": self.valid, "test": self.test}[split]
 
 
-def digest(scenarios: list[Scenario]) -> str:
-    """sha256 of everything that a model sees of the scenarios: names, sizes and every tensor."""
-    found = hashlib.sha256()
-    for scenario in scenarios:
-        head = (scenario.name, scenario.tasks, sorted(scenario.fields.items()), scenario.numericals)
-        found.update(repr(head).encode())
-        for split in SPLITS:
-            for tensor in scenario.rows(split)[:3]:
-                found.update(repr(tuple(tensor.shape)).encode())
-                found.update(tensor.contiguous().numpy().data)
-    return found.hexdigest()
-
-
 def check(scenarios: list[Scenario]) -> list[Scenario]:
     """Refuse scenarios that cannot form a federation; the message names the client."""
     if not scenarios:
@@ -96,21 +82,17 @@ def check(scenarios: list[Scenario]) -> list[Scenario]:
     if len(set(names)) < len(names):
         raise UserError(f"Two scenarios share a name: {', '.join(sorted(names))}. Give each its own.")
     for scenario in scenarios:
+        who = f"Scenario {scenario.name!r}"
         for what in ("tasks", "fields", "numericals"):
-            if getattr(scenario, what) != getattr(first, what):
-                raise UserError(
-                    f"Scenario {scenario.name!r} has other {what} than {first.name!r}: "
-                    f"{getattr(scenario, what)} against {getattr(first, what)}. Encode them together."
-                )
-        for split in ("train", *EVALUATED):
+            own, other = getattr(scenario, what), getattr(first, what)
+            if own != other:
+                found = f"has other {what} than {first.name!r}: {own} against {other}"
+                raise UserError(f"{who} {found}. Encode them together.")
+        for split in SPLITS:
             if not len(scenario.rows(split).labels):
-                raise UserError(
-                    f"Scenario {scenario.name!r} has no {split} rows. Leave it out, or split anew."
-                )
+                raise UserError(f"{who} has no {split} rows. Leave it out, or split anew.")
         if not scenario.has_task.any():
-            raise UserError(
-                f"Scenario {scenario.name!r} has no labels among its training rows. Leave it out."
-            )
+            raise UserError(f"{who} has no labels among its training rows. Leave it out.")
     return scenarios
 
 
@@ -124,21 +106,19 @@ def pool(scenarios: list[Scenario]) -> tuple[Scenario, list]:
         name += "_"
     fields = {**scenarios[0].fields, name: len(scenarios) + 1}
 
-    def tagged(rows, number):
+    def tagged(rows: Rows, number: int) -> Rows:
         tag = torch.full((len(rows.labels), 1), number)
         return rows._replace(categorical=torch.cat([rows.categorical, tag], 1), probability=None)
 
-    parts = {
-        split: [tagged(scenario.rows(split), n + 1) for n, scenario in enumerate(scenarios)]
-        for split in ("train", *EVALUATED)
-    }
-    whole = {
-        split: Rows(*(torch.cat(column) for column in list(zip(*rows, strict=True))[:3]))
-        for split, rows in parts.items()
-    }
-    first = scenarios[0]
+    parts, first = [], scenarios[0]
+    for number, scenario in enumerate(scenarios, 1):
+        parts.append({split: tagged(scenario.rows(split), number) for split in SPLITS})
+    whole = {}
+    for split in SPLITS:
+        columns = list(zip(*(part[split][:3] for part in parts), strict=True))
+        whole[split] = Rows(*(torch.cat(column) for column in columns))
     views = [
-        (scenario.name, {split: parts[split][n] for split in EVALUATED})
-        for n, scenario in enumerate(scenarios)
+        (s.name, {split: part[split] for split in EVALUATED})
+        for s, part in zip(scenarios, parts, strict=True)
     ]
     return Scenario("all rows", first.tasks, fields, first.numericals, **whole), views

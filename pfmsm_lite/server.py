@@ -3,8 +3,6 @@
 It works on what clients sent alone: it knows neither their models nor their rows.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -72,24 +70,6 @@ class Block:
     def load(self, state: dict) -> None:
         self.received = state["received"]
         self.previous = Past(**state["last"]) if state["last"] else None
-
-
-@dataclass
-class Stages:
-    """What one block's stages do, as the method says for its group."""
-
-    normalize: str
-    coordinate: str
-    aggregate: str
-
-
-def stages(block: Block, method) -> Stages:
-    personal = block.policy == "personalized"
-    return Stages(
-        method.normalize if personal and block.group in NORMALIZED else "none",
-        method.coordinate if personal and block.group in COORDINATED else "none",
-        method.aggregate if personal else block.policy,
-    )
 
 
 def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor, Affine | None, Tensor]:
@@ -168,19 +148,24 @@ class Server:
 
     def serve_block(self, block: Block, trained: Tensor, accepted: Tensor) -> tuple[Tensor, dict]:
         """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record)."""
-        stage, method = stages(block, self.method), self.method
+        method, personal = self.method, block.policy == "personalized"
+        kind = {
+            "normalize": method.normalize if personal and block.group in NORMALIZED else "none",
+            "coordinate": method.coordinate if personal and block.group in COORDINATED else "none",
+            "aggregate": method.aggregate if personal else block.policy,
+        }
         # 1. normalize the clients' parameters against each other (eq. 8)
-        received, trained, affine, moved = normalized(block, trained, stage.normalize)
+        received, trained, affine, moved = normalized(block, trained, kind["normalize"])
         # 2. pull updates that conflict towards each other (eq. 13)
         delta = trained - received
-        update, gram, after = coordinated(delta, accepted, stage.coordinate, method)
+        update, gram, after = coordinated(delta, accepted, kind["coordinate"], method)
         sources = received + update if update is not delta else trained
         # 3. mix for every client: W_n = Σ_m A_nm · source_m
         present = block.has & accepted
         exchange = Exchange(
             received, delta, update, sources, gram, self.rows, present, block.has, block.previous
         )
-        weights, memory = mixing_weights(exchange, method, stage.aggregate)
+        weights, memory = mixing_weights(exchange, method, kind["aggregate"])
         memory = dict(memory)
         sources = memory.pop("sources", sources)  # a rule may add to the sources instead of mixing them
         mixtures = aggregate(sources, weights)

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pfmsm_lite.errors import UserError
-from pfmsm_lite.registry import lookup, register
+from pfmsm_lite.registry import is_finite, lookup, refuse, register
 
 
 class Template(NamedTuple):
@@ -56,7 +55,7 @@ register("compose", "none", Template(0.0, None, alone), "the scenario part alone
 
 
 def template(kind: str) -> Template:
-    """The Template of a `compose`; a plain function (scenario, local, task) starts from ones, as large as W."""
+    """The Template of a `compose`; a plain function (scenario, local, task) starts from ones of full size."""
     found = lookup("compose", kind)
     return found if isinstance(found, Template) else Template(1.0, full, found)
 
@@ -79,10 +78,5 @@ def compose(kind: str, scenario: Tensor, local: Tensor | None = None, task: Tens
 
 def check(kind: str, composed: Tensor, shape: tuple[int, ...]) -> None:
     """Refuse, by its name, a template whose weights have another shape [T, E, O, I], NaN or infinity."""
-    if not torch.is_tensor(composed) or tuple(composed.shape) != shape:
-        found = tuple(composed.shape) if torch.is_tensor(composed) else type(composed).__name__
-        raise UserError(
-            f"The template {kind!r} (compose) returned {found}, but it should be [T, E, O, I] = {shape}."
-        )
-    if not composed.isfinite().all():
-        raise UserError(f"The template {kind!r} (compose) returned NaN or infinity for its start values.")
+    if not is_finite(composed, shape):
+        refuse("compose", kind, composed, f"finite weights [T, E, O, I] = {shape}")

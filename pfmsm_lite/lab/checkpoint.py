@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from pfmsm_lite.data.digest import digest
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.federation import Federation
 from pfmsm_lite.history import History
 from pfmsm_lite.loop import run
 from pfmsm_lite.methods import Method, Settings
-from pfmsm_lite.scenario import Scenario, digest
+from pfmsm_lite.scenario import Scenario
 
 KIND = "pfmsm_lite checkpoint"
 FORMAT = f"{KIND} 2"
@@ -79,8 +80,8 @@ def save(path: str | Path, fingerprint: str, state: dict) -> None:
 def load(path: str | Path, fingerprint: str) -> dict | None:
     """The state saved at `path`, or None where there is none.
 
-    Raises UserError for a file that is torn, that is no checkpoint, that an older version of the package wrote,
-    or that belongs to another run.
+    Raises UserError for a file that is torn, that is no checkpoint, that another version of the package
+    wrote, or that belongs to another run.
     """
     path = Path(path)
     if not path.exists():

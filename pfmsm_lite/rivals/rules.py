@@ -116,22 +116,34 @@ def pcgrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
     return coefficients
 
 
-for kind, name, rule, text in (
-    ("aggregate", "cosine", cosine, "softmax of the updates' similarity"),
-    ("aggregate", "fedamp", fedamp, "attention by distance between models"),
-    (
-        "aggregate",
-        "fedhca2",
-        fedhca2,
-        "each client adds the common update to its own, as much of it as has helped (encoders)",
-    ),
-    (
-        "aggregate",
-        "attention",
-        attention,
-        "each client adds the updates that resemble its own, as much as has helped (decoders)",
-    ),
-    ("coordinate", "cagrad", cagrad, "one common update by CAGrad over all clients, as FedHCA2 reads it"),
-    ("coordinate", "pcgrad", pcgrad, "project away what conflicts with another client's update"),
-):
-    register(kind, name, rule, text)
+def local_first(every: set, home: set, heads: set) -> list[set]:
+    return [home, every - home]
+
+
+def heads_first(every: set, home: set, heads: set) -> list[set]:
+    return [heads, every - heads]
+
+
+def heads_last(every: set, home: set, heads: set) -> list[set]:
+    return [every, heads]
+
+
+register("phases", "local_first", local_first, "an epoch for what stays at home, then one for what is shared")
+register("phases", "heads_first", heads_first, "an epoch for home, gates and towers, then one for the rest")
+register("phases", "heads_last", heads_last, "an epoch for everything, then one for home, gates and towers")
+register("aggregate", "cosine", cosine, "softmax of the updates' similarity")
+register("aggregate", "fedamp", fedamp, "attention by distance between models")
+register(
+    "aggregate",
+    "fedhca2",
+    fedhca2,
+    "each client adds the common update to its own, as much of it as has helped (encoders)",
+)
+register(
+    "aggregate",
+    "attention",
+    attention,
+    "each client adds the updates that resemble its own, as much as has helped (decoders)",
+)
+register("coordinate", "cagrad", cagrad, "one common update by CAGrad over all clients, as FedHCA2 reads it")
+register("coordinate", "pcgrad", pcgrad, "project away what conflicts with another client's update")
