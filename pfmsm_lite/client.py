@@ -110,9 +110,8 @@ class Client:
         return self.steps if more is None else [*self.steps, more]
 
     def __repr__(self) -> str:
-        return (
-            f"Client {self.name!r}: {len(self.labels):,} training rows, sends {', '.join(self.method.sent)}"
-        )
+        sent = ", ".join(self.method.sent) or "nothing"
+        return f"Client {self.name!r}: {len(self.labels):,} training rows, sends {sent}"
 
     # ---- messages ----
 
@@ -138,11 +137,11 @@ class Client:
     def download(self, message: Message) -> None:
         """Take over what the server sent, in the form of an upload; entries: all that this client holds."""
         for group, tensors in self.shared.items():
-            for name, tensor in tensors.items():
+            for name in tensors.keys() & message.keys():
                 if UNITS.get(group) == "task":
-                    tensor[self.has_task] = message[name]
+                    tensors[name][self.has_task] = message[name]
                 else:
-                    tensor.copy_(message[name])
+                    tensors[name].copy_(message[name])
         if "embedding.weight" in message:
             self.model.embedding.weight.copy_(message["embedding.weight"])
 

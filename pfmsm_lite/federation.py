@@ -12,10 +12,15 @@ from pfmsm_lite.client import Client
 from pfmsm_lite.embedding import LAZY_ABOVE, hold, in_use
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.methods import Method, Settings
-from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.registry import lookup
 from pfmsm_lite.scenario import EVALUATED, Scenario, check, pool, shortened
 from pfmsm_lite.server import Block, Server
+
+
+def timed(function) -> tuple:
+    """(what a function returns, seconds that it took)."""
+    start = time.perf_counter()
+    return function(), time.perf_counter() - start
 
 
 def product(tasks: tuple, ctcvr: str) -> tuple[int, int] | None:
@@ -59,7 +64,7 @@ class Federation:
         model = lookup("model", method.model)
         if hasattr(model, "make_client"):  # no network: the model brings a client of its own
             self.clients = [model.make_client(scenarios[0], views[0], method, self.settings, seed)]
-            self.start, self.table = {}, torch.zeros(0, self.settings.embedding_size)
+            self.table = torch.zeros(0, self.settings.embedding_size)
         else:
             self._begin(scenarios, views, seed)
         self.server = self.make_server()
@@ -70,14 +75,9 @@ class Federation:
         model = build(scenarios[0], method, settings, seed)
         # each client gets its part of the table [V, K]; the model goes to them without it
         offset, table = model.embedding.offset, model.embedding.weight.data
-        self.start = {
-            group: {name: tensor.detach().clone() for name, tensor in tensors.items()}
-            for group, tensors in parameter_groups(model).items()
-        }
         self.table, model.embedding.weight = table, None
-        lazy = settings.embedding_optimizer == "lazy_adam"
-        if settings.embedding_optimizer == "auto":
-            lazy = len(table) > LAZY_ABOVE
+        kinds = {"adam": False, "lazy_adam": True, "auto": len(table) > LAZY_ABOVE}
+        lazy = kinds[settings.embedding_optimizer]
         # which entries anybody trains: all clients' where the table is shared, else a client's own
         own = [torch.zeros(len(table), dtype=torch.bool) for _ in scenarios]
         for known, scenario in zip(own, scenarios, strict=True):
@@ -107,23 +107,15 @@ class Federation:
 
     def make_server(self) -> Server:
         """A server that knows the common start and the clients' first messages, and nothing else."""
-        device, hellos = self.settings.device, [client.first_message() for client in self.clients]
-        shared = self.clients[0].shared
-        start = {
-            group: {name: self.start[group][name].to(device) for name in tensors}
-            for group, tensors in shared.items()
-        }
-        names = [client.name for client in self.clients]
-        return Server(self.method, self.tasks, start, self.table.to(device), hellos, names)
+        start = copy.deepcopy(self.clients[0].shared)  # as every client's: drawn from the same seed
+        hellos = {client.name: client.first_message() for client in self.clients}
+        return Server(self.method, self.tasks, start, self.table.to(self.settings.device), hellos)
 
     def __repr__(self) -> str:
         names = shortened(client.name for client in self.clients)
         sent = ", ".join(f"{group} ({policy})" for group, policy in self.method.sent.items()) or "nothing"
-        return (
-            f"Federation of {len(self.clients)} clients, method {self.method.name}: {names}\n"
-            f"  tasks: {shortened(self.tasks)}\n"
-            f"  leaves home: {sent}"
-        )
+        head = f"Federation of {len(self.clients)} clients, method {self.method.name}: {names}"
+        return f"{head}\n  tasks: {shortened(self.tasks)}\n  leaves home: {sent}"
 
     # ---- a round ----
 
@@ -132,33 +124,21 @@ class Federation:
 
         returns  (losses [N, T], seconds per client, accepted per client)
         """
-        losses, seconds, accepted = [], [], []
-        for client in self.clients:
-            start = time.perf_counter()
-            loss, fine = client.train()
-            seconds.append(time.perf_counter() - start)
-            losses.append(loss)
-            accepted.append(fine)
-        return torch.stack(losses), seconds, accepted
+        found, seconds = zip(*[timed(client.train) for client in self.clients], strict=True)
+        losses, accepted = zip(*found, strict=True)
+        return torch.stack(losses), list(seconds), list(accepted)
 
     def serve(self, accepted: list[bool]) -> dict[str, Tensor]:
         """Upload, serve, download. Returns the round's record: name → [units, ...] tensor."""
-        uploads = [
-            client.upload() if fine else None for client, fine in zip(self.clients, accepted, strict=True)
-        ]
-        downloads, record = self.server.serve(uploads)
+        pairs = zip(self.clients, accepted, strict=True)
+        downloads, record = self.server.serve([c.upload() if fine else None for c, fine in pairs])
         for client, message in zip(self.clients, downloads, strict=True):
             client.download(message)
         return record
 
     def personalize(self) -> list[float]:
         """What a client does for its own use after the download, nothing for most methods: seconds [N]."""
-        spent = []
-        for client in self.clients:
-            start = time.perf_counter()
-            client.use_at_home()
-            spent.append(time.perf_counter() - start)
-        return spent
+        return [timed(client.use_at_home)[1] for client in self.clients]
 
     def evaluate(self, split: str) -> list[tuple]:
         """[(scenario, task, rows, positives, auc, logloss)] on `split` with what the clients hold now."""
@@ -189,9 +169,8 @@ class Federation:
 
     def put(self, group: str, stack: Tensor) -> None:
         """Write [U, N, P] into the clients' models, as a download would."""
-        block = self.block(group)
         for n, client in enumerate(self.clients):
-            client.download({**client.upload(), **block.write(stack, n)})
+            client.download(self.block(group).write(stack, n))
 
     def probe(self) -> Tensor | None:
         """True gradients of the shared experts at the received parameters: [E, N, P], or None."""

@@ -152,16 +152,10 @@ class History:
 
         if name not in self.arrays:
             raise KeyError(f"{self.method} recorded no {name!r}; it has {', '.join(self.arrays) or 'none'}")
-        values = np.stack(self.arrays[name])
-        return xr.DataArray(values, dims=AXES[name], coords=self._coordinates(AXES[name], values), name=name)
-
-    def _coordinates(self, axes, values):
-        names = {
-            "round": range(1, len(values) + 1),
-            "unit": self.units,
-            "expert": [unit for unit in self.units if unit.startswith("expert ")],
-        }
-        return {axis: list(names.get(axis, self.clients)) for axis in axes}
+        values, experts = np.stack(self.arrays[name]), [u for u in self.units if u.startswith("expert ")]
+        names = {"round": range(1, len(values) + 1), "unit": self.units, "expert": experts}
+        coordinates = {axis: list(names.get(axis, self.clients)) for axis in AXES[name]}
+        return xr.DataArray(values, dims=AXES[name], coords=coordinates, name=name)
 
     @property
     def weights(self) -> "xr.DataArray":
@@ -180,11 +174,6 @@ class History:
     def norms(self) -> "xr.DataArray":
         """[round, unit, client]: length of each client's update."""
         return self.array("norm")
-
-    def save(self, path) -> None:
-        """Write the arrays and the names of their axes to a .npz file."""
-        arrays = {name: np.stack(kept) for name, kept in self.arrays.items()}
-        np.savez_compressed(path, clients=self.clients, units=self.units, **arrays)
 
     @property
     def refused(self) -> list[tuple[int, str]]:

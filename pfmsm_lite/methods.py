@@ -20,8 +20,7 @@ def policies() -> tuple[str, ...]:
 
 def option(default: Any, text: str, choices: tuple = (), **bounds) -> Any:
     """A dataclass field that also describes its command-line option."""
-    settings = {"default_factory": default} if callable(default) else {"default": default}
-    return field(**settings, metadata={"help": text, "choices": choices, **bounds})
+    return field(default=default, metadata={"help": text, "choices": choices, **bounds})
 
 
 def operator(kind: str, default: str, text: str) -> Any:

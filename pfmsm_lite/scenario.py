@@ -57,12 +57,9 @@ class Scenario:
 
     def __repr__(self) -> str:
         sizes = " + ".join(f"{len(self.rows(split).labels):,}" for split in SPLITS)
-        return (
-            f"Scenario {self.name!r}: {sizes} rows (train + valid + test)\n"
-            f"  tasks: {shortened(self.tasks)}\n"
-            f"  categorical: {shortened(f'{name} ({size:,})' for name, size in self.fields.items())}\n"
-            f"  numerical: {shortened(self.numericals)}"
-        )
+        fields = shortened(f"{name} ({size:,})" for name, size in self.fields.items())
+        head = f"Scenario {self.name!r}: {sizes} rows (train + valid + test), tasks: {shortened(self.tasks)}"
+        return f"{head}\n  categorical: {fields}\n  numerical: {shortened(self.numericals)}"
 
     @property
     def has_task(self) -> Tensor:

@@ -96,11 +96,12 @@ class Server:
 
     method  whose stages it runs;  tasks: their names
     start   group → {name: tensor} that every client starts from;  table [V, K]: all entries at their start
-    hellos  the clients' first messages
+    first_messages  name of a client → what it said before the first round
     """
 
-    def __init__(self, method, tasks, start: dict, table: Tensor, hellos: list[dict], names: list[str]):
-        self.method, self.names, device = method, names, table.device
+    def __init__(self, method, tasks, start: dict, table: Tensor, first_messages: dict[str, dict]):
+        self.method, self.names, device = method, list(first_messages), table.device
+        hellos = list(first_messages.values())
         self.rows = torch.stack([hello["rows"] for hello in hellos]).to(device)  # [N]
         has_task = torch.stack([hello["has_task"] for hello in hellos], 1)  # [T, N]
         self.blocks = [
@@ -112,14 +113,9 @@ class Server:
         entries = [hello["entries"] for hello in hellos]
         union = torch.unique(torch.cat(entries))
         self.asked = [own[hello["uses"] > 0].int() for own, hello in zip(entries, hellos, strict=True)]
-        self.table = SharedTable(
-            table[union],
-            [torch.searchsorted(union, own) for own in entries],
-            [hello["uses"] for hello in hellos],
-            self.rows.tolist(),
-            method.embedding,
-            method.own_rows,
-        )
+        index, uses = [torch.searchsorted(union, own) for own in entries], [h["uses"] for h in hellos]
+        sizes, rule = self.rows.tolist(), (method.embedding, method.own_rows)
+        self.table = SharedTable(table[union], index, uses, sizes, *rule)
 
     @torch.no_grad()
     def serve(self, uploads: list) -> tuple[list[dict], dict[str, Tensor]]:
@@ -149,25 +145,23 @@ class Server:
     def serve_block(self, block: Block, trained: Tensor, accepted: Tensor) -> tuple[Tensor, dict]:
         """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record)."""
         method, personal = self.method, block.policy == "personalized"
-        kind = {
-            "normalize": method.normalize if personal and block.group in NORMALIZED else "none",
-            "coordinate": method.coordinate if personal and block.group in COORDINATED else "none",
-            "aggregate": method.aggregate if personal else block.policy,
-        }
+        normalizing = method.normalize if personal and block.group in NORMALIZED else "none"
+        coordinating = method.coordinate if personal and block.group in COORDINATED else "none"
         # 1. normalize the clients' parameters against each other (eq. 8)
-        received, trained, affine, moved = normalized(block, trained, kind["normalize"])
+        received, trained, affine, moved = normalized(block, trained, normalizing)
         # 2. pull updates that conflict towards each other (eq. 13)
         delta = trained - received
-        update, gram, after = coordinated(delta, accepted, kind["coordinate"], method)
+        update, gram, after = coordinated(delta, accepted, coordinating, method)
         sources = received + update if update is not delta else trained
         # 3. mix for every client: W_n = Σ_m A_nm · source_m
         present = block.has & accepted
         exchange = Exchange(
             received, delta, update, sources, gram, self.rows, present, block.has, block.previous
         )
-        weights, memory = mixing_weights(exchange, method, kind["aggregate"])
-        memory = dict(memory)
-        sources = memory.pop("sources", sources)  # a rule may add to the sources instead of mixing them
+        weights, memory = mixing_weights(exchange, method, method.aggregate if personal else block.policy)
+        # a rule may add to the sources instead of mixing them
+        sources = memory.get("sources", sources)
+        memory = {key: value for key, value in memory.items() if key != "sources"}
         mixtures = aggregate(sources, weights)
         if affine is not None:
             mixtures = lookup("undo", method.undo)(affine, mixtures)
