@@ -301,7 +301,7 @@ def gains(results: pd.DataFrame, reference: str = "local", split: str = "test") 
     ax = figure.subplots()
     texts = harmed.replace({True: "!", False: ""})
     if len(scenarios) <= 12:  # more have no room for numbers; the alt text has them all
-        texts = values.map(lambda value: minus(f"{value:+.1f}")) + texts
+        texts = values.map(lambda value: minus(f"{value:+z.1f}")) + texts
     reach = float(np.nanmax([1.0, *values.abs().max()]))
     bar = {"cbar_kws": {"aspect": 12, "label": f"points over {reference}"}, "cbar": True}
     heatmap(ax, values, DIVERGING, (-reach, reach), texts, xticklabels=True, yticklabels=True, **bar)
@@ -315,7 +315,7 @@ def gains(results: pd.DataFrame, reference: str = "local", split: str = "test") 
     note = f"Mean of {seeds} seed{'s' * (seeds > 1)} over the tasks, test rows. "
     note += f"Bold with !: below {reference} in {'every seed' if seeds > 1 else 'this one seed'}."
     said = "; ".join(
-        f"{method}: " + ", ".join(f"{s} {v:+.1f}" for s, v in row.items())
+        f"{method}: " + ", ".join(f"{s} {v:+z.1f}" for s, v in row.items())
         for method, row in values.iterrows()
     )
     title = minus(_who_pays(values.stack(), int(harmed.to_numpy().sum()), reference))
@@ -328,10 +328,10 @@ def _who_pays(points, harmed, reference):
         return "No AUC: one class only in every scenario"
     (method, scenario), least = points.idxmin(), points.min()
     if harmed:
-        title = f"{method} serves {scenario} worst: {least:+.1f} points against learning alone; "
+        title = f"{method} serves {scenario} worst: {least:+z.1f} points against learning alone; "
         return f"{title}{harmed} of {len(points)} cells are below it"
     title = f"Nobody is clearly harmed: in no cell do all seeds fall below {reference}; the least gain is "
-    return f"{title}{least:+.1f} points, of {scenario} with {method}"
+    return f"{title}{least:+z.1f} points, of {scenario} with {method}"
 
 
 FIGURES = {"auc": auc_by_scenario, "convergence": convergence, "conflicts": conflicts, "mixing": mixing}

@@ -17,7 +17,15 @@ def _map(ax, values, title, edge):
     """A small matrix with its numbers, framed in the colour of what leaves or stays."""
     values = np.atleast_2d(values)
     texts = np.vectorize(lambda value: minus(f"{value:.3g}"))(values)
-    heatmap(ax, values, DIVERGING, (-8, 8), texts, square=True, annot_kws={"fontsize": 11 - values.shape[1]})
+    heatmap(
+        ax,
+        values,
+        DIVERGING,
+        (-8, 8),
+        texts,
+        square=True,
+        annot_kws={"fontsize": 11 if values.shape[1] < 3 else 8},
+    )
     ax.set_title(title, fontsize=10)
     for spine in ax.spines.values():
         spine.set(visible=True, color=edge, linewidth=3)
