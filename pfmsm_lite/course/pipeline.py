@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from pfmsm_lite.errors import choose
-from pfmsm_lite.lab.figures import INK, SEQUENTIAL, finish, heatmap, styled
+from pfmsm_lite.lab.heatmaps import heatmap
+from pfmsm_lite.lab.style import INK, SEQUENTIAL, finish, styled
 
 SHARED, HOME, EDGE = "#0072B2", "#E69F00", "#777777"
 STAGES = {  # stage → what it does, in a few words
@@ -42,7 +43,9 @@ def pipeline(weights=None, lit=None, clients=("scenario A", "scenario B", "scena
     real = weights is not None
     weights = np.array(weights if real else [[0.7, 0.3, 0.0], [0.4, 0.6, 0.0], [0.0, 0.0, 1.0]], float)
     if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
-        raise ValueError(f"weights have shape {weights.shape}, but one row and one column a client is needed")
+        raise ValueError(
+            f"weights have shape {weights.shape}, but one row and one column per client are needed"
+        )
 
     figure = Figure(figsize=(10, 5.2), layout="none")
     board = figure.add_axes((0, 0, 1, 1), xlim=(0, 100), ylim=(0, 52))
@@ -64,9 +67,7 @@ def pipeline(weights=None, lit=None, clients=("scenario A", "scenario B", "scena
             panel.axis("off")
             draw(panel, faded[stage])
         else:
-            heatmap(panel, weights, range(1, len(weights) + 1), None, SEQUENTIAL, (0, 1))
-            panel.set(xticks=[], yticks=[])
-            panel.images[0].set_alpha(faded[stage])
+            heatmap(panel, weights, SEQUENTIAL, (0, 1), square=True, alpha=faded[stage])
             panel.set_xlabel("learns from …", fontsize=8, alpha=faded[stage])
             panel.set_ylabel("client …", fontsize=8, alpha=faded[stage])
         _number(board, x + 1, 40.6, stage, faded)

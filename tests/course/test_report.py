@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import QuadMesh
 
 from pfmsm_lite.course.drawings.chapter08 import MEAN, ablation, forest, look_into, price
 from pfmsm_lite.course.notebook import fault
@@ -163,7 +164,8 @@ def test_the_explorer_draws_every_method_at_both_ends_or_says_why_not(finished, 
 def test_its_four_panels_show_the_numbers_of_the_chosen_round_and_unit(finished):
     figure = look_into(finished, "pf_msmtrec", 2, "expert 1")
     history = finished.histories["pf_msmtrec", 0]
-    images = [np.asarray(image.get_array()) for ax in figure.axes for image in ax.images]
+    meshes = [mesh for ax in figure.axes for mesh in ax.collections if isinstance(mesh, QuadMesh)]
+    images = [np.asarray(mesh.get_array()) for mesh in meshes]
     weights = history.weights.sel(round=2, unit="expert 1").values
     assert np.allclose(images[0], weights)
     off = ~np.eye(3, dtype=bool)

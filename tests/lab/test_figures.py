@@ -13,11 +13,13 @@ import pytest
 import xarray as xr
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from matplotlib.colors import to_rgb
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
 from pfmsm_lite.history import RESULTS, ROUNDS, History
-from pfmsm_lite.lab.figures import FIGURES, GREY, INK, METHOD_STYLE, draw_all, method_style
+from pfmsm_lite.lab.figures import FIGURES, draw_all, gains
+from pfmsm_lite.lab.style import GREY, INK, METHOD_STYLE, method_style
 
 NAMES, UNITS = ["auc", "convergence", "conflicts", "mixing"], ["expert 0", "expert 1", "tower click"]
 auc, convergence, conflicts, mixing = (FIGURES[name] for name in NAMES)
@@ -73,6 +75,8 @@ HEATMAPS = ((0, conflicts), (1, mixing))
 for k, (n, draw) in product((1, 2, 6, 16, 40), HEATMAPS):
     CASES[f"{NAMES[2 + n]} of {k}"] = draw, arrays(S[:k])[n], {"clusters": [c % 2 for c in range(k)]}
 del CASES["conflicts of 1"]  # which is refused
+for k in (1, 6, 30):
+    CASES[f"gains of {k}"] = gains, results(["local", "fedavg", *PF], S[:k], S[:2], 3), {}
 FIVE, MY = {"rounds": [1, 3, 5, 7, 9], "clusters": [0, 0, 0, 1, 1, 1]}, "my_rule_with_no_template_2"
 CASES |= {
     "auc, long names": (auc, results(ALL, LONG, ["WATCHED THE VIDEO TO ITS VERY END", "b"], 2), {}),
@@ -106,6 +110,11 @@ def panels(figure):
     return [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
 
 
+def cells(ax):
+    """The heatmap of a panel, in a list; none in other panels."""
+    return [mesh for mesh in ax.collections if isinstance(mesh, QuadMesh)]
+
+
 def faults(figure):
     """What a reader would complain about; the figure is rendered for it."""
 
@@ -122,10 +131,10 @@ def faults(figure):
     for ax in panels(figure):
         others = [(name, box) for name, box, own in boxes if own is not ax]
         found += [f"{name} is over a panel" for name, box in others if over(box, ax.bbox)]
-        shown = [image.get_array().compressed() for image in ax.images] + [x.get_xdata() for x in ax.lines]
+        shown = [mesh.get_array().compressed() for mesh in cells(ax)] + [x.get_xdata() for x in ax.lines]
         if not ax.texts and not any(np.isfinite(numbers).any() for numbers in shown):
             found.append("a panel is empty")
-        width, height = (80, 80) if ax.images else (150, min(80, 24 * len(ax.get_yticks())))
+        width, height = (80, 80) if cells(ax) else (150, min(80, 24 * len(ax.get_yticks())))
         if ax.bbox.width < width or ax.bbox.height < height:
             found.append(f"a panel has {ax.bbox.width:.0f} × {ax.bbox.height:.0f} pixels")
     for text in (figure.alt, *(text.get_text() for text in texts)):
@@ -153,13 +162,17 @@ def test_dots_and_lines_of_auc_are_the_means_and_ranges_of_the_frame():
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["s0\n1,234 rows", "s1", "s2"]
     aucs = frame[frame["split"] == "valid"].dropna().groupby(["task", "scenario", "method"])["auc"].agg(list)
     for t, n in np.ndindex(2, 3):
-        lines = [line for line in axes[t].lines if n - 0.5 < np.mean(line.get_ydata()) < n + 0.5]
-        drawn = [(line.get_color(), line.get_marker(), *line.get_xdata()) for line in lines]
+        drawn = []
+        for line in axes[t].lines:
+            look, marks = (to_hex(line.get_color()).upper(), line.get_marker()), line.get_marker() != "None"
+            here = [x for x, y in line.get_xydata() if n - 0.5 < y < n + 0.5 and not np.isnan(x)]
+            drawn += [(*look, x) for x in here] if marks else [(*look, *here)] if here else []
         right = [(INK, "None", *[best[n, t]] * 2)]
         for m, own in aucs[tasks[t], f"s{n}"].items():
             main = m in (*ALL[:4], "mine")
-            right.append((*(method_style(m) if main else (GREY, "o")), np.mean(own)))
-            right += [(method_style(m)[0], "None", min(own), max(own))] if main else []
+            color, marker = method_style(m) if main else (GREY.upper(), "o")
+            right.append((color, marker, np.mean(own)))
+            right += [(color, "None", min(own), max(own))] if main else []
         for found, expected in zip(sorted(drawn), sorted(right), strict=True):
             assert found[:2] == expected[:2] and found[2:] == pytest.approx(expected[2:])
     assert "range" in figure.get_supxlabel(), "nothing explains the lines"
@@ -195,7 +208,9 @@ def test_convergence_draws_means_and_ranges_and_names_the_peaks(last, seeds, dat
         line, dot = sorted(lines, key=lambda x: x.get_marker() == "o")
         assert list(line.get_xdata()) == list(range(1, last + 1)) and line.get_ydata() == pytest.approx(mean)
         bands = {tuple(band.get_facecolor()[0, :3]): band for band in ax.collections}
-        assert bands[to_rgb(color)].get_paths()[0].vertices[:, 1].max() == pytest.approx(own.max())
+        if seeds > 1:  # one seed has no range
+            heights = bands[to_rgb(color)].get_paths()[0].vertices[:, 1]
+            assert (heights.min(), heights.max()) == pytest.approx((own.min(), own.max()))
         peak, value = re.search(rf"{m} peaks in round (\d+) at ([\d.]+)", title).groups()
         assert mean[int(peak) - 1] == pytest.approx(mean.max()) == dot.get_ydata()[0]
         end = next(text.get_text() for text in ax.texts if text.get_text().startswith(m))
@@ -225,11 +240,14 @@ def test_heatmaps_show_the_arrays_sorted_by_cluster_on_both_axes(clusters, unit,
         if draw is conflicts:  # one row of panels where nothing changed
             maps = np.where(self, np.nan, maps[: 1 + changed]).reshape(-1, *same.shape)
         for ax, values in zip(axes, maps, strict=True):
-            np.testing.assert_allclose(ax.images[0].get_array().filled(np.nan), values)
-            assert ax.images[0].get_clim() == ((0, 1) if draw is mixing else (-1, 1))
+            np.testing.assert_allclose(cells(ax)[0].get_array().filled(np.nan), values)
+            assert cells(ax)[0].get_clim() == ((0, 1) if draw is mixing else (-1, 1))
             boxes = [box.get_bbox() for box in ax.patches]
             for i, j in np.ndindex(same.shape):
-                assert any(box.contains(i, i) and box.contains(j, j) for box in boxes) == same[i, j]
+                assert (
+                    any(box.contains(i + 0.5, i + 0.5) and box.contains(j + 0.5, j + 0.5) for box in boxes)
+                    == same[i, j]
+                )
         others = ~same if same.min() == 0 else ~self
         if draw is mixing:
             parts = ((self, "itself"), (~self & ~others, "its own cluster"), (others, "others"))
@@ -241,6 +259,25 @@ def test_heatmaps_show_the_arrays_sorted_by_cluster_on_both_axes(clusters, unit,
             assert f"(mean cosine {means[0]}); {turned}" in title
 
 
+def test_gains_are_points_over_the_reference_and_name_what_every_seed_loses():
+    frame = results(["local", "fedavg", *PF], S[:3], ("click", "buy"), 3, lambda m, n, t: n == "s2")
+    frame.loc[(frame["method"] == "fedavg") & (frame["scenario"] == "s0"), "auc"] = 0.5
+    ax = panels(gains(frame))[0]
+    aucs = frame.query("split == 'test'").pivot_table("auc", "seed", ["method", "scenario"], dropna=False)
+    single = 100 * np.array([(aucs[m] - aucs["local"])[S[:3]] for m in ("fedavg", *PF)])  # [M, seed, N]
+    points, lost = single.mean(1), (single < 0).all(1)
+    np.testing.assert_allclose(cells(ax)[0].get_array().filled(np.nan), points)
+    texts = {(int(y), int(x)): text for text in ax.texts for x, y in [text.get_position()]}
+    for cell, value in np.ndenumerate(points):
+        assert plain(texts[cell].get_text()) == (
+            "n/a" if np.isnan(value) else f"{value:+.1f}{'!' * int(lost[cell])}"
+        )
+        assert (texts[cell].get_fontweight() == "bold") == lost[cell]
+    assert lost[0, 0] and not lost.all()
+    names = [[label.get_text() for label in own] for own in (ax.get_xticklabels(), ax.get_yticklabels())]
+    assert names == [S[:3], ["fedavg", *PF]]
+
+
 def test_numbers_stand_out_from_their_cells():
     def light(color):
         parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
@@ -250,7 +287,7 @@ def test_numbers_stand_out_from_their_cells():
     array[:] = np.linspace(0, 1, 64).reshape(8, 8)
     ax = mixing(array).axes[0]
     for text, value in zip(ax.texts, array.values[0, 0].flat, strict=True):
-        pair = light(text.get_color()), light(ax.images[0].cmap(value)[:3])
+        pair = light(text.get_color()), light(cells(ax)[0].cmap(value)[:3])
         assert max(pair) > 3.4 * min(pair), text.get_text()  # white or ink: one of them has 3.5
 
 
@@ -260,7 +297,7 @@ def test_names_can_be_told_apart_and_a_single_method_stands_beside_its_scenario(
     handles = auc(results(OWN, S[:2])).axes[-1].get_legend().legend_handles
     looks, labels = {(h.get_color(), h.get_marker()) for h in handles}, [ax.get_yticklabels() for ax in axes]
     assert [len(looks), *(len({label.get_text() for label in own}) for own in labels)] == [10, 2, 2]
-    assert [line.get_ydata()[0] for line in axes[1].lines if line.get_marker() == "o"] == [0, 1]
+    assert [y for line in axes[1].lines if line.get_marker() == "o" for y in line.get_ydata()] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -305,7 +342,7 @@ def test_draw_all_draws_what_the_histories_recorded():
     assert [*draw_all([local])] == [*draw_all([history("fedavg", ["one"])])] == NAMES[:2]
     figures = draw_all([local, other, pf], np.full((3, 1), 0.9), [0, 1, 0])
     assert list(figures) == NAMES and not [fault for figure in figures.values() for fault in faults(figure)]
-    assert figures["mixing"].axes[0].images[0].get_array().max() > 0  # those of pf_msmtrec
+    assert cells(figures["mixing"].axes[0])[0].get_array().max() > 0  # those of pf_msmtrec
     with pytest.raises(ValueError, match="cluster labels"):
         draw_all([pf], clusters=[0])
     assert "mixing" in draw_all([history("pf_msmtrec", S[:2], auc=np.nan)]), "there is no AUC to draw"

@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from pfmsm_lite.lab.figures import DIVERGING, SEQUENTIAL, finish, heatmap, styled
+from pfmsm_lite.lab.heatmaps import client_map, pairs
+from pfmsm_lite.lab.style import DIVERGING, SEQUENTIAL, finish, minus, styled
 
 
 @styled
@@ -16,20 +17,16 @@ def draw_beside_truth(weights, relatedness, clusters, names, at=1):
     """
     weights = np.asarray(weights, float)
     matrix, labels = weights[at - 1], list(clusters)
-    same = np.array(labels)[:, None] == np.array(labels)[None]
-    own = np.eye(len(labels), dtype=bool)
-    mates, others = ((matrix * mask).sum() / len(labels) for mask in (same & ~own, ~same))
+    mates, others = ((matrix * mask).sum() / len(labels) for mask in pairs(labels, len(labels)))
 
     figure = Figure(figsize=(7.4, 4.0))
     left, right = figure.subplots(1, 2)
-    image = heatmap(left, matrix, names, labels, SEQUENTIAL, (0, 1), lambda v: f"{100 * v:.0f}")
+    image = client_map(left, matrix, names, labels, SEQUENTIAL, (0, 1), lambda v: f"{100 * v:.0f}")
     left.set_title(f"learned, round {at}", fontweight="bold")
     left.set(xlabel="… learns from", ylabel="client …")
     bar = figure.colorbar(image, ax=left, shrink=0.65, aspect=22, ticks=[0, 0.5, 1])
     bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
-    image = heatmap(
-        right, np.asarray(relatedness, float), names, labels, DIVERGING, (-1, 1), lambda v: f"{v:.2f}"
-    )
+    image = client_map(right, relatedness, names, labels, DIVERGING, (-1, 1), lambda v: minus(f"{v:.2f}"))
     right.set_title("true relatedness", fontweight="bold")
     bar = figure.colorbar(image, ax=right, shrink=0.65, aspect=22, ticks=[-1, 0, 1])
     bar.ax.set_yticklabels(["−1", "0", "1"])
@@ -40,6 +37,6 @@ def draw_beside_truth(weights, relatedness, clusters, names, at=1):
     note = (
         f"Boxes: true clusters. Left: rows add up to 100 %; a client's own {100 * matrix[0, 0]:.0f} is fixed."
     )
-    top = [names[m] for m in np.where(own, 0, matrix).argmax(1)]
+    top = [names[m] for m in (matrix - np.diag(np.diag(matrix))).argmax(1)]
     alt = "; ".join(f"{name} learns most from {source}" for name, source in zip(names, top, strict=True))
     return finish(figure, title, note, f"Two maps of {len(labels)} × {len(labels)} clients. {alt}. {note}")

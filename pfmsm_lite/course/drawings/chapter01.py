@@ -1,12 +1,13 @@
 """Drawings of chapter 01: starving, wronging, the misleading average, the funnel from view to purchase."""
 
 import numpy as np
+import seaborn as sns
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from pfmsm_lite.lab.figures import GREY, INK, finish, method_style, styled
+from pfmsm_lite.lab.style import GREY, INK, band, finish, method_style, styled
 
 DASHED = {"color": INK, "linewidth": 2, "linestyle": (0, (2, 1))}
 WORDS = {"local": "one model each", "pooled": "one model for all"}
@@ -16,9 +17,8 @@ def _lines(ax, table, x):
     """Mean and range over seeds of each method, by column x."""
     for method, rows in table.groupby("method", sort=False):
         color, marker = method_style(method)
-        spread = rows.groupby(x)["auc"].agg(["mean", "min", "max"])
-        ax.plot(spread.index, spread["mean"], marker=marker, color=color, label=WORDS[method])
-        ax.fill_between(spread.index, spread["min"], spread["max"], color=color, alpha=0.15, linewidth=0)
+        aucs = rows.pivot(index=x, columns="seed", values="auc")
+        band(ax, aucs.index, aucs, color, marker=marker, label=WORDS[method])
     best = table.groupby(x)["best"].mean()
     ax.plot(best.index, best, label="best reachable", **DASHED)
     ax.axhline(0.5, color=GREY, linewidth=0.8)
@@ -152,16 +152,16 @@ def draw_funnel(rates, aucs):
     figure = Figure(figsize=(7.8, 3.8))
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
     means = rates.groupby("rows", sort=False)[["true", "predicted"]].mean()
-    for k, (column, color) in enumerate((("true", "#333333"), ("predicted", "#D55E00"))):
-        places = np.arange(len(means)) + 0.36 * k - 0.18
-        left.bar(places, means[column], 0.34, color=color, label=column)
-        for place, value in zip(places, means[column], strict=True):
-            left.text(place, 0.02, f"{value:.2f}", ha="center", color="white", fontsize=10)
-        for place, name in zip(places, means.index, strict=True):
-            values = rates.loc[rates["rows"] == name, column]
-            left.plot([place] * len(values), values, ".", color=GREY, markersize=5)
+    single = rates.melt("rows", ["true", "predicted"], var_name="rate", value_name="purchases")
+    single = {"data": single, "x": "rows", "y": "purchases", "hue": "rate", "ax": left}
+    sns.barplot(**single, palette=[INK, "#D55E00"], saturation=1, width=0.72, errorbar=None)
+    sns.stripplot(**single, palette=[GREY, GREY], dodge=True, jitter=False, size=3, legend=False)
+    for bars in left.containers:
+        for bar in bars:
+            place = (bar.get_x() + bar.get_width() / 2, 0.02)
+            left.text(*place, f"{bar.get_height():.2f}", ha="center", color="white", fontsize=10)
     left.set_xticks(range(len(means)), [f"rows that were\n{name}" for name in means.index])
-    left.set_ylim(0, 1.25 * float(rates[["true", "predicted"]].max().max()))
+    left.set(xlabel="", ylabel="", ylim=(0, 1.25 * float(rates[["true", "predicted"]].max().max())))
     left.set_title("purchases per click", fontweight="bold")
     left.legend(loc="upper right")
     ways, best = list(aucs.columns[:-1]), float(aucs.iloc[:, -1].mean())

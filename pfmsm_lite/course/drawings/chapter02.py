@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from pfmsm_lite.lab.figures import GREY, INK, SEQUENTIAL, finish, styled
+from pfmsm_lite.lab.heatmaps import heatmap
+from pfmsm_lite.lab.style import GREY, INK, SEQUENTIAL, band, finish, styled
 
 TASK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 PART_STYLE = {  # part of the model → colour, marker
@@ -83,15 +84,9 @@ def draw_gates(gates, distance, epoch, tasks=("click", "conversion"), about=""):
         raise ValueError(f"epoch {epoch} was not recorded: 0 to {len(gates) - 1}")
     figure = Figure(figsize=(8, 3.3))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
-    count = gates.shape[2]
-    left.imshow(gates[epoch], cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
-    for t in range(len(tasks)):
-        for e in range(count):
-            value = gates[epoch, t, e]
-            left.text(e, t, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else INK)
-    left.set_xticks(range(count), [f"expert {e}" for e in range(count)])
-    left.set_yticks(range(len(tasks)), tasks)
-    left.tick_params(length=0)
+    experts = [f"expert {e}" for e in range(gates.shape[2])]
+    texts = np.vectorize("{:.2f}".format)(gates[epoch])
+    heatmap(left, gates[epoch], SEQUENTIAL, (0, 1), texts, xticklabels=experts, yticklabels=tasks)
     left.set_title(f"mean gate, epoch {epoch}")
     right.plot(range(len(distance)), 100 * distance, color=GREY)
     right.plot(epoch, 100 * distance[epoch], "o", color="#D55E00", markersize=9)
@@ -124,9 +119,7 @@ def draw_conflict(cosines, correlations, epochs):
         ax.axhline(0, color=INK, lw=0.8)
         for part, values in cosines.items():
             color, marker = PART_STYLE[part]
-            values = np.asarray(values)[:, :, epoch]
-            ax.fill_between(correlations, values.min(1), values.max(1), color=color, alpha=0.13, linewidth=0)
-            ax.plot(correlations, values.mean(1), marker=marker, color=color, label=part)
+            band(ax, correlations, np.asarray(values)[:, :, epoch], color, marker=marker, label=part)
         ax.set(xlabel="true correlation of the tasks", ylim=(-1.05, 1.05), xlim=(-1, 1))
         ax.set_title(f"after {epoch} epoch{'' if epoch == 1 else 's'}" if epoch else "before training")
         ax.grid(axis="y")

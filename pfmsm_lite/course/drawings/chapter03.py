@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from pfmsm_lite import compose
 from pfmsm_lite.course.pipeline import HOME, SHARED
-from pfmsm_lite.lab.figures import DIVERGING, GREY, INK, finish, styled
+from pfmsm_lite.lab.heatmaps import heatmap
+from pfmsm_lite.lab.style import DIVERGING, GREY, INK, finish, minus, styled
 
 LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"))
 LEVEL = 0.003  # of AUC: means that differ by less are called level; seeds differ by more
@@ -15,12 +16,16 @@ LEVEL = 0.003  # of AUC: means that differ by less are called level; seeds diffe
 def _map(ax, values, title, edge):
     """A small matrix with its numbers, framed in the colour of what leaves or stays."""
     values = np.atleast_2d(values)
-    ax.imshow(values, cmap=DIVERGING, vmin=-8, vmax=8)
-    for (row, column), value in np.ndenumerate(values):
-        text = f"{value:.3g}".replace("-", "−")
-        ax.text(column, row, text, ha="center", va="center", color="white" if abs(value) > 5 else INK)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    texts = np.vectorize(lambda value: minus(f"{value:.3g}"))(values)
+    heatmap(
+        ax,
+        values,
+        DIVERGING,
+        (-8, 8),
+        texts,
+        square=True,
+        annot_kws={"fontsize": 11 if values.shape[1] < 3 else 8},
+    )
     ax.set_title(title, fontsize=10)
     for spine in ax.spines.values():
         spine.set(visible=True, color=edge, linewidth=3)
@@ -41,9 +46,9 @@ def draw_template(kind, scenario, local, task):
     sign = {"additive": "+", "none": " "}.get(kind, "×")
     _map(axes[0], scenario.numpy(), "scenario\n(leaves)", SHARED)
     for ax, part, name in ((axes[1], local, "local"), (axes[2], task, "task")):
-        unused = "\nnot used" if kind == "none" else "\n(stays)"
-        words = f"{name}: 2 for rows, 2 for columns" if kind == "rank1" else f"{sign} {name}"
-        _map(ax, part.numpy(), words + unused, GREY if kind == "none" else HOME)
+        words = f"{name}: 2 for rows,\n2 for columns" if kind == "rank1" else f"{sign} {name}\n"
+        words += "not used" if kind == "none" else "(stays)" if kind != "rank1" else " (stays)"
+        _map(ax, part.numpy(), words, GREY if kind == "none" else HOME)
     _map(axes[3], result.numpy(), "= the weight in use\n(stays)", INK)
     change = (result - scenario).abs().numpy()
     count = int((change > 1e-6).sum())

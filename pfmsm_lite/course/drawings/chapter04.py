@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from pfmsm_lite.lab.figures import GREY, INK, finish, styled
+from pfmsm_lite.lab.style import GREY, INK, band, finish, styled
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -83,8 +83,7 @@ def draw_epochs(curves):
         mean = points.mean(0)
         rounds = np.arange(1, len(mean) + 1)
         for ax, x in zip(axes, (rounds * epochs, rounds), strict=True):
-            ax.fill_between(x, points.min(0), points.max(0), color=color, alpha=0.15, linewidth=0)
-            ax.plot(x, mean, marker=marker, color=color, markersize=5, label=f"{epochs} a round")
+            band(ax, x, points.T, color, marker=marker, markersize=5, label=f"{epochs} a round")
         last[epochs] = mean[-1]
         work.add(len(mean) * epochs)
     low = next(iter(curves))

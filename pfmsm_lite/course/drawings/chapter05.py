@@ -5,7 +5,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pfmsm_lite import normalize
-from pfmsm_lite.lab.figures import GREY, finish, styled
+from pfmsm_lite.lab.style import GREY, finish, styled
 
 COLORS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#D55E00")
 

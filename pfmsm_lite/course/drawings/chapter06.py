@@ -1,12 +1,14 @@
 """Drawings of chapter 06: two arrows and a disc, turning against lengthening, two measures of conflict."""
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from pfmsm_lite.coordination import turn
-from pfmsm_lite.lab.figures import GREY, INK, finish, styled
+from pfmsm_lite.lab.style import GREY, INK, band, finish, styled
 
 OWN, MEAN, TURNED, DISC = "#0072B2", "#E69F00", "#D55E00", "#56B4E9"
 
@@ -160,8 +162,7 @@ def draw_probe(epochs, alignment, by_gradient, by_difference, adam):
     left, right = figure.subplots(1, 2)
     place = np.arange(len(epochs))
     for ax, values in ((left, alignment), (right, by_difference)):
-        ax.plot(place, values.mean(1), "o-", color=TURNED, label="Δ, parameter difference")
-        ax.fill_between(place, values.min(1), values.max(1), color=TURNED, alpha=0.18, lw=0)
+        band(ax, place, values, TURNED, marker="o", label="Δ, parameter difference")
         ax.set_xticks(place, [str(e) for e in epochs])
         ax.set_xlabel("local epochs")
         ax.axhline(0, color=INK, lw=0.8)
@@ -211,12 +212,12 @@ def draw_control(points):
     figure = Figure(figsize=(8, 3.5))
     axes = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
     arms = list(next(iter(points.values())))
+    colors = [MEAN if arm.startswith(("longer", "step")) else TURNED for arm in arms]
+    places = np.arange(len(arms))
     for ax, (world, found) in zip(axes, points.items(), strict=True):
-        for k, arm in enumerate(arms):
-            values = np.asarray(found[arm])
-            color = MEAN if arm.startswith("longer") or arm.startswith("step") else TURNED
-            ax.plot(values, np.full(len(values), k), "o", color=color, ms=6, alpha=0.55)
-            ax.plot([values.mean()] * 2, [k - 0.3, k + 0.3], color=color, lw=3)
+        seeds = pd.DataFrame(found)[arms]
+        sns.stripplot(seeds, orient="h", jitter=False, palette=colors, size=6, alpha=0.55, ax=ax)
+        ax.vlines(seeds.mean(), places - 0.3, places + 0.3, colors, lw=3)
         ax.axvline(0, color=INK, lw=0.8)
         ax.set_title(world)
         ax.set_xlabel("AUC points over no coordination")

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from pfmsm_lite.lab.figures import GREY, INK, finish, styled
+from pfmsm_lite.lab.style import GREY, INK, band, finish, styled
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 TRAIN, VALID = "#D55E00", "#0072B2"
@@ -87,8 +87,7 @@ def draw_home(own, shares, train, valid):
     for (name, values), color in zip(own.items(), COLORS, strict=False):
         values = np.asarray(values, float)
         rounds = np.arange(1, len(values) + 1)
-        left.plot(rounds, values.mean(1), color=color, label=name)
-        left.fill_between(rounds, values.min(1), values.max(1), color=color, alpha=0.18, lw=0)
+        band(left, rounds, values, color, label=name)
         ends[name] = values.mean(1)[-1]
     left.set(xlabel="round", ylim=(-0.03, 1.05), yticks=[0, 0.5, 1])
     left.set_yticklabels(["0 %", "50 %", "100 %"])
@@ -99,10 +98,8 @@ def draw_home(own, shares, train, valid):
     words = {True: "nothing but oneself", False: "a mixture"}
     for values, color, name in ((train, TRAIN, "training rows"), (valid, VALID, "validation rows")):
         change = 1000 * (values - values[-1:])  # against: everything from itself
-        mean = change.mean(1)
-        right.plot(100 * shares, mean, "o-", color=color, label=name)
-        right.fill_between(100 * shares, change.min(1), change.max(1), color=color, alpha=0.18, lw=0)
-        best[name] = words[mean.argmin() == len(shares) - 1]
+        band(right, 100 * shares, change, color, marker="o", label=name)
+        best[name] = words[change.mean(1).argmin() == len(shares) - 1]
     right.axhline(0, color=INK, lw=0.8)
     right.set(xlabel="own share of the mixture, %", xticks=[0, 25, 50, 75, 100])
     right.set_title("loss against 100 %, thousandths")

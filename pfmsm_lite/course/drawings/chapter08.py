@@ -3,26 +3,25 @@
 import math
 import textwrap
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.lab.figures import (
+from pfmsm_lite.lab.heatmaps import box_clusters, client_map, heatmap, of_unit, pairs, sort_clients
+from pfmsm_lite.lab.statistics import against, paired_interval, per_seed
+from pfmsm_lite.lab.style import (
     DIVERGING,
     GREY,
     INK,
     METHOD_STYLE,
     SEQUENTIAL,
     finish,
-    heatmap,
     interval_line,
     method_style,
     styled,
 )
-from pfmsm_lite.lab.statistics import against, paired_interval, per_seed
 from pfmsm_lite.methods import POOLED
 
 MODULES = {  # the method without it → the module
@@ -257,14 +256,14 @@ def look_into(run, method, round, unit=MEAN, seed=None):
         title = f"{method}, round {round}: {missing.partition('. ')[0].rstrip('.')}"
         return finish(figure, title, f"Seed {seed}. AUC on validation rows: {auc}, {where}.", missing)
     axes = {name: figure.add_axes(place) for name, place in PLACES.items()}
-    weights = _chosen(history.weights, unit, round)
-    cosines = _chosen(history.cosines, unit, round)
-    names = [str(name) for name in history.clients]
-    clusters = run.clusters if run.clusters and len(run.clusters) == len(names) else None
-    order = sorted(range(len(names)), key=lambda n: clusters[n]) if clusters else list(range(len(names)))
-    labels = [clusters[n] for n in order] if clusters else None
-    names, weights = [names[n] for n in order], weights[np.ix_(order, order)]
-    cosines = cosines[:, order][:, :, order]
+    clusters = run.clusters if run.clusters and len(run.clusters) == len(history.clients) else None
+    order, labels = sort_clients(clusters, len(history.clients))
+    names = [str(history.clients[n]) for n in order]
+    weights, cosines = (
+        of_unit(array.sel(round=round), None if unit == MEAN else unit)[0].values.astype(float)
+        for array in (history.weights, history.cosines)
+    )
+    weights, cosines = weights[order][:, order], cosines[:, order][:, :, order]
     _map(axes["map"], weights, names, labels)
     _graph(axes["graph"], weights, names, labels)
     between = _cosines(axes, cosines, labels)
@@ -272,7 +271,7 @@ def look_into(run, method, round, unit=MEAN, seed=None):
     own = 100 * np.diag(share).mean()
     finding = f"a client takes {own:.0f} % from itself"
     if labels and len(set(labels)) > 1:
-        mates = np.equal.outer(labels, labels) & ~np.eye(len(names), dtype=bool)
+        mates, _ = pairs(labels, len(names))
         finding += f", {100 * (share * mates).sum() / len(names):.0f} % from its cluster"
     whom = [names[k] for k in (share - np.diag(np.diag(share))).argmax(1)]
     title = f"{method}, round {round}: {finding}; AUC {auc}, {where}"
@@ -309,18 +308,9 @@ def _nothing(history, run, method, round, unit):
     return ""
 
 
-def _chosen(array, unit, round):
-    """One round of a unit, or of the mean over the experts (over all units where there is none)."""
-    array = array.sel(round=round)
-    if unit != MEAN:
-        return np.array(array.sel(unit=unit).values, float)
-    experts = [name for name in array["unit"].values if str(name).startswith("expert ")]
-    return np.array((array.sel(unit=experts) if experts else array).mean("unit").values, float)
-
-
 def _map(ax, weights, names, labels):
     numbers = (lambda v: f"{100 * v:.0f}") if len(names) <= 8 else None
-    heatmap(ax, weights, names, labels, SEQUENTIAL, (0, 1), numbers)
+    client_map(ax, weights, names, labels, SEQUENTIAL, (0, 1), numbers)
     ax.set_title("Who learns from whom, %", fontweight="bold")
     ax.set_xlabel("… learns from")
     ax.set_ylabel("client …")
@@ -366,14 +356,8 @@ def _cosines(axes, cosines, labels):
     means = []
     for name, values in zip(("before", "after"), cosines, strict=True):
         ax, values = axes[name], np.where(np.eye(count, dtype=bool), np.nan, values)
-        colors = mpl.colormaps[DIVERGING].with_extremes(bad="#b5b5b5")
-        ax.imshow(values, cmap=colors, vmin=-1, vmax=1)
-        ax.set(xticks=[], yticks=[])  # names would cost half of the time; the map above has them
-        ax.spines[:].set_visible(False)
-        for label in dict.fromkeys(labels or ()):
-            start, length = labels.index(label) - 0.5, labels.count(label)
-            box = Rectangle((start, start), length, length, fill=False, ec="black", lw=1.8, clip_on=False)
-            ax.add_patch(box)
+        heatmap(ax, values, DIVERGING, (-1, 1), square=True)  # names take time; the map above has them
+        box_clusters(ax, labels)
         means.append(float(np.nanmean(values)) if np.isfinite(values).any() else math.nan)
         ax.set_title(f"{name}: mean {means[-1]:+.2f}".replace("-", "−"))
     figure = axes["before"].figure

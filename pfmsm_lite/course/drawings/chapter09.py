@@ -1,11 +1,14 @@
 """Drawings of chapter 09: who gets weight in M3oE and in PMTRec, beside the matrix of a federation."""
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from pfmsm_lite.lab.figures import GREY, INK, SEQUENTIAL, finish, interval_line, styled
+from pfmsm_lite.lab.heatmaps import heatmap, pairs
+from pfmsm_lite.lab.style import GREY, INK, SEQUENTIAL, finish, interval_line, minus, styled
 from pfmsm_lite.rivals.pmtrec import balance, combine, focus, personal_weights
 
 SHARED, DOMAIN, TASK = "#0072B2", "#E69F00", "#009E73"
@@ -13,10 +16,6 @@ TRAIN, VALID = "#D55E00", "#0072B2"
 GROUPS = ("#0072B2", "#E69F00", "#CC79A7", "#56B4E9")  # of scenarios that belong together
 DPI = 80  # a page with many figures: smaller files
 TASKS = ("#0072B2", "#D55E00", "#8c8c8c", "#CC79A7")  # the main task first
-
-
-def _minus(text):
-    return text.replace("-", "−")
 
 
 # ---------------------------------------------------------------- M3oE
@@ -132,7 +131,7 @@ def draw_undone(weights, counts):
     title = f"An expert that learns through the mixture undoes its weight: {final:.2f} arrives, whatever a is"
     note = "Right: 1 is the mean of one’s own training rows, believed in full."
     alt = "; ".join(f"{name}: a ends at {weights[name][-1]:.2f}, {counts[name][-1]:.2f}" for name in names)
-    return finish(figure, title, note, f"Two lines in two panels. {_minus(alt)} arrives. {note}")
+    return finish(figure, title, note, f"Two lines in two panels. {minus(alt)} arrives. {note}")
 
 
 @styled
@@ -214,7 +213,7 @@ def draw_code(paper, code, names, points):
     )
     note = "Right: mean and 95 % interval over paired seeds; grey: single seeds. Hollow: it holds zero."
     alt = "; ".join(f"{name}: {mean:+.2f} [{a:+.2f}, {b:+.2f}]" for name, (_, (mean, a, b)) in points.items())
-    return finish(figure, title, note, f"AUC points: {_minus(alt)}. {note}")
+    return finish(figure, title, note, f"AUC points: {minus(alt)}. {note}")
 
 
 # ---------------------------------------------------------------- PMTRec
@@ -240,18 +239,15 @@ def draw_weights(weights, share, misled, tasks):
     left.set_title("mean weight over users, and λ")
     left.legend(loc="center right", fontsize=9)
     chosen = np.unique(np.linspace(0, len(weights) - 1, 6).round().astype(int))
-    for who, color, side in ((~misled, VALID, "low"), (misled, DOMAIN, "high")):
-        values = [weights[e, who, 1] for e in chosen]
-        made = right.violinplot(values, np.arange(len(chosen)), widths=0.9, side=side, showextrema=False)
-        for body in made["bodies"]:
-            body.set(facecolor=color, edgecolor="none", alpha=0.55)
-        middle = [v.mean() for v in values]
-        right.plot(np.arange(len(chosen)) + (0.1 if side == "high" else -0.1), middle, "o", color=color, ms=5)
-    right.plot([], [], "o", color=DOMAIN, label="misled users")
-    right.plot([], [], "o", color=VALID, label="the others")
+    users = pd.DataFrame(weights[chosen, :, 1].T, columns=chosen)
+    users = users.assign(kind=np.where(misled, "misled users", "the others")).melt("kind", var_name="epoch")
+    looks = {"x": "epoch", "y": "value", "hue": "kind", "hue_order": ["the others", "misled users"]}
+    looks |= {"data": users, "palette": [VALID, DOMAIN], "ax": right}
+    shape = {"split": True, "cut": 0, "density_norm": "width", "width": 0.9, "inner": None, "linewidth": 0}
+    sns.violinplot(**looks, **shape, saturation=1, alpha=0.55, legend=False)
+    sns.pointplot(**looks, dodge=0.2, errorbar=None, linestyle="none", markersize=5)
     right.legend(loc="upper right", fontsize=9)
-    right.set_xticks(np.arange(len(chosen)), [str(e) for e in chosen])
-    right.set(xlabel="epoch", ylim=(-0.02, 1.05))
+    right.set(xlabel="epoch", ylabel="", ylim=(-0.02, 1.05))
     right.set_title(f"weight of {tasks[1]}, user by user")
     early = weights[1, :, 1] if len(weights) > 1 else weights[0, :, 1]
     title = f"{tasks[1]} starts with {100 * weights[0, :, 1].mean():.0f}\u00a0% of the weight; in epoch 1 "
@@ -290,7 +286,7 @@ def draw_harm(differences):
     alt = "; ".join(
         f"{name}: mean {mean:+.3f}, {100 * lost:.0f} % below zero" for name, (mean, lost) in means.items()
     )
-    return finish(figure, _minus(title), note, f"Clouds of users. {_minus(alt)}. {note}")
+    return finish(figure, minus(title), note, f"Clouds of users. {minus(alt)}. {note}")
 
 
 @styled
@@ -355,31 +351,27 @@ def draw_three(users, tasks, cells, parts, rows, mixture, names, clusters):
     """
     figure = Figure(figsize=(9.4, 4.4), dpi=DPI)
     axes = figure.subplots(1, 3, width_ratios=[0.8, 1.25, 1.35])
-    for ax, matrix in zip(axes, (users, cells, mixture), strict=True):
-        image = ax.imshow(np.asarray(matrix), cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-    axes[0].set_xticks(range(len(tasks)), tasks, rotation=40, ha="right", fontsize=9)
-    axes[0].set_yticks([])
+    mixture, cells, users = (np.asarray(values, float) for values in (mixture, cells, users))
+    panels = (
+        ("PMTRec: per user", users, tasks, False),
+        ("M3oE: domain × task", cells, parts, rows),
+        ("PF-MSMTrec: per client", mixture, names, names),
+    )
+    for ax, (title, matrix, columns, lines) in zip(axes, panels, strict=True):
+        image = heatmap(ax, matrix, SEQUENTIAL, (0, 1), xticklabels=columns, yticklabels=lines)
+        ax.tick_params(labelsize=9 if len(lines or ()) <= 8 else 8)
+        ax.set_title(title, fontweight="bold")
+    for label in (*axes[0].get_xticklabels(), *axes[1].get_xticklabels()):
+        label.set(rotation=40, ha="right")
     axes[0].set_ylabel(f"{len(users)} users")
-    axes[0].set_title("PMTRec: per user", fontweight="bold")
-    axes[1].set_xticks(range(len(parts)), parts, rotation=40, ha="right", fontsize=9)
-    axes[1].set_yticks(range(len(rows)), rows, fontsize=8)
-    axes[1].set_title("M3oE: domain × task", fontweight="bold")
-    axes[2].set_xticks(range(len(names)), names, fontsize=9)
-    axes[2].set_yticks(range(len(names)), names, fontsize=9)
-    axes[2].set_title("PF-MSMTrec: per client", fontweight="bold")
     axes[2].set_xlabel("… learns from")
-    edges = [n for n in range(1, len(names)) if clusters[n] != clusters[n - 1]]
-    for edge in edges:
-        axes[2].axhline(edge - 0.5, color=DOMAIN, lw=2)
-        axes[2].axvline(edge - 0.5, color=DOMAIN, lw=2)
+    for edge in (n for n in range(1, len(names)) if clusters[n] != clusters[n - 1]):
+        axes[2].axhline(edge, color=DOMAIN, lw=2)
+        axes[2].axvline(edge, color=DOMAIN, lw=2)
     bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=28, ticks=[0, 0.5, 1])
     bar.set_label("weight")
-    mixture, cells, users = (np.asarray(values, float) for values in (mixture, cells, users))
-    same = np.equal.outer(np.asarray(clusters), np.asarray(clusters))
     rest = 1 - np.diag(mixture).mean()
-    mates = mixture[same & ~np.eye(len(mixture), dtype=bool)].sum() / len(mixture)
+    mates = mixture[pairs(list(clusters), len(mixture))[0]].sum() / len(mixture)
     title = (
         f"Users differ by up to {np.ptp(users, 0).max():.2f}, M3oE’s cells by {np.ptp(cells, 0).max():.3f}; "
     )

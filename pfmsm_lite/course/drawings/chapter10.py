@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.lab.figures import DIVERGING, GREY, INK, METHOD_STYLE, finish, interval_line, styled
 from pfmsm_lite.lab.map import WHOLE, WITHOUT
 from pfmsm_lite.lab.statistics import paired_interval
+from pfmsm_lite.lab.style import DIVERGING, GREY, INK, METHOD_STYLE, finish, interval_line, styled
 
 
 @styled
