@@ -1,4 +1,4 @@
-# Two commands: `make run` and `make test`. Either may come first; neither installs twice.
+# Three commands: `make course`, `make run` and `make test`. Any may come first; none installs twice.
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
@@ -8,7 +8,10 @@ endif
 ARGS ?=
 DATA ?=
 
-.PHONY: run test test-browser lint bench report lab notebooks clean
+.PHONY: course run test test-browser lint bench report lab notebooks clean
+
+course: .venv/run.stamp
+	$(BIN)/python -m pfmsm_lite course $(ARGS)
 
 run: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite run $(ARGS)
@@ -23,13 +26,14 @@ lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# For maintainers: the committed notebooks themselves, and their outputs.
 lab: .venv/test.stamp
 	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. notebooks/00_start_here.ipynb
 
 notebooks: .venv/test.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pfmsm_lite notebooks $(ARGS)
 
-report: .venv/test.stamp
+report: .venv/run.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pfmsm_lite report $(DATA) $(ARGS)
 
 bench: .venv/run.stamp

@@ -5,7 +5,7 @@ import pandas as pd
 from pfmsm_lite.course.notebook import home
 from pfmsm_lite.lab.statistics import against, paired_interval
 
-RESULTS = home() / "results"
+RESULTS = home() / "notebooks" / "results"
 
 # 1: mean, low, high of the differences to zero; the lower end is the second value
 points = [0.4, 0.9, -0.1, 0.6, 0.5]

@@ -1,4 +1,4 @@
-"""What the notebooks lean on; `from pfmsm_lite.course import begin, check, claim, explore, show`."""
+"""The notebooks' helpers: `from pfmsm_lite.course import begin, check, claim, explore, show`."""
 
 from pfmsm_lite.course.notebook import (
     begin,

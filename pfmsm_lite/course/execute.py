@@ -1,27 +1,20 @@
 """Execute the course's notebooks by papermill, and keep what is committed clean and current."""
 
+import ast
 import hashlib
-import os
 import re
-import sys
 import tempfile
 import time
 from pathlib import Path
-from uuid import uuid4
 
+from pfmsm_lite.course.notebook import KEEP_FIGURES
 from pfmsm_lite.errors import UserError
 
 PACKAGE = Path(__file__).parents[1]
-PARTS = (".", "data", "rivals")  # of the package; with FILES, what a notebook's numbers depend on
-FILES = (
-    "lab/statistics.py", "lab/runs.py", "lab/figures.py", "lab/style.mplstyle", "course/pipeline.py",
-    "course/notebook.py",
-)  # fmt: skip
+GROUND = (".", "data", "rivals")  # parts of the package that every number depends on
+ROOMS = ("lab", "course")  # parts of which only those modules count that a chapter imports
 CELL_SECONDS = 180  # a cell that takes longer hangs
 ON_DISK = re.compile(r'"results"|\bmeasured\(')  # a cell that shows long runs of the folder results/
-IMPORTED = re.compile(
-    r"^from pfmsm_lite(?: import |\.)([\w, ]+?)(?: import .+)?$", re.MULTILINE
-)  # modules of it
 STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -34,25 +27,49 @@ def chapters(folder):
     return found
 
 
+def imported(source):
+    """Files in lab/ and course/ that Python code imports, wherever in it the import stands."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:  # a cell with a command of Jupyter's, such as %time
+        return set()
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    paths = [PACKAGE.joinpath(*name.split(".")[1:]) for name in names if name.startswith("pfmsm_lite.")]
+    files = [file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py")]
+    return {file for file in files if file.is_file() and file.relative_to(PACKAGE).parts[0] in ROOMS}
+
+
+def sources(notebook, number):
+    """Files of the package on which a chapter's outputs depend, in order.
+
+    All of the core, data and rivals; of lab and course the chapter's exercises and drawings, the modules that
+    its cells import, the modules that those import, and so on; and the style of the figures.
+    """
+    found = {PACKAGE / "course" / part / f"chapter{number}.py" for part in ("exercises", "drawings")}
+    found = {file for file in found if file.is_file()}
+    for cell in notebook.cells:
+        found |= imported(cell.source) if cell.cell_type == "code" else set()
+    new = set(found)
+    while new:
+        new = set().union(*(imported(file.read_text(encoding="utf-8")) for file in new)) - found
+        found |= new
+    ground = {file for part in GROUND for file in (PACKAGE / part).glob("*.py")}
+    return sorted(found | ground | set(PACKAGE.rglob("*.mplstyle")))
+
+
 def digest(notebook, path):
-    """Of a notebook's cells and of what it leans on in the package: another one where outputs are stale."""
+    """A fingerprint of a notebook's cells and of all files that its outputs depend on."""
     found = hashlib.sha256()
     for cell in notebook.cells:
         found.update(f"{cell.cell_type}\0{cell.source}\0".encode())
-    source = "\n".join(cell.source for cell in notebook.cells)
-    imported = [name.strip() for names in IMPORTED.findall(source) for name in names.split(",")]
-    files = [
-        PACKAGE / name for name in sorted({*FILES, *(f"{name.replace('.', '/')}.py" for name in imported)})
-    ]
-    files += [file for part in PARTS for file in sorted((PACKAGE / part).glob("*.py"))]
-    files += [
-        PACKAGE / "course" / part / f"chapter{Path(path).name[:2]}.py" for part in ("exercises", "drawings")
-    ]
+    files = sources(notebook, Path(path).name[:2])
     if any(ON_DISK.search(cell.source) for cell in notebook.cells):
         files += sorted((Path(path).resolve().parent / "results").glob("*/*.*"))
     for file in files:
-        if file.exists():
-            found.update(file.name.encode() + file.read_bytes().replace(b"\r\n", b"\n"))
+        found.update(file.name.encode() + file.read_bytes().replace(b"\r\n", b"\n"))
     return found.hexdigest()[:16]
 
 
@@ -64,35 +81,22 @@ def stale(path):
     return notebook.metadata.get("pfmsm_lite", {}).get("digest") != digest(notebook, path)
 
 
-def by_files():
-    """Configuration of a kernel that talks over files, not ports: no other kernel can take its port, nobody
-    else can listen, and it has no warning to print. On Windows, where there are no such sockets: nothing."""
-    from traitlets.config import Config
-
-    if sys.platform == "win32":
-        return Config()
-    files = Path(tempfile.gettempdir()) / f"pfmsm-{uuid4().hex[:12]}"  # or two in one folder share a socket
-    return Config(KernelManager={"transport": "ipc", "ip": str(files)})
-
-
-def execute(path, target, fast):
+def execute(path, target, fast, **variables):
     """Run one notebook by papermill in its own folder, and write it to `target`; returns the seconds.
 
-    raises  papermill.PapermillExecutionError where a cell fails
+    variables  of the kernel's environment
+    raises     papermill.PapermillExecutionError where a cell fails
     """
     import papermill
 
+    from pfmsm_lite.course.kernel import LONG, kernel_config
+
     start = time.monotonic()
-    before = os.environ.get("PFMSM_FAST")
-    os.environ["PFMSM_FAST"] = "1" if fast else ""
-    try:
-        papermill.execute_notebook(
-            str(path), str(target), parameters={"FAST": True} if fast else {}, cwd=str(Path(path).parent),
-            kernel_name="python3", progress_bar=False, execution_timeout=CELL_SECONDS,
-            config=by_files(),
-        )  # fmt: skip
-    finally:
-        os.environ["PFMSM_FAST"] = before or ""
+    papermill.execute_notebook(
+        str(path), str(target), parameters={"FAST": True} if fast else {}, cwd=str(Path(path).parent),
+        kernel_name="python3", progress_bar=False, start_timeout=LONG, execution_timeout=CELL_SECONDS,
+        config=kernel_config(PFMSM_FAST="1" if fast else "", **variables),
+    )  # fmt: skip
     return time.monotonic() - start
 
 
@@ -139,9 +143,7 @@ def normalized(notebook, path):
             kept = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
             cell.outputs = joined(kept)
             for output in cell.outputs:
-                if "text/html" in output.get(
-                    "data", {}
-                ):  # every table brings the same style, and none needs it
+                if "text/html" in output.get("data", {}):  # every table brings the same style; none needs it
                     output.data["text/html"] = STYLE.sub("", output.data["text/html"])
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     language = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
@@ -161,13 +163,13 @@ def chosen(folder, names):
     return found
 
 
-def run_one(path, target, fast):
+def run_one(path, target, fast, **variables):
     """Execute a notebook and read it back: (notebook, seconds). Raises UserError for anything wrong in it."""
     import nbformat
     import papermill
 
     try:
-        seconds = execute(path, target, fast)
+        seconds = execute(path, target, fast, **variables)
         notebook = nbformat.read(target, as_version=4)
     except papermill.PapermillExecutionError as error:
         raise UserError(f"{path.name}: cell {error.exec_count}: {error.ename}: {error.evalue}") from error
@@ -178,7 +180,7 @@ def run_one(path, target, fast):
 
 
 def rehearse(folder, names=(), show=print):
-    """Run notebooks in FAST mode, away from what is committed: do they still work?"""
+    """Run notebooks in FAST mode, away from the committed ones: do they still work?"""
     for path in chosen(folder, names):
         with tempfile.TemporaryDirectory() as scratch:
             _, seconds = run_one(path, Path(scratch) / path.name, fast=True)
@@ -186,7 +188,7 @@ def rehearse(folder, names=(), show=print):
 
 
 def refresh(folder, names=(), everything=False, show=print):
-    """Run notebooks in full and write their outputs; only the stale ones unless told otherwise.
+    """Run notebooks in full, write their outputs and figures/; only the stale ones unless told otherwise.
 
     names   beginnings of the names of those to run, such as "06"; () for all
     raises  UserError for a notebook that fails: it is left as it was
@@ -199,7 +201,7 @@ def refresh(folder, names=(), everything=False, show=print):
             continue
         part = path.with_name(f".{path.stem}.part.ipynb")
         try:
-            notebook, seconds = run_one(path, part, fast=False)
+            notebook, seconds = run_one(path, part, fast=False, **{KEEP_FIGURES: "1"})
         finally:
             part.unlink(missing_ok=True)
         text = nbformat.writes(normalized(notebook, path))

@@ -1,4 +1,4 @@
-"""Grade students' notebooks: each runs in a process of its own, with limits; a line for every exercise.
+"""Grade students' notebooks: each runs in a process of its own, with limits; one line per exercise.
 
 No sandbox against malice: a notebook's code may do all that the person who grades may do. Run notebooks of
 unknown people in a container.
@@ -12,8 +12,6 @@ import logging
 import math
 import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,11 +23,10 @@ from typing import NamedTuple
 from pfmsm_lite.course.notebook import INSTALL, UNFINISHED, VERDICTS, exercises
 from pfmsm_lite.errors import UserError
 
-PACKAGE = Path(__file__).parents[1]
+EXERCISES = Path(__file__).parent / "exercises"
 SECONDS, SECONDS_FULL = 60, 180  # for a cell, where the user names no other limit
 CELLS = 5  # a whole notebook may take as long as that many cells
 MEMORY = 4096  # MiB that a kernel may ask for; a chapter in FAST asks for 1,600 and uses 560
-PATIENCE = 5  # seconds for a kernel to come back after an interrupt
 LONGEST = 300  # characters of a note
 
 # RLIMIT_DATA and not RLIMIT_AS: that counts mapped libraries too, of which PyTorch for CUDA has many GiB.
@@ -96,7 +93,7 @@ def clean(text):
 
 
 def read(path):
-    """The code cells of a notebook file that are not empty. Raises UserError for a file that is none."""
+    """The code cells of a notebook file that are not empty. Raises UserError for any other file."""
     import nbformat
 
     try:
@@ -124,7 +121,7 @@ def chapter(path, cells):
 
     raises  UserError where neither names a chapter of the course
     """
-    known = {file.stem[-2:] for file in (PACKAGE / "exercises").glob("chapter??.py")}
+    known = {file.stem[-2:] for file in EXERCISES.glob("chapter??.py")}
     begun = (re.search(r"^[^#\n]*\bbegin\(\s*[\"'](\d\d)_", cell.source, re.M) for cell in cells)
     named = re.match(r"(\d\d)_", Path(path).name)
     for found in (*begun, named):
@@ -139,7 +136,7 @@ def is_parameters(cell):
 
 
 def prepared(cells, fast, memory):
-    """The cells to run: a limit on memory before them, and FAST set behind the parameters, or else first."""
+    """The cells to run: a limit on memory before them, and FAST set after the parameters, or else first."""
     at = next((cell.number for cell in cells if is_parameters(cell)), 0)
     limit = [Cell(0, LIMIT.format(size=memory * 2**20))] if memory else []
     return [*limit, *cells[:at], Cell(at, f"FAST = {fast}"), *cells[at:]]
@@ -163,85 +160,41 @@ def run(cells, verdicts, folder, seconds, full=False, progress=lambda number: No
     folder    the kernel's working directory
     seconds   limit of a cell; the whole may take CELLS times as long
     """
-    import nbformat.v4 as v4
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from nbclient.util import run_sync
+    from nbclient.exceptions import DeadKernelError
 
-    class Client(NotebookClient):
-        reply = None
+    from pfmsm_lite.course.kernel import Student
 
-        def output(self, *_):
-            """Outputs are not kept: a cell that prints for a minute must not fill the memory here."""
-
-        def run(self, source, limit):
-            """(class, text) of the error that ended the code, or None. Raises CellTimeoutError, Dead…"""
-            self.timeout, self.reply = max(1, math.ceil(limit)), None
-            self.execute_cell(v4.new_code_cell(source), 0)
-            return self.reply
-
-        def interrupt(self):
-            """Whether the kernel answers again."""
-            for _ in range(3):
-                run_sync(self.km.interrupt_kernel)()
-                with contextlib.suppress(CellTimeoutError):
-                    self.run("None", PATIENCE)
-                    return True
-            return False
-
-    def remember(cell, cell_index, execute_reply):
-        content = execute_reply["content"]
-        client.reply = content.get("ename", "an error"), content.get("evalue", "")
-
-    client = Client(
-        v4.new_notebook(cells=[v4.new_code_cell()]), kernel_name="python3", allow_errors=True,
-        on_cell_error=remember, shutdown_kernel="immediate", store_widget_state=False,
-    )  # fmt: skip
-    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
-    ours = {VERDICTS: str(verdicts), "PYTHONPATH": path, "PFMSM_FAST": "" if full else "1"}
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, **ours}  # many threads ask for much memory
-    mute = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    failed, number, end = {}, 0, time.monotonic() + CELLS * seconds
-    over = f"the {CELLS * seconds:g} s for the notebook were over"
+    threads = os.environ.get("OMP_NUM_THREADS", "1")  # many threads ask for much memory
+    variables = {VERDICTS: str(verdicts), "PFMSM_FAST": "" if full else "1", "OMP_NUM_THREADS": threads}
+    student, failed = Student(**variables), {}
     try:
-        with (
-            silence(),
-            client.setup_kernel(cwd=str(folder), env=environment, **mute),
-            whole_group(client.km),
-        ):
-            for number, source, _ in cells:
-                progress(number)
-                left = end - time.monotonic()
-                if left <= 0:
-                    return Outcome(failed, f"{over} before cell [{number}]")
-                try:
-                    error = client.run(source, min(seconds, left))
-                    if error:
-                        failed[number] = f"stopped with {error[0]}: {error[1]}"
-                except CellTimeoutError:
-                    why = f"after {seconds:g} s" if seconds <= left else f"because {over}"
-                    failed[number] = f"was interrupted {why}"
-                    if not client.interrupt():
-                        return Outcome(failed, f"cell [{number}] ran on after an interrupt")
+        with silence(), student.kernel(folder):
+            return Outcome(failed, in_turn(student, cells, seconds, failed, progress))
     except DeadKernelError:
-        return Outcome(
-            failed, f"the kernel died in cell [{number}]" if number else "the kernel died at its start"
-        )
+        where = f"in cell [{student.number}]" if student.number else "at its start"
+        return Outcome(failed, f"the kernel died {where}")
     except Exception as error:  # of Jupyter's machinery: the next notebook is graded all the same
-        return Outcome(failed, f"Jupyter failed behind cell [{number}]: {type(error).__name__}: {error}")
-    return Outcome(failed)
+        said = f"Jupyter failed after cell [{student.number}]: {type(error).__name__}: {error}"
+        return Outcome(failed, said)
 
 
-@contextlib.contextmanager
-def whole_group(manager):
-    """Kill a kernel's whole process group in the end: it may have started processes of its own."""
-    group = getattr(manager.provisioner, "pgid", None)
-    try:
-        yield
-    finally:
-        if group and hasattr(os, "killpg") and group != os.getpgrp():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
+def in_turn(student, cells, seconds, failed, progress):
+    """Run the cells, entering in `failed` what stopped one; returns why the run ended early, or ""."""
+    end, over = time.monotonic() + CELLS * seconds, f"the {CELLS * seconds:g} s for the notebook were over"
+    for student.number, source, _ in cells:
+        progress(student.number)
+        left = end - time.monotonic()
+        if left <= 0:
+            return f"{over} before cell [{student.number}]"
+        try:
+            if error := student.run(source, min(seconds, left)):
+                failed[student.number] = f"stopped with {error[0]}: {error[1]}"
+        except TimeoutError:
+            why = f"after {seconds:g} s" if seconds <= left else f"because {over}"
+            failed[student.number] = f"was interrupted {why}"
+            if not student.interrupt():
+                return f"cell [{student.number}] ran on after an interrupt"
+    return ""
 
 
 # ---- after the run ----
@@ -282,7 +235,7 @@ def grade(path, seconds=SECONDS, memory=MEMORY, full=False, progress=lambda numb
     seconds  limit of a cell; the notebook may take CELLS times as long
     memory   limit in MiB of what the kernel asks for, 0 for none; Linux only
     full     the long version of every run, not the FAST one
-    returns  list of Row: one an exercise, or one "not graded" that says why
+    returns  list of Row: one per exercise, or one "not graded" that says why
     """
     try:
         cells = read(path)
@@ -332,15 +285,15 @@ def writable(target):
 
 
 def grade_all(paths, target=None, seconds=None, memory=MEMORY, full=False, show=print):
-    """Grade notebooks one after the other, print a line an exercise, keep them as CSV after each notebook.
+    """Grade notebooks one after the other, print one line per exercise, keep them as CSV after each notebook.
 
     target   the CSV file, or None
-    raises   UserError for a limit that is none, an unwritable CSV, or where no notebook could be graded
+    raises   UserError for an impossible limit, an unwritable CSV, or where no notebook could be graded
     """
     try:
         import nbclient  # noqa: F401
     except ImportError as error:
-        raise UserError(f"To grade, Jupyter is needed. Mend it with: {INSTALL}") from error
+        raise UserError(f"To grade, Jupyter is needed. Install it in the project's folder with: {INSTALL}") from error
     if seconds is None:
         seconds = SECONDS_FULL if full else SECONDS
     if not 1 <= seconds < math.inf or memory < 0:

@@ -1,4 +1,4 @@
-"""What the notebooks lean on: environment check, figures with alt text, claims, exercises, widgets."""
+"""The notebooks' helpers: environment check, figures with alt text, claims, exercises, widgets."""
 
 import base64
 import contextlib
@@ -7,45 +7,57 @@ import io
 import json
 import math
 import os
-import re
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from pfmsm_lite.errors import UserError, choose
 
-NEEDED = {  # package → lowest version; what a notebook needs beside the package's own requirements
-    "torch": "2.13",
-    "numpy": "2.0",
-    "pandas": "2.2",
-    "matplotlib": "3.9",
-    "scikit-learn": "1.5",
-    "scipy": "1.13",
-    "xarray": "2024.7",
-    "ipywidgets": "8.1",
-}
-INSTALL = "python -m pip install -e '.[course]'"
+PROJECT = Path(__file__).parents[2]
+INSTALL = "python -m pip install -r requirements.txt"
+KEEP_FIGURES = "PFMSM_KEEP_FIGURES"  # environment variable; set while the maintainers' `notebooks` runs
 VERDICTS = "PFMSM_VERDICTS"  # environment variable; while `grade` runs: the file that takes the verdicts
-UNFINISHED = "the check of this answer did not come to an end"
+UNFINISHED = "the check of this answer did not finish"
 _here = {"chapter": None, "misses": {}, "fast": False}
 
 
-def _number(text):
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+def requirements():
+    """What the course needs, such as "numpy>=2.0,<3": the lines of requirements.txt, which is the one source.
+
+    A package that was installed without its clone has them in its metadata.
+    """
+    file = PROJECT / "requirements.txt"
+    if file.is_file():
+        lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    else:
+        lines = [line for line in requires("pfmsm-lite") or () if "extra ==" not in line]
+    return [line for line in lines if line]
 
 
 def problems(needed=None, installed=version):
-    """What is wrong with the environment: a list of sentences, empty where all is well."""
+    """What is wrong with the environment: a list of sentences, empty where all is well.
+
+    needed     lines as those of requirements.txt; None: these
+    installed  package → version;  something newer than what was tested is no problem
+    """
+    try:
+        from packaging.requirements import Requirement
+        from packaging.version import Version
+    except ImportError:  # Jupyter and matplotlib bring it: where it is missing, they are
+        return ["packaging is missing, and so is what brings it."]
     found = []
-    for package, lowest in (needed or NEEDED).items():
-        try:
-            there = installed(package)
-        except PackageNotFoundError:
-            found.append(f"{package} is missing.")
+    for requirement in map(Requirement, requirements() if needed is None else needed):
+        if requirement.marker and not requirement.marker.evaluate():
             continue
-        if _number(there) < _number(lowest):
-            found.append(f"{package} {there} is too old, {lowest} or newer is needed.")
+        try:
+            there = installed(requirement.name)
+        except PackageNotFoundError:
+            found.append(f"{requirement.name} is missing.")
+            continue
+        for bound in requirement.specifier:
+            if bound.operator in (">=", "==", "~=") and Version(there) < Version(bound.version):
+                found.append(f"{requirement.name} {there} is too old, {bound.version} or newer is needed.")
     return found
 
 
@@ -54,20 +66,17 @@ def home():
 
     raises  UserError where there is none: the package was installed without its notebooks
     """
-    import pfmsm_lite
-
-    candidates = [*[Path.cwd(), *Path.cwd().parents], Path(pfmsm_lite.__file__).parents[1]]
-    for folder in candidates:
+    for folder in (Path.cwd(), *Path.cwd().parents, PROJECT):
         if (folder / "notebooks").is_dir() and (folder / "pfmsm_lite").is_dir():
             return folder
     raise UserError(
-        f"The course's folder was not found from {Path.cwd().name}/. Open the notebook inside a clone of the "
-        "project, or install that clone with " + INSTALL
+        f"The course's folder was not found from {Path.cwd().name}/. Work inside a clone of the project: there "
+        "`python -m pfmsm_lite course` opens the notebooks."
     )
 
 
 def measured(name, file="results.csv"):
-    """A table of long runs that the project keeps: results/NAME/FILE, as a DataFrame.
+    """A table of long runs that the project keeps: notebooks/results/NAME/FILE, as a DataFrame.
 
     Says by which command, when and on which machine it was made.
     """
@@ -84,11 +93,11 @@ def begin(chapter, fast=False, threads=1):
 
     chapter  its name, such as "06_conflict_coordination"
     fast     the short version of every run
-    raises   UserError that names what is missing and the command that mends it
+    raises   UserError that names what is missing and the command that installs it
     """
     wrong = problems()
     if wrong:
-        raise UserError(f"{' '.join(wrong)} Mend it with: {INSTALL} and restart the kernel.")
+        raise UserError(f"{' '.join(wrong)} In the project's folder run: {INSTALL}, and restart the kernel.")
     folder = home()
     if not list((folder / "notebooks").glob(f"{chapter}.ipynb")):
         names = [path.stem for path in sorted((folder / "notebooks").glob("[0-9]*.ipynb"))]
@@ -130,14 +139,15 @@ def _image(figure):
 
 
 def show(figure, name=None):
-    """Show a Figure as an image with its alt text; with a name, keep it as figures/NAME.png too.
+    """Show a Figure as an image with its alt text.
 
+    name    figures/NAME.png is written too, by the maintainers' command `python -m pfmsm_lite notebooks` only
     raises  ValueError for a figure without alt text or with an empty axis
     """
     from IPython.display import display
 
     png, output = _image(figure)
-    if name and not _here["fast"] and VERDICTS not in os.environ:  # a student's run keeps no pictures
+    if name and os.environ.get(KEEP_FIGURES) and not _here["fast"]:
         target = home() / "figures" / f"{name}.png"
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(png)
@@ -206,7 +216,7 @@ KINDS = {  # kind → (is an answer of that kind, in words)
 
 
 def exercises(chapter):
-    """A chapter's exercises: name → Exercise. They stand in pfmsm_lite/course/exercises/chapterNN.py."""
+    """A chapter's exercises: name → Exercise. They are in pfmsm_lite/course/exercises/chapterNN.py."""
     return importlib.import_module(f"pfmsm_lite.course.exercises.chapter{chapter[:2]}").EXERCISES
 
 
@@ -239,7 +249,7 @@ def _tell(name, state, hint):
 def check(name, answer=None):
     """Say whether an exercise is solved: ok, to do, or wrong, with a hint after the second miss.
 
-    A wrong type or shape is told at once: that is no mistake of thought.
+    A wrong type or shape is named at the first miss: that is no error in reasoning.
     """
     known = exercises(_here["chapter"]) if _here["chapter"] else {}
     if name not in known:

@@ -6,14 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from pfmsm_lite.course.execute import by_files
 from pfmsm_lite.course.notebook import INSTALL, home
 from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.lab.job import replace_text
 from pfmsm_lite.lab.runs import read_data, read_run
 
 CHAPTER = "08_results.ipynb"
-LESSON, QUIET, ONLY = "course", "quiet", "report"  # tags: left out · its output left out · heading of its own
+LESSON, QUIET = "course", "quiet"  # tags: left out · its output left out
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -139,26 +138,24 @@ def _executed(source, parameters, screen):
         import nbconvert  # noqa: F401
         import nbformat
         import papermill
+
+        from pfmsm_lite.course.kernel import LONG, kernel_config
     except ImportError as error:
-        raise UserError(f"A report needs {error.name}. Install what the course needs: {INSTALL}") from error
+        raise UserError(f"A report needs {error.name}. Install it in the project's folder with: {INSTALL}") from error
     visible = bool(getattr(screen, "isatty", lambda: False)())
     notebook = nbformat.read(source, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if LESSON not in cell.metadata.get("tags", ())]
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
-    before = os.environ.pop("PFMSM_FAST", None)
     if visible:
         screen.write("Chapter 08 is executed on it.\n")
     try:
         return papermill.execute_notebook(
             notebook, None, parameters=parameters, cwd=str(source.parent), kernel_name="python3",
-            progress_bar=False, stdout_file=Told(screen) if visible else None,
-            config=by_files(),
+            progress_bar=False, stdout_file=Told(screen) if visible else None, start_timeout=LONG,
+            config=kernel_config(PFMSM_FAST=""),
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         raise UserError(f"The report could not be made: {error.ename}: {error.evalue}") from error
-    finally:
-        if before is not None:
-            os.environ["PFMSM_FAST"] = before
 
 
 def page(notebook, title):

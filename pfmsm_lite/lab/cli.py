@@ -120,7 +120,7 @@ def parser():
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(
-        dest="command", metavar="{run,compare,map,bench,report,notebooks,grade}", required=True
+        dest="command", metavar="{course,run,compare,map,bench,report,notebooks,grade}", required=True
     )
     run = commands.add_parser(
         "run",
@@ -129,6 +129,9 @@ def parser():
         epilog="Methods: " + "; ".join(f"{m.name}: {m.summary}" for m in METHODS.values()),
     )
     bench = commands.add_parser("bench", help="measure speed and memory on this machine")
+    from pfmsm_lite.course import shelf
+
+    own = shelf.add(commands)
     course = commands.add_parser("notebooks", help="execute the stale notebooks in full, keep their outputs")
     course.add_argument("names", nargs="*", metavar="NN", help="beginnings of names; none: all chapters")
     course.add_argument("--all", action="store_true", help="those that are current too")
@@ -229,7 +232,7 @@ def parser():
     )
     chart.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds: 0 … N-1 (5)")
     training_options(chart, "what is finished is kept, what failed is done again", out="runs/map")
-    for command in (run, bench, page, course, grade, fair, chart):
+    for command in (run, bench, page, own, course, grade, fair, chart):
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     data_options(run)
     what = run.add_argument_group("run")
@@ -365,6 +368,12 @@ def notebooks(options):
     return 0
 
 
+def course(options):
+    from pfmsm_lite.course.shelf import course
+
+    return course(options)
+
+
 def grade(options):
     from pfmsm_lite.course.grade import grade_all
 
@@ -384,6 +393,7 @@ def main(argv=None):
     try:
         options = parser().parse_args(argv, argparse.Namespace(words=argv))
         return {
+            "course": course,
             "run": train,
             "compare": train,
             "map": train,
