@@ -136,8 +136,8 @@ def rivals(folder):
     return section(
         "Rivals and relatives, the same search for all",
         "`python -m pfmsm_lite compare` tries the same number of settings for every method on validation "
-        "rows: as declared first, then those that differ in one field, the method's own short list before the "
-        "one for all. The chosen setting is tested once on every seed.",
+        "rows: as declared first, then those that differ in one field, the method's own short list before "
+        "the one for all. The chosen setting is tested once on every seed.",
         f"How many methods are behind `{HERO}`, or ahead of it, with an interval that leaves zero out:",
         grid(head, lines),
         *(comparison(folder, name) for name in COMPARED),
