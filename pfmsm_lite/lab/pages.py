@@ -3,10 +3,12 @@
 python -m pfmsm_lite.lab.pages                    README.md and speed.md from the CSV files
 python -m pfmsm_lite bench > bench.txt
 python -m pfmsm_lite.lab.pages --bench bench.txt  speed.csv first, from what `bench` printed
+python -m pfmsm_lite.lab.pages --picture          figures/readme.png too, by README.md's own lines
 """
 
 import argparse
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -246,6 +248,12 @@ def page(folder):
     return "\n\n".join(made) + "\n"
 
 
+def picture(readme, folder):
+    """Run the first Python block of a README; what it saves as mixing.png becomes readme.png in `folder`."""
+    code = re.search(r"```python\n(.*?)```", readme, re.S)[1]
+    exec(code.replace('"mixing.png"', repr(str(folder / "readme.png"))), {"print": lambda *_: None})
+
+
 def _speed(file):
     return pd.read_csv(file, dtype=str, keep_default_na=False)
 
@@ -259,6 +267,7 @@ def main(words=None):
     parser.add_argument(
         "--bench", metavar="FILE", help="what `bench` printed, for speed.csv; - for standard input"
     )
+    parser.add_argument("--picture", action="store_true", help="figures/readme.png too (trains ten rounds)")
     options = parser.parse_args(words)
     kept = options.folder / "speed.csv"
     if options.bench:
@@ -268,6 +277,8 @@ def main(words=None):
         pd.concat([found, before[other]]).to_csv(kept, index=False, lineterminator="\n")
     (options.folder / "README.md").write_text(page(options.folder), encoding="utf-8", newline="\n")
     (options.folder / "speed.md").write_text(speed_page(_speed(kept)), encoding="utf-8", newline="\n")
+    if options.picture:
+        picture(Path("README.md").read_text(encoding="utf-8"), Path("figures"))
     return 0
 
 
