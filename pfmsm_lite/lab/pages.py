@@ -1,0 +1,286 @@
+"""The pages of notebooks/results: every committed number as a table, written from the files beside it.
+
+python -m pfmsm_lite.lab.pages                    README.md and speed.md from the CSV files
+python -m pfmsm_lite bench > bench.txt
+python -m pfmsm_lite.lab.pages --bench bench.txt  speed.csv first, from what `bench` printed
+python -m pfmsm_lite.lab.pages --picture          figures/readme.png too, by README.md's own lines
+"""
+
+import argparse
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import pfmsm_lite.rivals  # noqa: F401  adds the rivals to METHODS
+from pfmsm_lite.data import synthetic
+from pfmsm_lite.lab.compare import holm, paired_p
+from pfmsm_lite.lab.markdown import config, grid, interval, results, section, signed, small, source
+from pfmsm_lite.lab.pages_map import module_map, picked, weights
+from pfmsm_lite.lab.pages_speed import speed_page, speed_table
+from pfmsm_lite.lab.statistics import against, per_seed, share_of_the_way
+from pfmsm_lite.methods import METHODS
+
+HERO = "pf_msmtrec"
+COMPARED = {  # folder → what its data are called, from the most real to the simplest
+    "rivals-kuairand": "KuaiRand-Pure",
+    "rivals-hard": "Harder synthetic data",
+    "rivals-synthetic": "Synthetic default",
+}
+HEAD = """# Results
+
+Written by `python -m pfmsm_lite.lab.pages` from the CSV files in this folder.
+Do not edit it: a test compares.
+How the searches went, and what was changed after which look at the data, is in [protocol.md](protocol.md).
+Times are in [speed.md](speed.md).
+
+**How to read the tables.** AUC is the chance that a positive row is ranked above a negative one.
+Each figure is the average over all scenarios and tasks on test rows, every scenario counting alike.
+The round of a training is chosen on validation rows. A *point* is one hundredth of AUC.
+Brackets hold a 95 % interval over paired seeds (Student's t).
+If it includes zero, the seeds do not separate the two methods.
+A seed changes the start of a training and the order of its rows, and in the map of the modules also the data.
+*p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
+**Bold** marks an interval that leaves zero out."""
+
+
+def methods(folder):
+    """What each method in the tables is."""
+    seen = {name for run in ("kuairand", "synthetic", *COMPARED) for name in results(folder, run)["method"]}
+    rows = [
+        (f"`{name}`", "no" if method.pooled else "yes", method.summary)
+        for name, method in METHODS.items()
+        if name in seen
+    ]
+    how = "Where rows do not stay at home there is no federation: these methods show what one gives up."
+    return section("The methods", how, grid(["method", "rows stay at home", "what it is"], rows))
+
+
+def _run(folder, name, title, how, more):
+    """A section on one run with all methods as declared."""
+    rows = [
+        (row.Index, f"{row.auc:.4f}", interval(row.difference, row.low, row.high))
+        for row in against(results(folder, name)).itertuples()
+    ]
+    head = ["method", "test AUC", f"{HERO} minus it, points"]
+    return section(title, how, grid(head, rows), more, source(folder, name))
+
+
+def kuairand(folder):
+    table = results(folder, "kuairand")
+    mean, low, high = (100 * x for x in share_of_the_way(table))
+    rows = sum(map(sum, config(folder, "kuairand")["data"]["rows"].values()))
+    return _run(
+        folder, "kuairand", "KuaiRand-Pure, methods as declared",
+        f"Real data: {rows:,} rows of five tabs of a video app, click and long view, "
+        f"{table['seed'].nunique()} seeds. Only `pf_msmtrec` was tuned here, by a short search on "
+        "validation rows, so the comparison of rivals below is the fair one.",
+        f"`{HERO}` goes {mean:.0f} % [{low:.0f}, {high:.0f}] of the way from `local` to `pooled`.",
+    )  # fmt: skip
+
+
+def synthetic_default(folder):
+    best = float(np.nanmean(synthetic()[1].ceiling))
+    seeds = results(folder, "synthetic")["seed"].nunique()
+    return _run(
+        folder, "synthetic", "Synthetic default, methods as declared",
+        f"Generated data: six scenarios in two groups with different tastes, {seeds} seeds. "
+        "A method `no_…` is `pf_msmtrec` without one of its parts.",
+        f"The generator knows the true probabilities: no model can exceed {best:.3f} on these rows.",
+    )  # fmt: skip
+
+
+def comparison(folder, name):
+    """One comparison: the same number of settings tried for every method."""
+    found = pd.read_csv(folder / name / "compare.csv")
+    seeds, tried = found["seeds"].iloc[0], found["tried"].iloc[0]
+    rounds = config(folder, name)["arguments"]["rounds"]
+    rows = [
+        (
+            row.method, f"{row.auc:.4f}", interval(row.difference, row.low, row.high), small(row.p),
+            small(row.p_holm), "its rows" if METHODS[row.method].pooled else f"{row.sent_kb:,.0f}",
+            f"{row.stored_kb:,.0f}", f"{row.seconds:,.0f}", f"{row.best_round:.1f}", row.setting,
+        )
+        for row in found.itertuples()
+    ]  # fmt: skip
+    head = [
+        "method", "test AUC", f"{HERO} minus it, points", "p", "p (Holm)", "kB up", "kB kept", "s",
+        "best round", "setting",
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            f"### {COMPARED[name]}",
+            f"{seeds} seeds, {tried} settings tried for each method, at most {rounds} rounds. kB up: what a "
+            "client uploads in a round; kB kept: its parameters; s: seconds of training of all clients; "
+            "setting: what the search chose.",
+            grid(head, rows),
+            source(folder, name),
+            config(folder, name)["note"],
+        ]
+    )
+
+
+def rivals(folder):
+    """All comparisons, with how many methods are behind."""
+    lines = []
+    for name, title in COMPARED.items():
+        found = pd.read_csv(folder / name / "compare.csv").query("method != @HERO")
+        pooled = found["method"].map(lambda method: METHODS[method].pooled)
+        for kind, own in (("keep rows at home", found[~pooled]), ("see all rows", found[pooled])):
+            ahead = own["low"] > 0
+            counts = [ahead.sum(), (ahead & (own["p_holm"] < 0.05)).sum(), (own["high"] < 0).sum()]
+            lines.append((title, kind, len(own), *counts))
+    head = ["data", "methods that", "how many", "behind", "behind after Holm", "ahead"]
+    return section(
+        "Rivals and relatives, the same search for all",
+        "`python -m pfmsm_lite compare` tries the same number of settings for every method on validation "
+        "rows: as declared first, then those that differ in one field, the method's own short list before "
+        "the one for all. The chosen setting is tested once on every seed.",
+        f"How many methods are behind `{HERO}`, or ahead of it, with an interval that leaves zero out:",
+        grid(head, lines),
+        *(comparison(folder, name) for name in COMPARED),
+    )
+
+
+def searches(folder):
+    """What the search gained, on validation rows."""
+    parts, name = [], "rivals-kuairand"
+    for run, title in COMPARED.items():
+        tried = results(folder, run, "settings.csv")
+        aucs = 100 * tried.groupby(["method", "number"])["valid_auc"].mean().unstack()
+        rows = [
+            (method, f"{own[0] / 100:.4f}", f"{own.max() / 100:.4f}", signed(own.max() - own[0]))
+            for method, own in aucs.iterrows()
+        ]
+        head = ["method", "as declared", "chosen", "points gained"]
+        parts += [f"### {title}: validation AUC of the search", grid(head, rows)]
+    tried = results(folder, name, "settings.csv")
+    best = tried.loc[tried.groupby(["method", "seed"])["valid_auc"].idxmax()]
+    alone = best.pivot(index="method", columns="seed", values="number")
+    chosen = tried[tried["chosen"] == 1].groupby("method")["number"].first()
+    other = [int((alone[seed] != chosen).sum()) for seed in alone]
+    apart = int((alone[0] != alone[1]).sum())
+    luck = (
+        f"On {COMPARED[name]} each setting was tried on {alone.shape[1]} seeds. They prefer different "
+        f"settings for {apart} of the {len(alone)} methods: seed 0 alone would have changed {other[0]} "
+        f"choices, seed 1 alone {other[1]}."
+    )
+    how = (
+        "The gain is on the rows that chose the setting, so it flatters every method that had much to try. "
+        "Every setting that was tried is in the `settings.csv` of its folder."
+    )
+    return section("What the searches gained", how, luck, *parts)
+
+
+def tabs(folder):
+    """KuaiRand by tab: whom the average counts."""
+    rows = results(folder, "rivals-kuairand").query("split == 'test'")
+    share = rows.groupby("scenario")["rows"].mean()
+    share /= share.sum()
+    names = list(share.index)
+    gains = {
+        method: [against(own).loc[method, ["difference", "low", "high"]] for own in _by_tab(rows, method)]
+        for method in against(rows).index.drop(HERO)
+    }
+    weighted = {
+        m: sum(s * g["difference"] for s, g in zip(share, own, strict=True)) for m, own in gains.items()
+    }
+    lines = [
+        ("share of test rows", *(f"{100 * s:.0f} %" for s in share), ""),
+        *((m, *(interval(*gain) for gain in own), signed(weighted[m])) for m, own in gains.items()),
+    ]
+    return section(
+        "KuaiRand tab by tab",
+        f"`{HERO}` minus each method, points. The tables above count every tab alike; the last column "
+        "weights the tabs by their test rows.",
+        grid(["method", *names, "weighted by rows"], lines),
+        source(folder, "rivals-kuairand"),
+    )
+
+
+def _by_tab(rows, method):
+    two = rows[rows["method"].isin([HERO, method])]
+    return [own for _, own in two.groupby("scenario")]
+
+
+def fragile(folder):
+    """How much the comparison on KuaiRand depends on the number of seeds and on one setting of one rival."""
+    rows = results(folder, "rivals-kuairand")
+    first = rows.query("seed < 5")
+    five, ten, averages = against(first), against(rows), per_seed(first)
+    others = list(ten.index.drop(HERO))
+    corrected = holm([paired_p(averages[HERO], averages[name]) for name in others])
+    gain = ["difference", "low", "high"]
+    lines = [
+        (name, interval(*five.loc[name, gain]), small(p), interval(*ten.loc[name, gain]))
+        for name, p in zip(others, corrected, strict=True)
+    ]
+    pull = results(folder, "rivals-kuairand", "ditto_pull_10.csv")
+    weak = against(pd.concat([rows[rows["method"] == HERO], pull])).loc["ditto", gain]
+    tried = results(folder, "rivals-kuairand", "settings.csv").query("method == 'ditto'")
+    valid = tried.groupby("setting")["valid_auc"].mean()
+    pulls = [
+        (pull, f"{valid[json.dumps({'pull': pull})]:.4f}", interval(*found))
+        for pull, found in ((10.0, weak), (30.0, ten.loc["ditto", gain]))
+    ]
+    return section(
+        "How firm the comparison on KuaiRand is",
+        f"The same table with the first five seeds and with all ten: `{HERO}` minus each method, points. "
+        "Five seeds came first; the others were added for all methods alike ([protocol](protocol.md)).",
+        grid(["method", "seeds 0 to 4", "p (Holm), five seeds", "seeds 0 to 9"], lines),
+        "`ditto` keeps a second model that is pulled towards the average; the search chose between pulls "
+        "that validation rows hardly tell apart. With the weaker one it is level, so treat the two as tied.",
+        grid(["ditto's pull", "validation AUC", f"{HERO} minus it on test rows, points"], pulls),
+        source(folder, "rivals-kuairand"),
+    )
+
+
+def page(folder):
+    """The text of README.md of a folder of committed results."""
+    made = [
+        HEAD, methods(folder), kuairand(folder), synthetic_default(folder), rivals(folder), tabs(folder),
+        fragile(folder), searches(folder), module_map(folder), picked(folder), weights(folder),
+    ]  # fmt: skip
+    return "\n\n".join(made) + "\n"
+
+
+def picture(readme, folder):
+    """Run the first Python block of a README; what it saves as mixing.png becomes readme.png in `folder`."""
+    code = re.search(r"```python\n(.*?)```", readme, re.S)[1]
+    exec(code.replace('"mixing.png"', repr(str(folder / "readme.png"))), {"print": lambda *_: None})
+
+
+def _speed(file):
+    return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+def main(words=None):
+    """Write the pages; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pfmsm_lite.lab.pages", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--folder", type=Path, default=Path("notebooks/results"), metavar="DIR")
+    parser.add_argument(
+        "--bench", metavar="FILE", help="what `bench` printed, for speed.csv; - for standard input"
+    )
+    parser.add_argument("--picture", action="store_true", help="figures/readme.png too (trains ten rounds)")
+    options = parser.parse_args(words)
+    kept = options.folder / "speed.csv"
+    if options.bench:
+        text = sys.stdin.read() if options.bench == "-" else Path(options.bench).read_text(encoding="utf-8")
+        found, before = speed_table(text, time.strftime("%Y-%m-%d")), _speed(kept)
+        other = ~before.set_index(["part", "case"]).index.isin(found.set_index(["part", "case"]).index)
+        pd.concat([found, before[other]]).to_csv(kept, index=False, lineterminator="\n")
+    (options.folder / "README.md").write_text(page(options.folder), encoding="utf-8", newline="\n")
+    (options.folder / "speed.md").write_text(speed_page(_speed(kept)), encoding="utf-8", newline="\n")
+    if options.picture:
+        picture(Path("README.md").read_text(encoding="utf-8"), Path("figures"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The page on speed: from what `bench` printed to a table, and from the table to Markdown."""
+
+import re
+
+import pandas as pd
+
+from pfmsm_lite.lab.markdown import grid, interval
+
+STAGES = ("round", "train", "pack", "normalize", "coordinate", "aggregate", "unpack", "embedding", "evaluate")
+SPEED = ("part", "case", "measure", "value")  # columns of speed.csv
+
+
+def speed_table(text, date):
+    """What `bench` printed → DataFrame with SPEED, one value a line; date: when it was run.
+
+    raises  ValueError where the text is not what `bench` prints
+    """
+    about = re.search(r"^(.+), PyTorch (\S+), 1 thread; medians of (\d+)$", text, re.M)
+    training = re.findall(r"^  (\S.*?) +([\d,]+) rows/s +([\d.]+) × the matrix products$", text, re.M)
+    rounds = re.findall(r"^  (\d+ clients, .*?)((?: +[\d.]+){9}) +([\d.]+)%$", text, re.M)
+    peak = re.search(r"^Peak memory of this process: ([\d,]+|nan) MiB$", text, re.M)
+    if not (about and training and rounds and peak):
+        raise ValueError("This is not what `python -m pfmsm_lite bench` prints.")
+    lines = [
+        ("about", "", name, value)
+        for name, value in zip(("machine", "torch", "repeats"), about.groups(), strict=True)
+    ]
+    lines += [("about", "", "date", date), ("memory", "bench", "peak MiB", peak[1].replace(",", ""))]
+    for case, rows, times in training:
+        lines += [("training", case, "rows/s", rows.replace(",", "")), ("training", case, "times", times)]
+    for case, seconds, beside in rounds:
+        measured = zip((*STAGES, "beside training %"), (*seconds.split(), beside), strict=True)
+        lines += [("round", case.strip(), stage, value) for stage, value in measured]
+    return pd.DataFrame(lines, columns=SPEED)
+
+
+def speed_page(found):
+    """The text of speed.md; found: DataFrame as of `speed_table`, all values text."""
+    about = found[found["part"] == "about"].set_index("measure")["value"]
+    cases = {
+        part: own.pivot(index="case", columns="measure", values="value").reindex(own["case"].unique())
+        for part, own in found[found["part"] != "about"].groupby("part")
+    }
+    training, rounds, memory = cases["training"], cases["round"], cases["memory"]["peak MiB"]
+    products, large = training["rows/s"].astype(float), "this MMoE, 100,000 values a field"
+    usual = products["this MMoE"]
+    clients = rounds.astype(float).loc[["4 clients, 65,536 rows", "64 clients, 65,536 rows"]]
+    longer = clients["round"].iloc[1] / clients["round"].iloc[0]
+    scoring = 100 * clients["evaluate"].diff().iloc[1] / clients["round"].diff().iloc[1]
+    parts = [
+        "# Speed and memory\n\nWritten by `python -m pfmsm_lite.lab.pages` from [speed.csv](speed.csv), "
+        "which holds what `python -m pfmsm_lite bench` printed. Do not edit it: a test compares.",
+        f"{about['machine']}, PyTorch {about['torch']}, one thread, medians of {about['repeats']}, "
+        f"{about['date']}. The machine is shared, so look at the ratios; they move by a "
+        "tenth from run to run.",
+        "## Local training\n\n16 fields of 1,000 values, embedding size 16, 8 experts of 128 and 64 units, "
+        "towers of 64, batch 2,048. The last column is time as a multiple of the experts' bare "
+        "matrix products.",
+        grid(
+            ["what is run", "rows per second", "time"],
+            [
+                (case, f"{float(own['rows/s']):,.0f}", f"{own['times']} ×")
+                for case, own in training.iterrows()
+            ],
+        ),
+        f"bf16 is {products['this MMoE, bf16'] / usual:.2f} × as fast. With the large vocabulary training "
+        f"keeps {100 * products[large] / usual:.0f} % of its speed, because entries of the table that a "
+        "batch does not use cost nothing.",
+        "## One round of `pf_msmtrec`\n\n16 fields of 200 values, the default model, batch 512; seconds by "
+        "stage. The last column is the share of the round that is neither training nor evaluation: what the "
+        "server does.",
+        grid(
+            ["case", *STAGES, "server"],
+            [(case, *own[list(STAGES)], f"{own['beside training %']} %") for case, own in rounds.iterrows()],
+        ),
+        f"With 64 clients over the same rows a round takes {longer:.1f} times as long as with 4; "
+        f"{scoring:.0f} % of the difference is the evaluation of 64 small data sets one by one.",
+        "## Memory\n\nPeak of one process.",
+        grid(["what is run", "MiB"], [(case, f"{float(peak):,.0f}") for case, peak in memory.items()]),
+    ]
+    if "precision" in cases:
+        own = cases["precision"]
+        rows = [(case, interval(*map(float, line[["gain", "low", "high"]]))) for case, line in own.iterrows()]
+        parts += ["## What bf16 costs\n\n`--precision bf16` minus fp32, AUC points on test rows.",
+                  grid(["data", "points"], rows)]  # fmt: skip
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,277 @@
+"""The committed results: every page is what the files give, and the files follow from each other."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import pfmsm_lite.rivals  # noqa: F401
+from pfmsm_lite import METHODS, run
+from pfmsm_lite.data import synthetic
+from pfmsm_lite.history import RESULTS
+from pfmsm_lite.lab import bench, pages
+from pfmsm_lite.lab import map as modules
+from pfmsm_lite.lab.cli import parser
+from pfmsm_lite.lab.compare import COLUMNS, candidates, checked
+from pfmsm_lite.lab.markdown import grid, interval, signed, small
+from pfmsm_lite.lab.pages_speed import STAGES, speed_page, speed_table
+from pfmsm_lite.lab.statistics import against
+from pfmsm_lite.methods import Settings
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "notebooks" / "results"
+PROTOCOL = (KEPT / "protocol.md").read_text(encoding="utf-8")
+MEASURED = sorted(path.parent.name for path in KEPT.glob("*/results.csv"))
+COMPARED = sorted(path.parent.name for path in KEPT.glob("*/compare.csv"))
+
+
+def results(name, file="results.csv"):
+    return pd.read_csv(KEPT / name / file)
+
+
+# ---- the pages ----
+
+
+def test_the_page_of_the_results_is_what_the_files_give():
+    said = (KEPT / "README.md").read_text(encoding="utf-8")
+    assert said == pages.page(KEPT), "Write it anew: python -m pfmsm_lite.lab.pages"
+
+
+def test_the_page_on_speed_is_what_its_file_gives():
+    found = pd.read_csv(KEPT / "speed.csv", dtype=str, keep_default_na=False)
+    said = (KEPT / "speed.md").read_text(encoding="utf-8")
+    assert said == speed_page(found), "Write it anew: python -m pfmsm_lite.lab.pages"
+
+
+def test_the_page_has_every_method_of_every_comparison_and_where_it_comes_from():
+    page = pages.page(KEPT)
+    for name in ("kuairand", "synthetic", *COMPARED, "modules", "picked"):
+        config = json.loads((KEPT / name / "config.json").read_text(encoding="utf-8"))
+        assert f"Made by `{config['command']}` on {config['date']}; {config['machine']}" in page, name
+    for name in COMPARED:
+        for row in results(name, "compare.csv").itertuples():
+            gain = "" if row.method == "pf_msmtrec" else interval(row.difference, row.low, row.high)
+            assert f"| {row.method} | {row.auc:.4f} | {gain} |" in page, (name, row.method)
+
+
+def test_text_of_numbers():
+    assert signed(-0.5) == "−0.50" and signed(1.234, 1) == "+1.2"
+    assert interval(0.5, 0.1, 0.9) == "**+0.50 [+0.10, +0.90]**"
+    assert interval(0.5, -0.1, 1.1) == "+0.50 [−0.10, +1.10]"
+    assert interval(-0.5, -0.9, -0.1) == "**−0.50 [−0.90, −0.10]**"
+    nan = float("nan")
+    assert interval(nan, nan, nan) == "" and interval(0.5, nan, nan) == "+0.50"
+    assert (small(nan), small(0.0123), small(0.00001234)) == ("", "0.012", "1e-05")
+    assert grid(["a", "b"], [(1, "x")]) == "| a | b |\n| --- | --- |\n| 1 | x |"
+
+
+# ---- speed ----
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """What `bench` prints, with times that are made up."""
+    monkeypatch.setattr(bench, "seconds", lambda *functions: [1.0, 2.0, 4.0, 1.0, 2.5])
+    monkeypatch.setattr(bench, "big_client", lambda *sizes, **options: None)
+    times = dict(zip((*STAGES, "fit"), (n / 10 for n in range(10, 0, -1)), strict=True))
+
+    def round_of(clients, rows, **options):
+        return {stage: clients / 4 * seconds for stage, seconds in times.items()}
+
+    monkeypatch.setattr(bench, "federation_round", round_of)
+    lines = []
+    bench.bench(lines.append)
+    return "\n".join(lines) + "\n"
+
+
+def test_what_bench_prints_is_read(printed):
+    found = speed_table(printed, "2026-01-02").set_index(["part", "case", "measure"])["value"]
+    assert found["about", "", "date"] == "2026-01-02" and found["about", "", "machine"]
+    assert found["training", "this MMoE", "times"] == "2.00"
+    rows = [float(found["training", case, "rows/s"]) for case in ("this MMoE", "this MMoE, bf16")]
+    assert rows[1] == 2 * rows[0]
+    cases = [case for part, case, measure in found.index if part == "round" and measure == "round"]
+    assert len(cases) == 7 and cases[0] == "4 clients, 65,536 rows"
+    assert (
+        float(found["round", cases[0], "round"]) == 1 and float(found["round", cases[0], "evaluate"]) == 0.2
+    )
+    page = speed_page(speed_table(printed, "2026-01-02"))
+    assert "2026-01-02" in page and "bf16 is 2.00 × as fast" in page and "keeps 80 % of its speed" in page
+    assert "takes 16.0 times as long as with 4; 20 % of the difference is the evaluation" in page
+
+
+def test_what_bench_does_not_print_is_refused():
+    with pytest.raises(ValueError, match="not what"):
+        speed_table("something else\n", "2026-01-02")
+
+
+def test_the_command_writes_the_pages_and_keeps_what_bench_does_not_measure(printed, tmp_path, monkeypatch):
+    for file in KEPT.glob("*.csv"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "bench.txt").write_text(printed, encoding="utf-8")
+    monkeypatch.setattr(pages, "page", lambda folder: "the page\n")
+    assert pages.main(["--folder", str(tmp_path), "--bench", str(tmp_path / "bench.txt")]) == 0
+    assert (tmp_path / "README.md").read_text() == "the page\n"
+    after, before = (pd.read_csv(folder / "speed.csv", dtype=str) for folder in (tmp_path, KEPT))
+    assert set(before["case"].dropna()) == set(after["case"].dropna())
+    assert after.query("case == 'this MMoE' and measure == 'times'")["value"].item() == "2.00"
+    assert "2.00 ×" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+
+
+# ---- the committed files ----
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_measured_runs_have_five_seeds_the_known_columns_and_a_command_that_still_exists(name):
+    table = results(name)
+    assert tuple(table.columns) == RESULTS and table["seed"].nunique() >= 5
+    assert set(table["method"]) <= set(METHODS)
+    config = json.loads((KEPT / name / "config.json").read_text())
+    assert config["machine"] and config["versions"]["torch"] and config["date"]
+    options = parser().parse_args(config["command"].split()[3:])
+    seeds = options.seeds if isinstance(options.seeds, list) else range(options.seeds)
+    assert sorted(seeds) == sorted(table["seed"].unique())
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_committed_comparison_gave_all_the_same_search_and_follows_from_its_results(name):
+    folder = KEPT / name
+    found, tried = results(name, "compare.csv"), results(name, "settings.csv")
+    assert tuple(found.columns) == COLUMNS
+    table = against(results(name))
+    assert tried.groupby("method")["number"].nunique().nunique() == 1 and found["tried"].nunique() == 1
+    for _, own in tried.groupby("method"):
+        averages = own.groupby("number")["valid_auc"].mean()
+        assert own.loc[own["chosen"] == 1, "number"].unique().tolist() == [averages.idxmax()]
+    assert found["seeds"].nunique() == 1
+    for row in found.itertuples():
+        assert row.auc == pytest.approx(table.auc[row.method])
+        if row.method != "pf_msmtrec":
+            assert row.difference == pytest.approx(table.difference[row.method])
+    config = json.loads((folder / "config.json").read_text())
+    options = checked(vars(parser().parse_args(config["command"].split()[3:])))
+    settings = Settings(**config["settings"])
+    assert tried.groupby("method")["seed"].nunique().eq(options["tuning_seeds"]).all()
+    for method, own in tried.groupby("method"):
+        own = own[own["seed"] == 0]
+        tries = candidates(METHODS[method], settings, options["budget"])
+        assert [json.loads(setting) for setting in own["setting"]] == tries, method
+
+
+def test_the_map_of_the_modules_follows_from_its_trainings():
+    aucs, gains = results("modules", "aucs.csv"), results("modules", "map.csv")
+    pd.testing.assert_frame_equal(modules.table(aucs), gains)
+    assert aucs.groupby(["factor", "level"]).size().eq(len(modules.METHODS_USED) * 5).all()
+    drawn = [level[:2] for level in modules.LEVELS if level.factor != modules.PICKED]
+    assert list(aucs[["factor", "level"]].drop_duplicates().itertuples(index=False, name=None)) == drawn
+    config = json.loads((KEPT / "modules" / "config.json").read_text())
+    assert parser().parse_args(config["command"].split()[3:]).seeds == aucs["seed"].nunique() == 5
+    page = pages.page(KEPT)
+    kinds = {json.dumps(level.knobs) for level in modules.LEVELS if level.factor != modules.PICKED}
+    assert (
+        f"5 seeds, each with data of its own; {len(kinds) * 5 * len(modules.METHODS_USED)} trainings" in page
+    )
+
+
+def test_the_two_kinds_of_data_that_a_search_led_to_were_trained_on_new_seeds():
+    aucs, gains = results("picked", "aucs.csv"), results("picked", "map.csv")
+    pd.testing.assert_frame_equal(modules.table(aucs), gains)
+    searched = results("picked", "searched.csv")
+    worlds = json.loads((KEPT / "picked" / "searched.json").read_text())
+    assert not set(aucs["seed"]) & set(searched["seed"]) and aucs["seed"].nunique() == 10
+    assert set(searched["level"]) == set(worlds["worlds"]) and len(worlds["worlds"]) == 12
+    picked = [level for level in modules.LEVELS if level.factor == modules.PICKED]
+    assert list(aucs["level"].unique()) == [level.label for level in picked]
+    for level in picked:
+        knobs = json.loads(json.dumps(level.knobs))
+        assert worlds["worlds"][level.label] == {"knobs": knobs, "settings": {}}
+    quiet = modules.table(searched).query("module == 'normalization'")
+    assert len(quiet) == 12 and quiet["gain"].abs().max() < 0.065 and (quiet["p_holm"] > 0.05).all()
+
+
+def test_the_control_has_every_arm_on_every_seed():
+    arms = results("picked", "control.csv").pivot(index="seed", columns="arm", values="auc")
+    assert arms.shape == (10, 7) and arms.notna().all(axis=None)
+    same = 100 * (arms["turned"] - arms["not turned, mean as long"])
+    assert same.abs().max() < 0.02
+
+
+def test_a_kind_of_data_of_the_search_can_be_trained_again():
+    folder = KEPT / "picked"
+    searched, kept = pd.read_csv(folder / "searched.csv"), json.loads((folder / "searched.json").read_text())
+    world = "6 of 300, one taste"
+    asked, seed = kept["worlds"][world], kept["seeds"][0]
+    scenarios, _ = synthetic(**asked["knobs"], test_rows=kept["test_rows"], seed=seed)
+    found = run(scenarios, METHODS["no_coordination"], kept["rounds"], seed, **asked["settings"]).results
+    there = searched.query("level == @world and seed == @seed and method == 'no_coordination'")["auc"].item()
+    assert found[found["split"] == "test"]["auc"].mean() == pytest.approx(there, abs=1e-4)
+
+
+def test_tabs_with_similar_base_rates_borrow_from_each_other():
+    weights = results("kuairand", "weights.csv").query("kind == 'expert'")
+    few, many = ["tab 0", "tab 6"], ["tab 1", "tab 2", "tab 4"]
+    assert weights["seed"].nunique() == 5
+    for _, own in weights.groupby("seed"):
+        matrix = own.pivot(index="client", columns="source", values="weight")
+        assert matrix.sum(axis=1).round(2).eq(1).all()
+        for group, others in ((few, many), (many, few)):
+            for client in group:
+                mates = [tab for tab in group if tab != client]
+                assert matrix.loc[client, mates].sum() > 2 * matrix.loc[client, others].sum(), client
+
+
+# ---- the protocol, where its numbers are those of committed files ----
+
+
+@pytest.mark.parametrize(
+    "number, name", [(5, "rivals-synthetic"), (6, "rivals-hard"), (10, "rivals-kuairand")]
+)
+def test_the_protocols_last_comparisons_are_the_committed_ones(number, name):
+    line = re.search(rf"^\| {number} \|.*$", PROTOCOL, re.M)[0]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    found = results(name, "compare.csv").set_index("method")
+    hero, others = found.loc["pf_msmtrec"], found.drop("pf_msmtrec")
+    home = others[[not METHODS[method].pooled for method in others.index]]
+    behind = home["low"] > 0
+
+    def listed(own):
+        return ", ".join(f"`{row.Index}` {signed(row.difference)}" for row in own.itertuples()) or "none"
+
+    level = others[(others["low"] <= 0) & (others["high"] >= 0)]
+    assert cells[3] == str(found["seeds"].iloc[0]) and cells[4].split(",")[0] == str(found["tried"].iloc[0])
+    assert cells[6:10] == [
+        f"{hero.auc:.4f}",
+        f"`{hero.setting}`",
+        listed(level),
+        listed(others[others["high"] < 0]),
+    ]
+    assert cells[10] == f"{behind.sum()} ({(behind & (home['p_holm'] < 0.05)).sum()})"
+
+
+def test_the_protocols_short_list_is_the_one_of_the_method():
+    line = re.search(r"^\| 25, comparisons 8 to 10 \| (.*) \|$", PROTOCOL, re.M)[1]
+    search = METHODS["pf_msmtrec"].search
+    assert line == "; ".join(f"`{field}` {', '.join(map(str, values))}" for field, values in search.items())
+    pulls = ", ".join(f"{pull:g}" for pull in METHODS["ditto"].search["pull"][:-1])
+    assert f"and are {pulls} and {METHODS['ditto'].search['pull'][-1]:g}." in " ".join(PROTOCOL.split())
+
+
+def test_what_the_protocol_says_of_kuairand_follows_from_its_results():
+    rows, flat = results("rivals-kuairand"), " ".join(PROTOCOL.split())
+    five = against(rows.query("seed < 5"))
+    assert f"to {five.auc['pf_msmtrec']:.4f}." in flat
+    found = results("rivals-kuairand", "compare.csv").set_index("method")
+    four = found["auc"].nlargest(4)
+    assert set(four.index) == {"ditto", "fedamp", "fedprox", "pf_msmtrec"} and four.max() - four.min() < 0.002
+    for cost in ("stored_kb", "seconds"):  # "less to keep and less to train"
+        assert found[cost]["ditto"] < found[cost]["pf_msmtrec"]
+    assert found["best_round"]["fedprox"] > 35  # "close to the last of 40"
+    pull = pd.concat([rows.query("method == 'pf_msmtrec'"), results("rivals-kuairand", "ditto_pull_10.csv")])
+    line = against(pull).loc["ditto"]
+    assert f"`ditto` {interval(line.difference, line.low, line.high)}" in flat and line.low < 0
+    for name, rounds in {"rivals-synthetic": 10, "rivals-hard": 15}.items():  # "best round among the last"
+        assert json.loads((KEPT / name / "config.json").read_text())["arguments"]["rounds"] == rounds
+        best = results(name, "compare.csv").set_index("method")["best_round"]
+        assert best["pf_msmtrec"] > rounds - 1 and (best > rounds - 1).sum() >= 5
