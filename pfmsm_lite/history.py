@@ -88,14 +88,10 @@ class History:
         self.stored_bytes = 0.0
 
     def __repr__(self) -> str:
-        best = (
-            f"best round {self.best_round}, validation AUC {self.best_auc:.3f}" if self.best else "no result"
-        )
-        return (
-            f"History of {self.method}, seed {self.seed}: {self.rounds_done} rounds of "
-            f"{len(self.clients)} clients, {best}\n"
-            f"  tables: .results, .rounds; arrays: {', '.join(self.arrays) or 'none'}"
-        )
+        size = f"{self.rounds_done} rounds of {len(self.clients)} clients"
+        best = f"best round {self.best_round}, validation AUC {self.best_auc:.3f}"
+        arrays = ", ".join(self.arrays) or "none"
+        return f"History of {self.method}, seed {self.seed}: {size}, {best}\n  arrays: {arrays}"
 
     def improves(self, valid: list[tuple]) -> bool:
         self.last_auc = average_auc(valid)

@@ -70,8 +70,8 @@ def one_round(federation: Federation, history: History, sizes: list[int]) -> Non
     record = federation.serve(accepted)
     # 3. what a client does for its own use
     seconds = [sum(both) for both in zip(seconds, federation.personalize(), strict=True)]
-    if true_gradient is not None:
-        record |= compared(true_gradient, federation.block("expert.scenario").previous.delta)
+    if true_gradient is not None and (past := federation.block("expert.scenario").previous):
+        record |= compared(true_gradient, past.delta)
     # 4. validation rows say whether this is the best round; only then are test rows looked at
     valid = [client.evaluate("valid") for client in federation.clients]
     better = history.improves([line for own in valid for line in own])

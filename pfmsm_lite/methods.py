@@ -35,7 +35,7 @@ def choices(entry) -> tuple[str, ...]:
 
 
 # type of a field's default → what its value may be, in Python and in words
-KINDS = {
+KINDS: dict[Any, tuple] = {
     bool: (bool, "True or False"),
     int: (Integral, "a whole number"),
     float: (Real, "a number"),

@@ -74,12 +74,12 @@ class Experts(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """[B, I] → [B, V, E, H]; V = T where every task has experts of its own, else 1."""
         # hidden [V * E, B, O]: the experts outside, so that each one's rows lie together
-        hidden = None
+        hidden = inputs
         for layer in range(len(self.scenario)):
             weight = self.weights(layer)
             copies, experts, outputs, _ = weight.shape
             weight, bias = weight.flatten(0, 1), self.bias[layer].repeat(copies, 1)
-            if hidden is None:  # all experts see the same rows: one matrix product does for all
+            if layer == 0:  # all experts see the same rows: one matrix product does for all
                 rows = F.linear(inputs, weight.flatten(0, 1), bias.flatten())
                 hidden = rows.unflatten(1, (-1, outputs)).transpose(0, 1)
             else:

@@ -110,12 +110,10 @@ def pool(scenarios: list[Scenario]) -> tuple[Scenario, list]:
     parts, first = [], scenarios[0]
     for number, scenario in enumerate(scenarios, 1):
         parts.append({split: tagged(scenario.rows(split), number) for split in SPLITS})
-    whole = {}
-    for split in SPLITS:
-        columns = list(zip(*(part[split][:3] for part in parts), strict=True))
-        whole[split] = Rows(*(torch.cat(column) for column in columns))
+    columns = [zip(*(part[split][:3] for part in parts), strict=True) for split in SPLITS]
+    train, valid, test = (Rows(*map(torch.cat, own)) for own in columns)
     views = [
         (s.name, {split: part[split] for split in EVALUATED})
         for s, part in zip(scenarios, parts, strict=True)
     ]
-    return Scenario("all rows", first.tasks, fields, first.numericals, **whole), views
+    return Scenario("all rows", first.tasks, fields, first.numericals, train, valid, test), views
