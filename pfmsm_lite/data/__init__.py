@@ -1,8 +1,9 @@
 """Rows on disk or out of a generator → one Scenario per client."""
 
+from pfmsm_lite.data.generator import synthetic
 from pfmsm_lite.data.kuairand import read_kuairand
-from pfmsm_lite.data.synthetic import Truth, best_auc, synthetic
 from pfmsm_lite.data.table import from_dataframe, read_table
+from pfmsm_lite.data.truth import Truth, best_auc
 from pfmsm_lite.scenario import SPLITS, Rows, Scenario, digest
 
 __all__ = [

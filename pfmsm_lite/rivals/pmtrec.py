@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pfmsm_lite.data.table import read_labels, refuse
+from pfmsm_lite.data.columns import read_labels, refuse
 from pfmsm_lite.errors import UserError, choose
 
 # ---------------------------------------------------------------- tasks: one entry each
