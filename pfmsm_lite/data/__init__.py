@@ -1,9 +1,10 @@
 """Rows on disk or out of a generator → one Scenario per client."""
 
-from pfmsm_lite.data.digest import digest
+from pfmsm_lite.data.fingerprint import digest
+from pfmsm_lite.data.generator import synthetic
 from pfmsm_lite.data.kuairand import read_kuairand
-from pfmsm_lite.data.synthetic import Truth, best_auc, synthetic
 from pfmsm_lite.data.table import from_dataframe, read_table
+from pfmsm_lite.data.truth import Truth, best_auc
 from pfmsm_lite.scenario import SPLITS, Rows, Scenario
 
 __all__ = [

@@ -1,11 +1,16 @@
 """KuaiRand-Pure (Gao et al., CIKM 2022): every tab of the app is a scenario."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from pfmsm_lite.data.table import from_dataframe, read_csv, read_labels, refuse
+from pfmsm_lite.data.columns import read_labels, refuse
+from pfmsm_lite.data.files import read_csv
+from pfmsm_lite.data.table import from_dataframe
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.scenario import Scenario
 
 TASKS = ("is_click", "long_view", "is_like")
 USERS, VIDEOS = "user_features_pure.csv", "video_features_basic_pure.csv"
@@ -17,57 +22,20 @@ USER_FIELDS += [f"onehot_feat{k}" for k in range(18)]
 VIDEO_FIELDS = ["author_id", "video_type", "upload_type", "music_type", "tag"]
 USER_NUMBERS = ["follow_user_num", "fans_user_num", "friend_user_num", "register_days"]
 VIDEO_NUMBERS = ["video_duration"]
-REQUIRED = ("date", "hourmin", "tab")  # numbers of the log without which a row has no place
+REQUIRED = ("date", "hourmin", "tab")  # numbers of the log that every row must have
 NUMBERS = (*USER_NUMBERS, *VIDEO_NUMBERS, *REQUIRED)
 SOURCE = "Zenodo record 10439422, KuaiRand-Pure.tar.gz"
 
 
-def _read(path, columns, key=None):
-    """The named columns of a CSV file; a bad cell is named with its row, and a `key` that is there twice."""
-    import pandas as pd
-
-    head = read_csv(path, nrows=0).columns.tolist()
-    for column in columns:
-        choose(f"column in {path}:", column, head)
-    frame = read_csv(path, usecols=columns)
-    if frame.empty:
-        raise UserError(f"{path} has no rows.")
-    for column in columns:
-        if column in TASKS:
-            read_labels(frame[column], path)
-        elif column in NUMBERS:
-            numbers = pd.to_numeric(frame[column], errors="coerce")
-            gap = frame[column].isna() & (column not in REQUIRED)
-            bad = (numbers.isna() & ~gap).to_numpy()
-            refuse(bad, frame[column], path, "is no number. Mend or drop the row.")
-        if column == key:
-            twice = frame[column].duplicated().to_numpy()
-            refuse(twice, frame[column], path, "is there twice. Drop one of the rows.")
-    return frame
-
-
-def _logs(directory, columns):
-    """All standard logs in the folder, plain or .gz, each once: the publisher's two, or any part of them."""
-    import pandas as pd
-
-    found = sorted(
-        [*directory.glob("log_standard_*_pure.csv"), *directory.glob("log_standard_*_pure.csv.gz")]
-    )
-    once = {path.name.removesuffix(".gz"): path for path in reversed(found)}
-    if not once:
-        raise UserError(f"{directory} has no log_standard_*_pure.csv or .csv.gz. They are in {SOURCE}.")
-    return pd.concat([_read(once[name], columns) for name in sorted(once)], ignore_index=True)
-
-
 def read_kuairand(
-    directory,
-    tabs=None,
-    tasks=("is_click", "long_view"),
-    minimum_rows=5000,
-    valid_from=20220504,
-    test_from=20220505,
-    statistics="client",
-):
+    directory: str | Path,
+    tabs: Iterable[int] | None = None,
+    tasks: Sequence[str] = ("is_click", "long_view"),
+    minimum_rows: int = 5000,
+    valid_from: int = 20220504,
+    test_from: int = 20220505,
+    statistics: str = "client",
+) -> list[Scenario]:
     """KuaiRand-Pure as scenarios "tab 0", "tab 1", … with user and video features joined.
 
     directory     holds log_standard_*_pure.csv (or .gz) and the user and video features of the publisher
@@ -89,29 +57,12 @@ def read_kuairand(
     users = _read(directory / USERS, ["user_id", *USER_FIELDS, *USER_NUMBERS], key="user_id")
     videos = _read(directory / VIDEOS, ["video_id", *VIDEO_FIELDS, *VIDEO_NUMBERS], key="video_id")
     log = _logs(directory, ["user_id", "video_id", "date", "hourmin", "tab", *tasks])
-    sizes = log["tab"].value_counts()
-    wanted = sorted(sizes.index[sizes >= minimum_rows]) if tabs is None else list(tabs)
-    absent = [tab for tab in wanted if tab not in sizes.index]
-    if absent or not wanted:
-        raise UserError(
-            f"{directory}: no rows of tab {absent}; there are {sorted(sizes.index.tolist())}."
-            if absent
-            else f"{directory}: no tab has {minimum_rows} rows; the largest has {sizes.max()}."
-        )
-    log = log[log["tab"].isin(wanted)]
-    log = log.merge(users, on="user_id", how="left").merge(videos, on="video_id", how="left")
-    videos_median = videos[VIDEO_NUMBERS].median()
-    log[VIDEO_NUMBERS] = log[VIDEO_NUMBERS].fillna(videos_median)
-    log[USER_NUMBERS] = log[USER_NUMBERS].fillna(users[USER_NUMBERS].median())
-    for column in USER_NUMBERS + VIDEO_NUMBERS:  # counts and durations over orders of magnitude
-        log[column] = np.log1p(log[column].clip(lower=0))
-    log["hour"] = log["hourmin"] // 100
-    log["scenario"] = "tab " + log["tab"].astype(str).str.zfill(len(str(max(wanted))))
+    log = log[log["tab"].isin(_wanted(log["tab"], tabs, minimum_rows, directory))]
     declared = {column: users[column].unique() for column in ["user_id", *USER_FIELDS]}
     declared |= {column: videos[column].unique() for column in ["video_id", *VIDEO_FIELDS]}
     declared["hour"] = range(24)
     return from_dataframe(
-        log[["scenario", "date", *tasks, *declared, *USER_NUMBERS, *VIDEO_NUMBERS]],
+        _joined(log, users, videos)[["scenario", "date", *tasks, *declared, *USER_NUMBERS, *VIDEO_NUMBERS]],
         scenario="scenario",
         tasks=tasks,
         categorical=list(declared),
@@ -122,3 +73,61 @@ def read_kuairand(
         statistics=statistics,
         source=str(directory),
     )
+
+
+def _read(path, columns, key=None):
+    """The named columns of a CSV file; a bad cell is refused with its row, a `key` if it occurs twice."""
+    head = read_csv(path, nrows=0).columns.tolist()
+    for column in columns:
+        choose(f"column in {path}:", column, head)
+    frame = read_csv(path, usecols=columns)
+    if frame.empty:
+        raise UserError(f"{path} has no rows.")
+    for column in columns:
+        if column in TASKS:
+            read_labels(frame[column], path)
+        elif column in NUMBERS:
+            numbers = pd.to_numeric(frame[column], errors="coerce")
+            gap = frame[column].isna() & (column not in REQUIRED)
+            bad = (numbers.isna() & ~gap).to_numpy()
+            refuse(bad, frame[column], path, "is not a number. Fix or drop the row.")
+        if column == key:
+            twice = frame[column].duplicated().to_numpy()
+            refuse(twice, frame[column], path, "occurs twice. Drop one of the rows.")
+    return frame
+
+
+def _logs(directory, columns):
+    """All standard logs in the folder, plain or .gz, each once: the publisher's two, or any part of them."""
+    found = sorted(
+        [*directory.glob("log_standard_*_pure.csv"), *directory.glob("log_standard_*_pure.csv.gz")]
+    )
+    once = {path.name.removesuffix(".gz"): path for path in reversed(found)}
+    if not once:
+        raise UserError(f"{directory} has no log_standard_*_pure.csv or .csv.gz. They are in {SOURCE}.")
+    return pd.concat([_read(once[name], columns) for name in sorted(once)], ignore_index=True)
+
+
+def _wanted(tab, tabs, minimum_rows, directory):
+    """Which tabs are read, from the tab [R] of each row; refused where there are no rows for them."""
+    sizes = tab.value_counts()
+    wanted = sorted(sizes.index[sizes >= minimum_rows]) if tabs is None else list(tabs)
+    absent = [tab for tab in wanted if tab not in sizes.index]
+    if absent:
+        raise UserError(f"{directory}: no rows of tab {absent}; there are {sorted(sizes.index.tolist())}.")
+    if not wanted:
+        raise UserError(f"{directory}: no tab has {minimum_rows} rows; the largest has {sizes.max()}.")
+    return wanted
+
+
+def _joined(log, users, videos):
+    """The log with the features of its users and videos, its hour, and its tab as the name of a scenario."""
+    log = log.merge(users, on="user_id", how="left").merge(videos, on="video_id", how="left")
+    log[VIDEO_NUMBERS] = log[VIDEO_NUMBERS].fillna(videos[VIDEO_NUMBERS].median())
+    log[USER_NUMBERS] = log[USER_NUMBERS].fillna(users[USER_NUMBERS].median())
+    for column in USER_NUMBERS + VIDEO_NUMBERS:  # counts and durations over orders of magnitude
+        log[column] = np.log1p(log[column].clip(lower=0))
+    log["hour"] = log["hourmin"] // 100
+    digits = len(str(log["tab"].max()))
+    log["scenario"] = "tab " + log["tab"].astype(str).str.zfill(digits)
+    return log

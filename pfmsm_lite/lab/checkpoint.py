@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from pfmsm_lite.data.digest import digest
+from pfmsm_lite.data.fingerprint import digest
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.federation import Federation
 from pfmsm_lite.history import History

@@ -144,7 +144,7 @@ class M3oE(OneModel):
     AUC the best round is chosen. Validation results are therefore flattering, a little more than those
     of a method that only chooses its round by them; test rows have no part in either.
 
-    Weights of the published model (MDMTRec) can be carried over: see `carried`.
+    Weights of the published model (MDMTRec) can be carried over: see tests/rivals/mdmtrec.py.
     """
 
     outer_rate = 1e-3  # Adam's step for α and β
@@ -245,67 +245,3 @@ register(
     M3oECode,
     "as its published code does: the weights learned on training rows, by both optimizers",
 )
-
-
-def _stacks(theirs, count, layers):
-    """Names in the published model of `count` stacks of Linear, LayerNorm, ReLU: our part → rows of names."""
-    places = {"weight": "0.weight", "bias": "0.bias", "scale": "1.weight", "shift": "1.bias"}
-    found = {}
-    for part, place in places.items():
-        step, rest = place.split(".")
-        for k in range(layers):
-            found[f"{part}.{k}"] = [theirs.format(g, 3 * k + int(step), rest) for g in range(count)]
-    return found
-
-
-def carried(model, theirs):
-    """The published model's parameters (or gradients) under our names, to be loaded with strict=False.
-
-        ours                              theirs (MDMTRec)
-        star.shared, star.shared_bias     shared_weight (transposed), shared_bias
-        star.domain, star.domain_bias     slot_weight.D (transposed), slot_bias.D
-        encode, skip                      star_mlp, skip_conn
-        shared, domain, task              expert.E, domain_expert.D, task_expert.T
-        gates                             gate.C.0                        a cell: C = task · D + domain
-        towers, outputs                   tower.C.0 and .1, tower.C.3
-        fusion.alpha_domain, alpha_task   _weight_exp_d.deep_weights, _weight_exp_t.deep_weights
-        fusion.beta_domain, beta_task     _weight_bal_d.deep_weights, _weight_bal_t.deep_weights
-
-    model    an M3oE with variant="code" (one α for all domains, as theirs), tower=hidden[-1] and, for their
-             layers 512/256/256/64, star=(512, 256) and hidden=(256, 64)
-    theirs   {name: tensor}, MDMTRec's state_dict
-    returns  {name: tensor}: everything but the embedding table
-
-    A stack's Linear, LayerNorm, ReLU are .domain_specific.0, .1, .2, then .3, … Not known here, since it
-    hangs on their feature lists: the order of the columns of x, and the names of the embedding tables.
-    Their input columns must therefore be brought into the order of ours beforehand.
-    """
-    cells, plain = model.tasks * model.domains, ".domain_specific.{1}.{2}"
-    names = {
-        "star.shared_bias": ["shared_bias"],
-        "star.domain_bias": [f"slot_bias.{d}" for d in range(model.domains)],
-        "gates.weight": [f"gate.{c}.0.weight" for c in range(cells)],
-        "gates.bias": [f"gate.{c}.0.bias" for c in range(cells)],
-        "outputs.weight": [f"tower.{c}.3.weight" for c in range(cells)],
-        "outputs.bias": [f"tower.{c}.3.bias" for c in range(cells)],
-    }
-    stacks = {
-        "encode": "star_mlp" + plain,
-        "skip": "skip_conn" + plain,
-        "shared": "expert.{0}" + plain,
-        "domain": "domain_expert.{0}" + plain,
-        "task": "task_expert.{0}" + plain,
-        "towers": "tower.{0}.{1}.{2}",
-    }
-    for module, pattern in stacks.items():
-        blocks = getattr(model, module)
-        for part, rows in _stacks(pattern, blocks.count, len(blocks.weight)).items():
-            names[f"{module}.{part}"] = rows
-    found = {name: torch.stack([theirs[row] for row in rows]) for name, rows in names.items()}
-    found["star.shared_bias"] = found["star.shared_bias"][0]
-    found["star.shared"] = theirs["shared_weight"].t()
-    found["star.domain"] = torch.stack([theirs[f"slot_weight.{d}"].t() for d in range(model.domains)])
-    short = {"alpha_domain": "exp_d", "alpha_task": "exp_t", "beta_domain": "bal_d", "beta_task": "bal_t"}
-    for name, other in short.items():
-        found[f"fusion.{name}"] = theirs[f"_weight_{other}.deep_weights"]
-    return found

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from blocks import all_rows, counts, raw, refused
 
 from pfmsm_lite.data import SPLITS, digest, read_kuairand
 from pfmsm_lite.data import kuairand as names
-from pfmsm_lite.errors import UserError
 
 OUTCOMES = {"is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view"}
 OUTCOMES |= {"is_profile_enter", "play_time_ms", "profile_stay_time", "comment_stay_time"}
@@ -73,21 +73,6 @@ def tiny(directory, table=None, minimum_rows=100, options=None, **features):
     return read_kuairand(directory, minimum_rows=minimum_rows, **(options or {}))
 
 
-def raw(scenario, name, split):
-    """One column as the model sees it, categorical or numerical."""
-    rows = scenario.rows(split)
-    if name in scenario.fields:
-        return rows.categorical[:, list(scenario.fields).index(name)].numpy()
-    return rows.numerical[:, scenario.numericals.index(name)].numpy()
-
-
-def refused(fragments, call, *arguments, **options):
-    with pytest.raises(UserError) as caught:
-        call(*arguments, **options)
-    text = str(caught.value)
-    assert "\n" not in text and all(fragment in text for fragment in fragments), text
-
-
 @pytest.fixture(scope="module")
 def real(kuairand_dir):
     table = pd.read_csv(next(kuairand_dir.glob("log_standard_*_pure.csv*")))
@@ -98,13 +83,12 @@ def test_the_real_tabs_have_their_known_rows_and_rates(real):
     scenarios, _, _ = real
     assert [s.name for s in scenarios] == [f"tab {tab}" for tab in KNOWN]
     for scenario, (rows, *rates) in zip(scenarios, KNOWN.values(), strict=True):
-        labels = np.concatenate([scenario.rows(split).labels for split in SPLITS])
+        labels = all_rows(scenario, "labels")
         assert scenario.tasks == ("is_click", "long_view") and len(labels) == rows
         assert np.allclose(labels.mean(0), rates, atol=6e-4) and scenario.has_task.all()
-    total = sum(len(s.rows(split).labels) for s in scenarios for split in SPLITS)
-    assert total == 225_026
-    trained = sum(len(s.rows(split).labels) for s in scenarios for split in SPLITS[:2])
-    assert trained / total == pytest.approx(0.75, abs=0.01)
+    sizes = np.array([counts(scenario) for scenario in scenarios])
+    assert sizes.sum() == 225_026
+    assert sizes[:, :2].sum() / sizes.sum() == pytest.approx(0.75, abs=0.01)
 
 
 def test_the_real_rows_are_split_by_day_and_joined_with_their_features(real):
@@ -180,14 +164,14 @@ def test_two_files_packed_or_not_are_one_log(tmp_path):
 
 def test_which_tabs_are_read(tmp_path):
     table = log()
-    counts = table["tab"].value_counts()
+    sizes = table["tab"].value_counts()
     assert [s.name for s in tiny(tmp_path, table)] == ["tab 0", "tab 1"]
-    assert [s.name for s in tiny(tmp_path, table, minimum_rows=counts[3])] == ["tab 0", "tab 1", "tab 3"]
+    assert [s.name for s in tiny(tmp_path, table, minimum_rows=sizes[3])] == ["tab 0", "tab 1", "tab 3"]
     assert [s.name for s in tiny(tmp_path, table, options={"tabs": [3]})] == ["tab 3"]
     wide = table.assign(tab=table["tab"].replace({3: 12}))
     assert [s.name for s in tiny(tmp_path, wide, minimum_rows=9)] == ["tab 00", "tab 01", "tab 12"]
     refused(["no rows of tab [7]", "[0, 1, 3]"], tiny, tmp_path, table, options={"tabs": [1, 7]})
-    refused(["no tab has 5000 rows", f"has {counts.max()}"], read_kuairand, tmp_path)
+    refused(["no tab has 5000 rows", f"has {sizes.max()}"], read_kuairand, tmp_path)
 
 
 def test_the_days_of_validation_and_test_can_be_moved(tmp_path):
@@ -196,7 +180,7 @@ def test_the_days_of_validation_and_test_can_be_moved(tmp_path):
     for scenario in tiny(tmp_path, table, options=days):
         date = table[table["tab"] == int(scenario.name[-1])]["date"]
         want = [(date < 20220415).sum(), date.between(20220415, 20220419).sum(), (date >= 20220420).sum()]
-        assert [len(scenario.rows(split).labels) for split in SPLITS] == want
+        assert counts(scenario) == want
 
 
 def test_who_is_in_no_catalogue_is_unknown_and_gaps_take_the_median_of_the_catalogue(tmp_path):

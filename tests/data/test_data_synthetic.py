@@ -2,21 +2,16 @@
 
 import numpy as np
 import pytest
+from blocks import all_rows, counts, refused
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from pfmsm_lite.data import SPLITS, best_auc, digest, synthetic
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.data import best_auc, digest, synthetic
 
 TWO = {"sizes": (400, 300), "test_rows": 500}
 BARE = {"sizes": (1, 1, 1), "valid": 0, "test_rows": 1}  # where only the teachers count
-
-
-def all_rows(scenario, what):
-    """One block of all rows of a scenario, train to test, as numpy."""
-    return np.concatenate([getattr(scenario.rows(split), what).numpy() for split in SPLITS])
 
 
 def logit(p):
@@ -32,13 +27,6 @@ def scores(scenario, truth, n, noise=0.0):
 def same(first, second, *blocks):
     for block in blocks:
         assert np.array_equal(all_rows(first, block), all_rows(second, block), equal_nan=True), block
-
-
-def refused(fragments, **options):
-    with pytest.raises(UserError) as caught:
-        synthetic(**(TWO | options))
-    text = str(caught.value)
-    assert "\n" not in text and all(fragment in text for fragment in fragments), text
 
 
 def auc_over_all_pairs(score, probability):
@@ -83,9 +71,7 @@ def test_the_ceiling_is_what_sklearn_measures_on_many_labels():
 
 def test_the_default_is_two_clusters_of_three_sizes():
     scenarios, truth = synthetic()
-    assert [len(s.train.labels) for s in scenarios] == [6000, 3000, 1500] * 2
-    assert [len(s.valid.labels) for s in scenarios] == [1500, 750, 375] * 2
-    assert {len(s.test.labels) for s in scenarios} == {3000}
+    assert [counts(s) for s in scenarios] == [[6000, 1500, 3000], [3000, 750, 3000], [1500, 375, 3000]] * 2
     mate = np.arange(6)[:, None] // 3 == np.arange(6) // 3
     assert np.allclose(truth.relatedness, np.where(np.eye(6), 1, np.where(mate, 0.95, 0.3)))
     assert truth.clusters == (0, 0, 0, 1, 1, 1)
@@ -94,11 +80,7 @@ def test_the_default_is_two_clusters_of_three_sizes():
 
 def test_sizes_may_lie_orders_of_magnitude_apart():
     scenarios, _ = synthetic(sizes=(20_000, 200, 2), test_rows=7)
-    assert [[len(s.rows(k).labels) for k in SPLITS] for s in scenarios] == [
-        [20_000, 5000, 7],
-        [200, 300, 7],
-        [2, 300, 7],
-    ]
+    assert [counts(s) for s in scenarios] == [[20_000, 5000, 7], [200, 300, 7], [2, 300, 7]]
     for scenario in scenarios:
         for block in ("categorical", "numerical", "probability"):
             assert np.isfinite(all_rows(scenario, block)).all()
@@ -310,4 +292,4 @@ def test_ids_lie_between_one_and_the_number_of_values(numericals):
     ],
 )
 def test_a_knob_outside_its_range_is_refused_by_name(options, fragments):
-    refused(fragments, **options)
+    refused(fragments, synthetic, **(TWO | options))

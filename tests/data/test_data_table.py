@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from blocks import column, counts, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.preprocessing import QuantileTransformer
 
 from pfmsm_lite.data import SPLITS, digest, from_dataframe, read_table
-from pfmsm_lite.data.table import type_columns
+from pfmsm_lite.data.kinds import type_columns
 from pfmsm_lite.errors import UserError
 
 TASKS = ["click", "buy"]
@@ -43,34 +43,19 @@ def build(df, **options):
     return from_dataframe(df, **(BY_DAY | options))
 
 
-def column(scenarios, name, split):
-    """One numerical column of one split, over all scenarios, as it was (statistics="none")."""
-    k = scenarios[0].numericals.index(name)
-    return np.concatenate([s.rows(split).numerical[:, k].numpy() for s in scenarios])
-
-
-def refused(fragments, call, *arguments, **options):
-    with pytest.raises(UserError) as caught:
-        call(*arguments, **options)
-    text = str(caught.value)
-    assert "\n" not in text and all(fragment in text for fragment in fragments), text
-
-
 @pytest.mark.parametrize("statistics", ["client", "federation", "none"])
 @pytest.mark.parametrize("categories", ["hash", "union", {"city": ["city 0", "city 3"]}])
 def test_nothing_of_valid_and_test_rows_reaches_the_training_rows(categories, statistics):
     df = frame()
-    for transform in ("standard", "quantile"):
-        options = {"categories": categories, "statistics": statistics, "transform": transform}
-        before, later, changed = build(df, **options), df["day"] >= 60, df.copy()
-        changed.loc[later, "city"] = "a new town"
-        changed.loc[later, ["price", "age", "row"]] *= 1000.0
-        changed.loc[later, "click"] = changed.loc[later, "buy"] = (changed["price"] > 9e5).astype(int)
-        after = build(changed, **options)
-        for one, two in zip(before, after, strict=True):
-            assert all(a.equal(b) for a, b in zip(one.train[:3], two.train[:3], strict=True))
-            assert not one.test.numerical.equal(two.test.numerical) and one.fields == two.fields
-            assert one.notes["warnings"] == two.notes["warnings"]
+    later, changed = df["day"] >= 60, df.copy()
+    changed.loc[later, "city"] = "a new town"
+    changed.loc[later, ["price", "age", "row"]] *= 1000.0
+    changed.loc[later, "click"] = changed.loc[later, "buy"] = (changed["price"] > 9e5).astype(int)
+    before, after = (build(d, categories=categories, statistics=statistics) for d in (df, changed))
+    for one, two in zip(before, after, strict=True):
+        assert all(a.equal(b) for a, b in zip(one.train[:3], two.train[:3], strict=True))
+        assert not one.test.numerical.equal(two.test.numerical) and one.fields == two.fields
+        assert one.notes["warnings"] == two.notes["warnings"]
 
 
 def test_an_unseen_value_is_row_zero_and_a_gap_is_a_value_of_its_own():
@@ -113,15 +98,11 @@ def test_statistics_are_fitted_where_they_say():
                 assert (
                     found.rows(split).numerical[:, 1] == (np.float32(0.3) if statistics == "none" else 0)
                 ).all()
-            scaler = QuantileTransformer(n_quantiles=len(own), output_distribution="normal")
-            want = scaler.fit(own.to_numpy()[:, None]).transform(price[:, None])[:, 0]
-            found = build(df, transform="quantile")[n].rows(split).numerical
-            assert np.allclose(found[:, 0], want, atol=1e-5) and (found[:, 1] == 0).all()
 
 
 def test_a_hash_is_the_same_in_every_process_and_in_every_company():
     code = (
-        "import pandas as pd, numpy as np; from pfmsm_lite.data.table import encode_category as e;"
+        "import pandas as pd, numpy as np; from pfmsm_lite.data.encoding import encode_category as e;"
         "print(e(pd.Series(['Łódź', 'x', '12', None]), 997, np.ones(4, bool))[0].tolist())"
     )
     elsewhere = subprocess.check_output(
@@ -187,8 +168,8 @@ def test_a_random_split_is_drawn_inside_each_scenario():
     df, options = frame(), ROLES | {"statistics": "none"}
     found = from_dataframe(df, **options)
     for scenario, size in zip(found, df["shop"].value_counts().sort_index(), strict=True):
-        counts = [len(scenario.rows(split).labels) for split in SPLITS]
-        assert sum(counts) == size and np.allclose(counts, np.multiply((0.6, 0.2, 0.2), size), atol=1)
+        assert sum(counts(scenario)) == size
+        assert np.allclose(counts(scenario), np.multiply((0.6, 0.2, 0.2), size), atol=1)
     rows = np.concatenate([column(found, "row", split) for split in SPLITS])
     assert sorted(rows) == list(range(400))
     alone = from_dataframe(df[df["shop"] == "b"], **options)
@@ -312,7 +293,7 @@ def test_scenarios_come_in_order_of_their_values_and_small_ones_are_named():
     found = build(df, minimum_rows=6)
     assert [s.name for s in found] == ["2", "10"]
     assert "left out: scenario 7 (5 rows)" in found[0].notes["warnings"]
-    assert sum(len(s.rows(split).labels) for s in found for split in SPLITS) == 395
+    assert sum(sum(counts(scenario)) for scenario in found) == 395
 
 
 def cell(name, row, value):
@@ -327,7 +308,7 @@ BAD_CELLS = {
     "no scenario": (cell("shop", 2, None), ["row 3", "'shop'", "names no scenario"]),
     "no time": (lambda df: cell("day", 2, "soon")(df).astype({"day": str}), ["row 3", "'day'", "'soon' is"]),
     "no date": (lambda df: cell("day", 2, "soon")(df.assign(day="2022-05-01")), ["row 3", "'soon' is"]),
-    "time gap": (lambda df: cell("day", 2, None)(df).astype({"day": float}), ["row 3", "'day'", "no time"]),
+    "time gap": (lambda df: cell("day", 2, None)(df).astype({"day": float}), ["row 3", "'day'", "a time"]),
     "column twice": (lambda df: pd.concat([df, df["city"]], axis=1), ["t.csv", "'city' twice", "Rename"]),
     "no rows": (lambda df: df[:0], ["t.csv has no rows"]),
     "no valid rows": (
@@ -358,7 +339,6 @@ def test_bad_rows_are_refused_with_their_place(case):
         ({"tasks": []}, ["tasks is empty"]),
         ({"buckets": 0}, ["buckets is 0"]),
         ({"statistics": "global"}, ["statistics 'global'", "client, federation, none"]),
-        ({"transform": "quantiles"}, ["Did you mean 'quantile'"]),
         ({"categories": "unions"}, ["Did you mean 'union'"]),
         ({"categories": {"town": ["x"]}}, ["'town'", "city"]),
         ({"categories": {"city": "hash"}}, ["city", "hash"]),

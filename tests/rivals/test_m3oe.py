@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from mdmtrec import Published, carried
 from small import scenario, scenarios
 from torch import nn
 
@@ -14,7 +15,7 @@ from pfmsm_lite.client import Client
 from pfmsm_lite.data import Rows
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
-from pfmsm_lite.rivals.m3oe import VARIANTS, M3oE, balance, carried
+from pfmsm_lite.rivals.m3oe import VARIANTS, M3oE, balance
 
 SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 SHAPES = {
@@ -27,6 +28,8 @@ SHAPES = {
     "a wide input layer": {"star": (9, 7)},
 }
 METHOD_CODE = replace(METHODS["m3oe"], model="m3oe_code")
+each_variant = pytest.mark.parametrize("variant", VARIANTS)
+each_method = pytest.mark.parametrize("method", [METHODS["m3oe"], METHOD_CODE], ids=["paper", "code"])
 
 
 def generator(seed=0):
@@ -48,6 +51,19 @@ def shaken(model, seed=1):
     return model
 
 
+@torch.no_grad()
+def put(model, **scalars):
+    """Set fusion scalars: 200 for a weight of one, −200 for a weight of zero."""
+    for name, value in scalars.items():
+        getattr(model.fusion, name).fill_(value)
+
+
+@torch.no_grad()
+def raised(*tensors):
+    for tensor in tensors:
+        tensor += 1.0
+
+
 def batch(model, rows=13, seed=2):
     sizes = (7, 5)
     ids = [torch.randint(0, size, (rows,), generator=generator(seed + k)) for k, size in enumerate(sizes)]
@@ -57,90 +73,7 @@ def batch(model, rows=13, seed=2):
     return torch.stack([*ids, domain], 1), numerical
 
 
-# ---- the reference: one layer after the other, one row's domain after the other ----
-
-
-def stack(widths):
-    layers = []
-    for i, o in zip(widths, widths[1:], strict=False):
-        layers += [nn.Linear(i, o), nn.LayerNorm(o), nn.ReLU()]
-    holder = nn.Module()
-    holder.domain_specific = nn.Sequential(*layers)
-    return holder
-
-
-def scalar(count):
-    holder = nn.Module()
-    holder.deep_weights = nn.Parameter(torch.ones(count))
-    return holder
-
-
-class Plain(nn.Module):
-    """METHOD by the book, loops over domains, tasks and experts, with the published layers' names."""
-
-    def __init__(self, inputs, star, hidden, experts, domains, tasks, each=False, crossed=False):
-        super().__init__()
-        first, width = star
-        widths, cells = (width, *hidden), domains * tasks
-        self.domains, self.tasks, self.crossed = domains, tasks, crossed
-        self.shared_weight = nn.Parameter(torch.randn(inputs, first))
-        self.shared_bias = nn.Parameter(torch.randn(first))
-        self.slot_weight = nn.ParameterList(
-            [nn.Parameter(torch.randn(inputs, first)) for _ in range(domains)]
-        )
-        self.slot_bias = nn.ParameterList([nn.Parameter(torch.randn(first)) for _ in range(domains)])
-        self.star_mlp, self.skip_conn = stack((first, width)), stack((inputs, width))
-        self.expert = nn.ModuleList([stack(widths) for _ in range(experts)])
-        self.domain_expert = nn.ModuleList([stack(widths) for _ in range(domains)])
-        self.task_expert = nn.ModuleList([stack(widths) for _ in range(tasks)])
-        self.gate = nn.ModuleList(
-            [nn.Sequential(nn.Linear(width, experts), nn.Softmax(1)) for _ in range(cells)]
-        )
-        h = hidden[-1]
-        self.tower = nn.ModuleList(
-            [
-                nn.Sequential(nn.Linear(h, h), nn.LayerNorm(h), nn.ReLU(), nn.Linear(h, 1))
-                for _ in range(cells)
-            ]
-        )
-        for name, count in {"exp_d": domains, "exp_t": tasks, "bal_d": domains, "bal_t": tasks}.items():
-            self.add_module(f"_weight_{name}", scalar(count if each else 1))
-
-    def number(self, name, index):
-        """The fusion weight called so, of a domain or a task."""
-        values = getattr(self, f"_weight_{name}").deep_weights.sigmoid()
-        return values[index if len(values) > 1 else 0]
-
-    def mixed(self, outputs, name, own):
-        """β of one's own and (1 − β) of the others."""
-        beta = self.number(name, own)
-        z = beta * outputs[own]
-        for other, output in enumerate(outputs):
-            if other != own:
-                z = z + (1 - beta) / (len(outputs) - 1) * output
-        return z
-
-    def forward(self, x, domain):
-        """x [B, I], domain [B] 0..D-1 → logits [B, T], a row at a time."""
-        return torch.cat([self.row(x[k : k + 1], int(domain[k])) for k in range(len(x))])
-
-    def row(self, x, d):
-        h = x @ (self.slot_weight[d] * self.shared_weight) + self.slot_bias[d] + self.shared_bias
-        h = self.star_mlp.domain_specific(h) + self.skip_conn.domain_specific(x)
-        shared, domains, tasks = (
-            [one.domain_specific(h) for one in group]
-            for group in (self.expert, self.domain_expert, self.task_expert)
-        )
-        logits = []
-        for t in range(self.tasks):
-            gate = self.gate[t * self.domains + d](h.detach())
-            z = sum(gate[:, j, None] * shared[j] for j in range(len(shared)))
-            first, second = self.number("exp_d", d), self.number("exp_t", t)
-            if self.crossed:
-                first, second = second, first
-            z = z + first * self.mixed(domains, "bal_d", d) + second * self.mixed(tasks, "bal_t", t)
-            logits.append(self.tower[t * self.domains + d](z))
-        return torch.cat(logits, 1)
+# ---- the forward pass ----
 
 
 def plain_of(model, seed=3):
@@ -151,7 +84,7 @@ def plain_of(model, seed=3):
     sizes = (model.inputs, (first, width), hidden, model.shared.count, model.domains, model.tasks)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        plain = shaken(Plain(*sizes, each, crossed), seed)
+        plain = shaken(Published(*sizes, each, crossed), seed)
     own = dict(model.named_parameters())
     new = carried(model, dict(plain.named_parameters()))
     assert set(new) == set(own) - {"embedding.weight"}
@@ -171,7 +104,7 @@ def columns(model, ids, numerical):
     return torch.cat([*x, numerical], 1)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_variant
 @pytest.mark.parametrize("shape", SHAPES)
 def test_m3oe_is_a_plain_loop_over_domains_tasks_and_experts(shape, variant):
     model = build(variant=variant, **SHAPES[shape])
@@ -223,21 +156,18 @@ def test_alpha_and_beta_start_at_the_sigmoid_of_one():
             assert torch.allclose(values, torch.tensor(0.7310586))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_variant
 def test_with_beta_one_a_cell_has_only_its_own_expert(variant):
     model = shaken(build(variant=variant))
-    with torch.no_grad():
-        model.fusion.beta_domain.fill_(200.0), model.fusion.beta_task.fill_(200.0)
+    put(model, beta_domain=200, beta_task=200)
     ids, numerical = batch(model)
     before = model(ids, numerical)
-    with torch.no_grad():  # another domain's expert, another task's expert
-        model.domain.shift[-1][1] += 1.0
+    raised(model.domain.shift[-1][1])  # another domain's expert, then another task's expert
     after = model(ids, numerical)
     others = ids[:, -1] != 2
     assert torch.equal(after[others], before[others])
     assert not torch.allclose(after[~others], before[~others])
-    with torch.no_grad():
-        model.task.shift[-1][1] += 1.0
+    raised(model.task.shift[-1][1])
     last = model(ids, numerical)
     assert torch.equal(last[:, 0], after[:, 0]) and not torch.allclose(last[:, 1], after[:, 1])
 
@@ -246,39 +176,33 @@ def test_with_beta_below_one_a_cell_hears_of_the_others():
     model = shaken(build())
     ids, numerical = batch(model)
     before = model(ids, numerical)
-    with torch.no_grad():
-        model.domain.shift[-1][1] += 1.0
+    raised(model.domain.shift[-1][1])
     assert (model(ids, numerical) != before).any(1).all()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_variant
 def test_with_alpha_zero_only_the_shared_experts_count(variant):
     model = shaken(build(variant=variant))
-    with torch.no_grad():
-        model.fusion.alpha_domain.fill_(-200.0), model.fusion.alpha_task.fill_(-200.0)
+    put(model, alpha_domain=-200, alpha_task=-200)
     rows = batch(model)
     before = model(*rows)
-    with torch.no_grad():
-        for part in (*model.domain.parameters(), *model.task.parameters()):
-            part.add_(1.0)
+    raised(*model.domain.parameters(), *model.task.parameters())
     assert torch.equal(model(*rows), before)
 
 
 @pytest.mark.parametrize(("variant", "silenced"), [("code", "domain"), ("paper", "task")])
 def test_which_module_alpha_domain_weighs_is_what_the_variants_disagree_about(variant, silenced):
     model = shaken(build(variant=variant))
-    with torch.no_grad():
-        model.fusion.alpha_domain.fill_(-200.0)
+    put(model, alpha_domain=-200)
     rows = batch(model)
     before = model(*rows)
     for module in ("domain", "task"):
         changed = copy.deepcopy(model)
-        with torch.no_grad():
-            getattr(changed, module).shift[-1].add_(1.0)
+        raised(getattr(changed, module).shift[-1])
         assert torch.equal(changed(*rows), before) == (module == silenced)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_variant
 def test_permuting_the_domains_permutes_the_outputs(variant):
     model = shaken(build(variant=variant))
     order = torch.tensor([2, 0, 1])  # new domain k was order[k]
@@ -330,8 +254,8 @@ def test_every_parameter_is_in_one_group():
 # ---- the bi-level step ----
 
 
-def federation(method=METHODS["m3oe"], count=3, **options):
-    return Federation(scenarios(count), method, Settings(**{**SMALL, **options}), 0)
+def federation(method=METHODS["m3oe"], data=None, **options):
+    return Federation(data or scenarios(3), method, Settings(**{**SMALL, **options}), 0)
 
 
 def fusion(client):
@@ -361,7 +285,7 @@ def test_only_in_the_code_the_main_optimizer_moves_alpha_and_beta(method, moves,
     assert not torch.equal(client.model.shared.weight[0], weights)
 
 
-@pytest.mark.parametrize("method", [METHODS["m3oe"], METHOD_CODE], ids=["paper", "code"])
+@each_method
 def test_the_outer_step_moves_nothing_but_alpha_and_beta(method):
     client = federation(method).clients[0]
     client.model.train()
@@ -384,7 +308,7 @@ def test_there_is_one_outer_step_after_each_epoch():
     assert order == ["epoch", "outer"] * 3
 
 
-@pytest.mark.parametrize("method", [METHODS["m3oe"], METHOD_CODE], ids=["paper", "code"])
+@each_method
 @pytest.mark.parametrize("seed", range(4))
 def test_alpha_and_beta_move_as_a_finite_difference_says(seed, method):
     """Against the slope of the loss on the rows that the variant names, in double precision."""
@@ -461,16 +385,11 @@ def test_two_levels_find_the_known_optimum_of_a_toy_problem():
 
 
 def test_the_outer_step_never_sees_a_test_row():
-    first, second = (
-        Federation(data, METHODS["m3oe"], Settings(**SMALL), 0)
-        for data in (
-            scenarios(3),
-            [
-                replace(s, test=s.test._replace(labels=1 - s.test.labels, numerical=7 * s.test.numerical))
-                for s in scenarios(3)
-            ],
-        )
-    )
+    changed = [
+        replace(s, test=s.test._replace(labels=1 - s.test.labels, numerical=7 * s.test.numerical))
+        for s in scenarios(3)
+    ]
+    first, second = federation(), federation(data=changed)
     for one in (first, second):
         one.train()
     for name, value in first.clients[0].model.state_dict().items():

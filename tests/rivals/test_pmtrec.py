@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from factored import gradients_of, model_and_batch, small
+from sklearn.metrics import ndcg_score
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.rivals import pmtrec as multitask
+from pfmsm_lite.rivals import pmtrec
 from pfmsm_lite.rivals.pmtrec import (
-    SYNTHETIC_TASKS,
     VARIANTS,
-    Factors,
     Variant,
     balance,
     direction,
@@ -22,49 +22,20 @@ from pfmsm_lite.rivals.pmtrec import (
     focus,
     focus_share,
     gradient_norms,
-    held_out,
-    interactions,
     personal_weights,
     popularity,
     ranking_metrics,
-    row_gradients,
     sample_negatives,
     shared_weights,
-    synthetic_log,
     take_step,
     train,
 )
 
-ALL_KINDS = {"click": "rank", "long_view": "pair", "group": "user", "category": "item"}
-
-
-def small(seed=0, tasks=SYNTHETIC_TASKS, users=40, items=30, **knobs):
-    log, _ = synthetic_log(users=users, items=items, clicks=8, **{"views": 6, **knobs}, seed=seed)
-    return interactions(log.assign(group=log["user"] % 3), tasks, seed=seed)
-
-
-def model_and_batch(seed=0, tasks=ALL_KINDS, rows=90):
-    """A model in float64 and one batch; users 0 to 4 have no label of `long_view`, user 5 has no row."""
-    data, generator = small(seed, tasks), torch.Generator().manual_seed(seed)
-    model = Factors(data, 5, generator).double()
-    for parameter in model.parameters():
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-    chosen = torch.randperm(len(data.pairs), generator=generator)[:rows]
-    chosen = chosen[data.pairs[chosen, 0] != 5]
-    users, items = data.pairs[chosen].T
-    labels = data.labels[chosen].double()
-    if "long_view" in tasks:
-        labels[users < 5, list(tasks).index("long_view")] = math.nan
-    negatives = torch.randint(data.items, users.shape, generator=generator)
-    return model, (users, items, negatives, labels)
-
-
-def gradients_of(model, batch, side="user"):
-    return row_gradients(model(*batch), [model.tables[side]])[0]
+each_variant = pytest.mark.parametrize("name", VARIANTS)
 
 
 def drawn(rows=7, tasks=3, width=4, seed=0):
-    """Gradients [N, T, D] float64 with some tasks absent from some rows, and one row without any."""
+    """Gradients [N, T, D] float64 with some tasks absent from some entries, and one entry without any."""
     gradients = torch.randn(rows, tasks, width, generator=torch.Generator().manual_seed(seed)).double()
     gradients[0, 1] = gradients[1, 0] = gradients[2, 1:] = 0.0
     gradients[3] = 0.0
@@ -75,7 +46,7 @@ def drawn(rows=7, tasks=3, width=4, seed=0):
 
 
 @pytest.mark.parametrize("side", ["user", "item"])
-def test_gradients_of_all_rows_equal_a_loop_over_rows_and_tasks(side):
+def test_gradients_of_all_entries_equal_a_loop_over_entries_and_tasks(side):
     model, batch = model_and_batch()
     found = gradients_of(model, batch, side)
     table = model.tables[side].detach()
@@ -103,18 +74,7 @@ def test_the_ranking_gradient_of_a_user_by_its_formula():
     assert np.allclose(found.numpy(), expected, atol=1e-12)
 
 
-def test_losses_by_hand():
-    model, (users, items, negatives, labels) = model_and_batch()
-    u, i = model.tables["user"][users], model.tables["item"][items]
-    known = ~labels[:, 1].isnan()
-    pair = F.binary_cross_entropy_with_logits(model.heads[1](u, i)[known], labels[known, 1], reduction="sum")
-    user = F.cross_entropy(model.heads[2](u), labels[:, 2].long(), reduction="sum")
-    item = F.cross_entropy(model.heads[3](i), labels[:, 3].long(), reduction="sum")
-    assert torch.allclose(model(users, items, negatives, labels)[1:], torch.stack([pair, user, item]))
-    assert not known.all()
-
-
-def test_a_row_without_part_in_a_task_has_norm_zero_and_no_nan():
+def test_an_entry_without_part_in_a_task_has_norm_zero_and_no_nan():
     model, batch = model_and_batch()
     gradients = gradients_of(model, batch)
     norms = gradient_norms(gradients)
@@ -126,20 +86,10 @@ def test_a_row_without_part_in_a_task_has_norm_zero_and_no_nan():
         assert step.isfinite().all() and weights.isfinite().all() and (step[5] == 0).all()
 
 
-def test_a_new_kind_of_task_is_one_entry(monkeypatch):
-    def pull(head, users, items, negatives, labels):
-        return (users**2).sum()
-
-    monkeypatch.setitem(multitask.KINDS, "shrink", (lambda width, classes: torch.nn.Identity(), pull))
-    model, batch = model_and_batch(tasks={"click": "rank", "long_view": "shrink"})
-    count = torch.bincount(batch[0], minlength=40)[:, None]
-    assert torch.allclose(gradients_of(model, batch)[:, 1], 2 * count * model.tables["user"].detach())
-
-
 # ---------------------------------------------------------------- the modules
 
 
-def test_balance_gives_a_row_one_norm_and_keeps_directions():
+def test_balance_gives_an_entry_one_norm_and_keeps_directions():
     gradients = drawn()
     before, after = gradient_norms(gradients), gradient_norms(balance(gradients))
     for n in range(len(gradients)):
@@ -153,8 +103,8 @@ def test_balance_gives_a_row_one_norm_and_keeps_directions():
 
 
 def test_scaling_a_task_changes_balanced_gradients_by_the_mean_norm_alone():
-    """c·L_t: each row's balanced gradients are multiplied by (new mean norm / old mean norm), no more."""
-    gradients = drawn()[4:]  # rows with all tasks
+    """c·L_t: each entry's balanced gradients are multiplied by (new mean norm / old mean norm), no more."""
+    gradients = drawn()[4:]  # entries with all tasks
     scaled = gradients * torch.tensor([1.0, 50.0, 1.0])[:, None]
     ratio = gradient_norms(scaled).mean(1) / gradient_norms(gradients).mean(1)
     assert torch.allclose(balance(scaled), balance(gradients) * ratio[:, None, None])
@@ -168,18 +118,20 @@ def test_personal_weights_by_hand_and_in_their_limits():
     half = torch.tensor([0.1, 0.9]).double()  # τ = 1/2: 2² against 6²
     assert torch.allclose(personal_weights(norms, 0.5)[0], half)
     even = torch.tensor([0.5, 0.5]).double()
-    assert torch.equal(personal_weights(norms, math.inf)[0], even)  # no temper: the tasks it has, evenly
+    assert torch.equal(
+        personal_weights(norms, math.inf)[0], even
+    )  # infinite temperature: the tasks it has, evenly
     assert torch.allclose(personal_weights(norms, 1e-3)[0], torch.tensor([0.0, 1.0]).double())
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@each_variant
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_weights_sum_to_one(name, share):
     weights = direction(drawn(), VARIANTS[name], 0.7, share)[1]
     assert torch.allclose(weights.sum(1), torch.ones(7).double()) and (weights >= 0).all()
 
 
-def test_shared_weights_are_one_row_for_everybody():
+def test_shared_weights_are_the_same_for_everybody():
     norms = gradient_norms(drawn())
     mean = torch.stack([column[column > 0].mean() for column in norms.T])
     assert torch.allclose(shared_weights(norms, 0.5), (mean / 0.5).softmax(0).expand(7, 3))
@@ -194,23 +146,23 @@ def test_focus_limits():
     assert [focus_share(s, 0, 0) for s in ("ramp", "none", "start")] == [1, 0, 1]
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_permuting_rows_permutes_weights_and_steps(name):
+@each_variant
+def test_permuting_entries_permutes_weights_and_steps(name):
     gradients, order = drawn(), torch.tensor([4, 2, 6, 0, 1, 5, 3])
     plain, moved = (direction(g, VARIANTS[name], share=0.2) for g in (gradients, gradients[order]))
     for first, second in zip(plain, moved, strict=True):
         assert torch.allclose(first[order], second)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@each_variant
 def test_scaling_all_losses_alike_leaves_the_weights(name):
     first, second = (direction(c * drawn(), VARIANTS[name]) for c in (1.0, 1000.0))
     assert torch.allclose(first[1], second[1]) and torch.allclose(1000 * first[0], second[0])
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@each_variant
 def test_a_step_equals_a_loop_in_plain_python(name):
-    """Every row and task by itself, with floats, from the gradients of the batch."""
+    """Every entry and task by itself, with floats, from the gradients of the batch."""
     model, batch = model_and_batch()
     variant, step, temperature, share = VARIANTS[name], 0.2, 0.8, 0.4
     expected = {}
@@ -272,8 +224,6 @@ def test_metrics_by_hand():
 
 @pytest.mark.parametrize("k", [1, 5, 20, 100])
 def test_ndcg_is_that_of_scikit_learn_and_recall_counts_hits(k):
-    from sklearn.metrics import ndcg_score
-
     draw = np.random.default_rng(k)
     scores, wanted = draw.standard_normal((6, 40)), draw.random((6, 40)) < 0.15
     seen = (draw.random((6, 40)) < 0.2) & ~wanted
@@ -310,83 +260,7 @@ def test_evaluate_masks_what_is_known_and_counts_users_left_out():
         evaluate(lambda users: truth[users] * math.nan, data)
 
 
-# ---------------------------------------------------------------- data
-
-
-def log(**columns):
-    plain = {
-        "user": [0, 0, 0, 0, 1],
-        "item": [0, 1, 2, 3, 0],
-        "click": [1, 1, 1, 1, 1],
-        "like": [0, 1, 0, 1, 0],
-    }
-    return pd.DataFrame({**plain, **columns})
-
-
-def test_held_out_keeps_the_last_rows_of_each_user():
-    users = [0] * 10 + [1] * 3 + [2] * 2 + [3]
-    order = [*range(9, -1, -1), 1, 2, 3, 5, 4, 0]
-    found = held_out(users, order, valid=0.1, test=0.2)
-    assert found.tolist() == [2, 2, 1] + [0] * 7 + [0, 1, 2] + [2, 0] + [0]
-    last_out = held_out(users, order, valid=0, test=0)
-    assert last_out.tolist() == [2, 1] + [0] * 8 + [0, 1, 2] + [2, 0] + [0]
-
-
-def test_interactions_by_time_hold_out_the_latest_and_keep_their_other_labels_out_of_training():
-    data = interactions(log(t=[3, 1, 4, 2, 9]), ["click", "like"], time="t")
-    assert data.tasks == {"click": "rank", "like": "pair"}
-    assert (data.test.tolist(), data.valid.tolist()) == ([[0, 2]], [[0, 0]])
-    assert data.pairs.tolist() == [[0, 1], [0, 3], [1, 0]] and data.labels.tolist() == [
-        [1, 1],
-        [1, 1],
-        [1, 0],
-    ]
-
-
-def test_a_repeated_pair_is_one_row_and_a_gap_is_an_unknown_label():
-    df = log(like=[math.nan, 1, 0, math.nan, 0], kind=["x", None, "y", "x", "y"])
-    df = pd.concat([df, df.iloc[[1]].assign(like=0), df.iloc[[4]].assign(click=0, like=math.nan)])
-    data = interactions(df, {"click": "rank", "like": "pair", "kind": "item"})
-    assert len(data.pairs) + len(data.valid) + len(data.test) == 5
-    row = data.labels[(data.pairs == torch.tensor([1, 0])).all(1)]
-    assert row.tolist() == [[1, 0, 1]]  # clicked once is clicked; the known label; class y
-    assert data.classes("kind") == 2
-
-
-def test_the_split_is_of_pairs_and_repeats_with_its_seed():
-    first, again, other = (small(seed) for seed in (0, 0, 1))
-    assert torch.equal(first.test, again.test) and not torch.equal(first.test, other.test)
-    sets = [set(map(tuple, pairs.tolist())) for pairs in (first.pairs, first.valid, first.test)]
-    assert sum(map(len, sets)) == len(set.union(*sets)) == 40 * 14
-
-
-@pytest.mark.parametrize(
-    ("change", "tasks", "message"),
-    [
-        ({}, ["clik"], "Did you mean 'click'"),
-        ({}, [], "at least one task"),
-        ({}, {"click": "rank", "like": "pear"}, "kind of task 'like'.*Did you mean 'pair'"),
-        ({}, {"click": "pair"}, "first task, and no other, has the kind 'rank'"),
-        ({}, {"click": "rank", "like": "rank"}, "first task, and no other"),
-        ({"click": [1, 1, 2, 1, 1]}, ["click"], "row 3.*'click'.*0, 1 or empty"),
-        ({"user": [0, None, 0, 0, 1]}, ["click"], "row 2.*'user'.*is empty"),
-        ({"click": [0, 0, 1, 1, 1]}, ["click"], "No user has three rows with a positive 'click'"),
-    ],
-)
-def test_bad_logs_are_refused(change, tasks, message):
-    with pytest.raises(UserError, match=f"(?s){message}"):
-        interactions(log(**change), tasks)
-
-
-def test_other_bad_input_is_refused():
-    with pytest.raises(UserError, match="have no rows"):
-        interactions(log().iloc[:0], ["click"])
-    with pytest.raises(UserError, match="Unknown column.*'person'"):
-        interactions(log(), ["click"], user="person")
-    with pytest.raises(UserError, match="sum is below 1"):
-        interactions(log(), ["click"], valid=0.5, test=0.5)
-    with pytest.raises(UserError, match="harmed is 2, but it must be between 0 and 1"):
-        synthetic_log(harmed=2)
+# ---------------------------------------------------------------- training
 
 
 def test_negatives_are_no_positives_where_there_are_others():
@@ -394,16 +268,6 @@ def test_negatives_are_no_positives_where_there_are_others():
     known = torch.tensor([0, 1, 2, 4, 5, 6, 7])  # of 4 items: user 0 has 0, 1, 2; user 1 all; user 2 none
     found = sample_negatives(users, known, 4, torch.Generator().manual_seed(0), tries=60).view(200, 3)
     assert (found[:, 0] == 3).all() and set(found[:, 1].tolist()) == set(found[:, 2].tolist()) == {0, 1, 2, 3}
-
-
-def test_the_auxiliary_task_follows_clicks_for_some_users_and_not_for_others():
-    df, misled = synthetic_log(users=400, harmed=0.5, seed=1)
-    table = df.assign(misled=misled[df["user"]]).groupby(["misled", "click"])["long_view"].mean().unstack()
-    assert table.loc[False, 1] > table.loc[False, 0] + 0.2 and table.loc[True, 1] < table.loc[True, 0] - 0.2
-    assert df.groupby(["user", "item"]).size().max() == 1 and df.groupby("user")["click"].sum().eq(10).all()
-
-
-# ---------------------------------------------------------------- training
 
 
 def test_all_variants_beat_popularity_and_chance():
@@ -450,7 +314,7 @@ def test_the_best_epoch_by_validation_is_kept_and_tested_once(monkeypatch):
         asked.append(split)
         return {"recall": 0.0, "ndcg": script[len(asked) - 1] if split == "valid" else 0.1}
 
-    monkeypatch.setattr(multitask, "evaluate", scripted)
+    monkeypatch.setattr(pmtrec, "evaluate", scripted)
     history = train(data, "equal", 4)
     assert history.best == 1 and asked == ["valid"] * 4 + ["test"] and history.test["ndcg"] == 0.1
     script[:], asked[:] = [0.1, 0.2], []
@@ -483,7 +347,7 @@ def test_one_task_is_refused_before_training():
     def never(*told):
         raise AssertionError
 
-    with pytest.raises(UserError, match="needs at least one auxiliary task beside 'click'.*main_only"):
+    with pytest.raises(UserError, match="needs at least one auxiliary task besides 'click'.*main_only"):
         train(small(tasks={"click": "rank"}), "pmtrec", progress=never)
 
 
