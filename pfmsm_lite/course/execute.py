@@ -14,8 +14,8 @@ from pfmsm_lite.errors import UserError
 PACKAGE = Path(__file__).parents[1]
 PARTS = (".", "data", "rivals")  # of the package; with FILES, what a notebook's numbers depend on
 FILES = (
-    "lab/statistics.py", "lab/runs.py", "lab/figures.py", "lab/style.mplstyle", "course/pipeline.py",
-    "course/notebook.py",
+    "lab/statistics.py", "lab/engine.py", "lab/sources.py", "lab/runs.py", "lab/figures.py", "lab/charts.py",
+    "lab/style.mplstyle", "course/pipeline.py", "course/notebook.py",
 )  # fmt: skip
 CELL_SECONDS = 180  # a cell that takes longer hangs
 ON_DISK = re.compile(r'"results"|\bmeasured\(')  # a cell that shows long runs of the folder results/

@@ -9,7 +9,7 @@ from pathlib import Path
 from pfmsm_lite.course.execute import by_files
 from pfmsm_lite.course.notebook import INSTALL, home
 from pfmsm_lite.errors import UserError, at_least_one
-from pfmsm_lite.lab.job import replace_text
+from pfmsm_lite.lab.engine import replace_text
 from pfmsm_lite.lab.runs import read_data, read_run
 
 CHAPTER = "08_results.ipynb"
@@ -97,7 +97,7 @@ def _checked(run, data, options):
     """The data's name, after a look whether the chapter will be able to read what it is given."""
     if run:
         return read_run(run).name
-    from pfmsm_lite.lab.job import declared
+    from pfmsm_lite.lab.options import declared
 
     reading = {key: value for key, value in options.items() if key != "seeds"}
     _, _, arguments = read_data(data, **reading)

@@ -12,8 +12,9 @@ from pfmsm_lite.data import synthetic
 from pfmsm_lite.history import RESULTS
 from pfmsm_lite.lab import map as modules
 from pfmsm_lite.lab.cli import parser
-from pfmsm_lite.lab.compare import COLUMNS, candidates, checked, holm, paired_p
-from pfmsm_lite.lab.statistics import against, paired_interval, per_seed, share_of_the_way
+from pfmsm_lite.lab.compare import COLUMNS, checked
+from pfmsm_lite.lab.search import candidates
+from pfmsm_lite.lab.statistics import against, holm, paired_interval, paired_p, per_seed, share_of_the_way
 from pfmsm_lite.methods import METHODS, POOLED, Settings
 
 ROOT = Path(__file__).parents[2]
