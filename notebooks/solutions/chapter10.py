@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pfmsm_lite.lab.compare import holm
+from pfmsm_lite.lab.statistics import holm
 from pfmsm_lite.methods import METHODS
 
 # 1: sorted 0.01, 0.03, 0.04, 0.20; times 4, 3, 2, 1: 0.04, 0.09, 0.08, 0.20; never below the one before:

@@ -30,7 +30,9 @@ class Kernel(AsyncKernelManager):
     it write "KeyboardInterrupt caught in kernel" to the user's terminal: on a busy machine, that happens.
     """
 
-    variables = Dict(help="environment variables of the kernel, beside those of this process").tag(config=True)
+    variables = Dict(help="environment variables of the kernel, beside those of this process").tag(
+        config=True
+    )
 
     async def start_kernel(self, **options):
         path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pfmsm_lite.course.notebook import INSTALL, home
 from pfmsm_lite.errors import UserError, at_least_one
-from pfmsm_lite.lab.job import replace_text
+from pfmsm_lite.lab.engine import replace_text
 from pfmsm_lite.lab.runs import read_data, read_run
 
 CHAPTER = "08_results.ipynb"
@@ -96,7 +96,7 @@ def _checked(run, data, options):
     """The data's name, after a look whether the chapter will be able to read what it is given."""
     if run:
         return read_run(run).name
-    from pfmsm_lite.lab.job import declared
+    from pfmsm_lite.lab.options import declared
 
     reading = {key: value for key, value in options.items() if key != "seeds"}
     _, _, arguments = read_data(data, **reading)
@@ -141,7 +141,9 @@ def _executed(source, parameters, screen):
 
         from pfmsm_lite.course.kernel import LONG, kernel_config
     except ImportError as error:
-        raise UserError(f"A report needs {error.name}. Install it in the project's folder with: {INSTALL}") from error
+        raise UserError(
+            f"A report needs {error.name}. Install it in the project's folder with: {INSTALL}"
+        ) from error
     visible = bool(getattr(screen, "isatty", lambda: False)())
     notebook = nbformat.read(source, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if LESSON not in cell.metadata.get("tags", ())]

@@ -3,6 +3,9 @@
 import statistics
 import sys
 import time
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,9 +13,22 @@ from torch import nn
 from pfmsm_lite import MMoE
 from pfmsm_lite.client import Client
 from pfmsm_lite.data import Rows, Scenario
-from pfmsm_lite.lab.memory import keep_memory
+from pfmsm_lite.lab.engine import keep_memory
+from pfmsm_lite.lab.versions import machine
 from pfmsm_lite.loop import Clock, Federation
 from pfmsm_lite.methods import METHODS, Settings
+
+
+def add(commands: Any) -> None:
+    """The command `bench`, which has no options."""
+
+    def do(options: Namespace) -> int:
+        bench()
+        return 0
+
+    command = commands.add_parser("bench", help="measure speed and memory on this machine")
+    command.set_defaults(do=do)
+
 
 BIG = {"embedding_size": 16, "experts": 8, "hidden": (128, 64), "tower": 64, "batch_size": 2048}
 FIELDS, TASKS, REPEATS = 16, 2, 7
@@ -154,10 +170,8 @@ def local_training(show):
     )
 
 
-def bench(show=print):
+def bench(show: Callable[[str], None] = print) -> None:
     """Print what the module docstring promises."""
-    from pfmsm_lite.lab.job import machine
-
     keep_memory()
     torch.set_num_threads(1)
     show(f"{machine()}, PyTorch {torch.__version__}, 1 thread; medians of {REPEATS}")

@@ -1,16 +1,19 @@
-"""Where each module of pf_msmtrec gains and where it costs: one knob of the generator after the other."""
+"""`map`: where each module of pf_msmtrec gains and where it costs, one knob of the data after the other."""
 
-import json
 import sys
 import time
-from functools import lru_cache
-from typing import NamedTuple
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import pandas as pd
 
 from pfmsm_lite.errors import UserError, at_least_one, choose
-from pfmsm_lite.lab.cells import finished, say_failed
-from pfmsm_lite.lab.compare import holm, paired_p
-from pfmsm_lite.lab.job import declared, opened, replace_text, train_on
-from pfmsm_lite.lab.statistics import paired_interval, points
+from pfmsm_lite.lab import options as given
+from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
+from pfmsm_lite.lab.engine import Cell, finished, replace_text, say_failed
+from pfmsm_lite.lab.statistics import holm, paired, points
 
 WHOLE = "pf_msmtrec"
 WITHOUT = {  # module → the method that lacks it; the last two are plain MMoEs, so they lack the template too
@@ -62,43 +65,38 @@ LEVELS = (
 )
 
 
-class Cell(NamedTuple):
-    """One training: number of the first level in LEVELS with these knobs, method, seed (of the data, too)."""
+def add(commands: Any) -> None:
+    """The command `map` and its options."""
+    chart = commands.add_parser(
+        "map",
+        help="where each module of pf_msmtrec gains and where it costs",
+        description="Turn one knob of the generator after the other, train pf_msmtrec and itself without "
+        "each of its modules, and write map.csv and map.png: gains in AUC points with intervals over seeds.",
+        formatter_class=given.Lines,
+    )
+    basic = chart.add_argument_group("basic options")
+    basic.add_argument(
+        "--factors",
+        type=given.names,
+        metavar="A,B",
+        help="only these knobs of the map; `picked`, two worlds that a search led to, stands alone",
+    )
+    basic.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds: 0 … N-1 (5)")
+    given.training_options(basic, "what is finished is kept, what failed is done again", out="runs/map")
+    given.knob_option(basic)
 
-    level: int
-    method: str
-    seed: int
+    def do(options: Namespace) -> int:
+        return carry_out(Job("factors", ("threads", "processes"), checked, draw_map), chart, options)
 
-    @property
-    def file(self):
-        return f"{self.level}-{self.method}-{self.seed}"
-
-    @property
-    def title(self):
-        level = LEVELS[self.level]
-        return f"{level.factor} {level.label}, {self.method}", self.seed
+    chart.set_defaults(data="synthetic", data_seed=0, do=do)
 
 
-def first(level, levels=LEVELS):
+def first(level: Level, levels: Iterable[Level] = LEVELS) -> int:
     """Number (in LEVELS) of the first of some levels that turns the same knobs."""
     return next(LEVELS.index(other) for other in levels if other.knobs == level.knobs)
 
 
-@lru_cache(maxsize=2)
-def _scenarios(knobs, seed):
-    from pfmsm_lite.data import synthetic
-
-    return synthetic(**json.loads(knobs), seed=seed)[0]
-
-
-def train_cell(title, method, settings, seed, knobs, checkpoint):
-    """In a worker: make the data, train, keep the average test AUC."""
-    scenarios = _scenarios(json.dumps(knobs), seed)
-    results = train_on(scenarios, title, method, settings, seed, checkpoint).results
-    return {"auc": float(results[results["split"] == "test"]["auc"].mean())}
-
-
-def checked(arguments):
+def checked(arguments: Arguments) -> Arguments:
     """The command's arguments as the main job takes them.
 
     raises  UserError for an unknown factor, no seed, or a knob that the map turns itself
@@ -119,33 +117,28 @@ def checked(arguments):
     return {**arguments, "methods": METHODS_USED, "seeds": seeds, "factors": factors}
 
 
-def draw_map(out, arguments, show=print, screen=sys.stderr):
+def draw_map(
+    out: Path, arguments: Arguments, show: Show = print, screen: TextIO = sys.stderr
+) -> dict[Cell, str]:
     """Train WHOLE and every method of WITHOUT on every level, and write the map; the cells that failed.
 
-    out        directory, made by job.prepare; what is finished in it is not done again
+    out        directory, made by directory.prepare; what is finished in it is not done again
     arguments  of the command, in full: factors, seeds (a list; each is that of the data, too), rounds, knob
                (of all levels), processes
     """
-    data_digest = opened(out, arguments, show)[2]
-    chosen, settings = declared(arguments)
-    base = dict(arguments["knob"] or ())
+    begun = opened(out, arguments, show)
     levels = [level for level in LEVELS if level.factor in arguments["factors"]]
-    jobs = {
-        Cell(first(level, levels), method.name, seed): (method, settings, seed, {**base, **level.knobs})
-        for level in levels
-        for seed in arguments["seeds"]
-        for method in chosen
-    }
+    cells = _cells(begun, levels)
     started = time.monotonic()
     show(f"on each level of {', '.join(arguments['factors'])}; each seed has data of its own")
-    found, failed = finished(train_cell, jobs, out, arguments, data_digest, screen)
-    show(f"{len(found)} of {len(jobs)} trainings are done, {time.monotonic() - started:.0f} s\n")
+    found, failed = finished(cells, begun.work, screen)
+    show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s\n")
     lines = results(found, levels)
     replace_text(out / "aucs.csv", lines.to_csv(index=False, lineterminator="\n"))
     gains = table(lines)
     replace_text(out / "map.csv", gains.to_csv(index=False, lineterminator="\n"))
     if len(gains):
-        from pfmsm_lite.course.drawings.chapter10 import module_map
+        from pfmsm_lite.lab.charts import module_map
 
         show(printed(gains))
         if PICKED not in arguments["factors"]:
@@ -158,25 +151,34 @@ def draw_map(out, arguments, show=print, screen=sys.stderr):
     return failed
 
 
-def results(found, levels):
-    """{Cell: what is kept} → DataFrame factor, level, method, seed, auc."""
-    import pandas as pd
+def _cells(begun: Opened, levels: list[Level]) -> list[Cell]:
+    """Every method on every level with every seed; levels with the same data are trained once."""
+    base, found = dict(begun.work.arguments["knob"] or ()), {}
+    for level in levels:
+        number = first(level, levels)
+        name = f"{LEVELS[number].factor} {LEVELS[number].label}"
+        for seed in begun.work.arguments["seeds"]:
+            for method in begun.methods:
+                cell = Cell(
+                    f"{number}-{method.name}-{seed}", f"{name}, {method.name}", method, begun.settings, seed,
+                    number, {**base, **level.knobs},
+                )  # fmt: skip
+                found.setdefault(cell.file, cell)
+    return list(found.values())
 
+
+def results(found: dict[Cell, dict], levels: list[Level]) -> pd.DataFrame:
+    """{Cell: what is kept} → DataFrame factor, level, method, seed, auc."""
     lines = [
-        (level.factor, level.label, cell.method, cell.seed, kept["auc"])
+        (level.factor, level.label, cell.method.name, cell.seed, kept["test_auc"])
         for level in levels
-        for cell, kept in sorted(found.items())
-        if cell.level == first(level, levels)
+        for cell, kept in sorted(found.items(), key=lambda item: (item[0].method.name, item[0].seed))
+        if cell.number == first(level, levels)
     ]
     return pd.DataFrame(lines, columns=["factor", "level", "method", "seed", "auc"])
 
 
-def _gain(whole, without):
-    """[gain, low, high, p] of AUCs over paired seeds; the first three in AUC points."""
-    return [*(100 * x for x in paired_interval(whole, without)), paired_p(whole, without)]
-
-
-def table(results):
+def table(results: pd.DataFrame) -> pd.DataFrame:
     """What each module gains on each level, in the order of LEVELS and WITHOUT.
 
     results  as of `results`
@@ -185,16 +187,13 @@ def table(results):
              (NaN with one seed); p of the paired t-test; p_holm corrected for the number of lines, lines of
              the same data counted once
     """
-    import pandas as pd
-
     lines = []
     for (factor, level), own in results.groupby(["factor", "level"], sort=False):
         aucs = own.pivot(index="seed", columns="method", values="auc")
         for module, method in WITHOUT.items():
             if {WHOLE, method} <= set(aucs):
-                pairs = aucs[[WHOLE, method]].dropna()
-                *gain, p = _gain(pairs[WHOLE], pairs[method])
-                lines.append((factor, level, module, *gain, len(pairs), p))
+                gain, low, high, p, seeds = paired(aucs[WHOLE], aucs[method])
+                lines.append((factor, level, module, gain, low, high, seeds, p))
     columns = ["factor", "level", "module", "gain", "low", "high", "seeds", "p"]
     found = pd.DataFrame(lines, columns=columns)
     once = found.drop_duplicates(["module", "gain"])
@@ -202,25 +201,23 @@ def table(results):
     return found.assign(p_holm=[corrected[key] for key in zip(found["module"], found["gain"], strict=True)])
 
 
-def average(results):
+def average(results: pd.DataFrame) -> pd.DataFrame:
     """What each module gains over the whole map: DataFrame by module with gain, low, high, p, as in `table`.
 
     results  as of `results`; of levels that are the same data only the first counts. The mean is taken inside
              a seed, over the levels on which all its methods are there, then over the seeds
     """
-    import pandas as pd
-
     aucs = results.pivot(index=["seed", "factor", "level"], columns="method", values="auc").dropna()
     by_seed = aucs.drop_duplicates().groupby("seed").mean()
     found = {
-        module: _gain(by_seed[WHOLE], by_seed[method])
+        module: paired(by_seed[WHOLE], by_seed[method])[:4]
         for module, method in WITHOUT.items()
         if {WHOLE, method} <= set(by_seed)
     }
     return pd.DataFrame(found, index=["gain", "low", "high", "p"]).T
 
 
-def printed(gains):
+def printed(gains: pd.DataFrame) -> str:
     """The map as text: a star where the interval leaves zero out."""
     shown = gains.assign(
         text=[

@@ -2,13 +2,22 @@
 
 import json
 import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.methods import POOLED
+from pfmsm_lite.history import AXES, RESULTS, ROUNDS, History
+from pfmsm_lite.lab import plugins, sources
+from pfmsm_lite.lab.engine import Cell, here
+from pfmsm_lite.lab.options import declared
+from pfmsm_lite.lab.statistics import per_seed, pooled_names, results_of
+from pfmsm_lite.methods import Method
+from pfmsm_lite.scenario import Scenario
 
 SHORT = ("pooled", "local", "embedding_only", "fedavg", "pf_msmtrec")
 READING = (
@@ -32,39 +41,39 @@ class Run:
 
     name: str
     origin: str
-    results: object
-    rounds: object
-    histories: dict
-    sizes: dict
+    results: pd.DataFrame
+    rounds: pd.DataFrame
+    histories: dict[tuple[str, int], History]
+    sizes: dict[str, int]
     clusters: tuple | None = None
     ceiling: np.ndarray | None = None
     notes: tuple = field(default=())
 
     @property
-    def methods(self):
+    def methods(self) -> list[str]:
+        """Their names, in order."""
         return list(dict.fromkeys(self.results["method"]))
 
     @property
-    def hero(self):
+    def hero(self) -> str:
         """The method that a text is about: pf_msmtrec, else the best on validation rows not pooled."""
-        from pfmsm_lite.lab.statistics import per_seed
-
-        averages = per_seed(self.results, "valid").mean().drop(list(POOLED), errors="ignore")
+        averages = per_seed(self.results, "valid").mean().drop(pooled_names(), errors="ignore")
         known = averages.dropna()
         first = known.idxmax() if len(known) else self.methods[0]
         return "pf_msmtrec" if "pf_msmtrec" in self.methods else first
 
     @property
-    def seeds(self):
+    def seeds(self) -> list[int]:
+        """In order."""
         return sorted(int(seed) for seed in self.results["seed"].unique())
 
     @property
-    def units(self):
+    def units(self) -> list[str]:
         """Names of every expert, tower and other unit that any method shares, in order, without doubles."""
         found = (unit for history in self.histories.values() if history.arrays for unit in history.units)
         return list(dict.fromkeys(map(str, found)))
 
-    def __str__(self):
+    def __str__(self) -> str:
         tasks = ", ".join(dict.fromkeys(self.results["task"]))
         counts = ", ".join(f"{name} {rows:,}" for name, rows in self.sizes.items())
         return (
@@ -75,15 +84,16 @@ class Run:
         )
 
 
-def gathered(histories, name, origin, sizes, truth=None, notes=()):
+def gathered(
+    histories: Iterable[History], name: str, origin: str, sizes: Mapping[str, int], truth: Any = None,
+    notes: Iterable[str] = (),
+) -> Run:  # fmt: skip
     """A Run of histories in memory; sizes: scenario → training rows; truth: of `synthetic`, or None."""
-    import pandas as pd
-
     histories = list(histories)
     return Run(
         name,
         origin,
-        pd.concat([history.results for history in histories], ignore_index=True),
+        results_of(histories),
         pd.concat([history.rounds for history in histories], ignore_index=True),
         {(history.method, history.seed): history for history in histories},
         dict(sizes),
@@ -93,59 +103,66 @@ def gathered(histories, name, origin, sizes, truth=None, notes=()):
     )
 
 
-def compare(data, methods=SHORT, seeds=(0, 1, 2), rounds=None, tell=lambda text: None, **options):
-    """Train methods one after the other on a data set and return the Run: the main job in short.
+def compare(
+    data: str, methods: Sequence[str | Method] = SHORT, seeds: Sequence[int] = (0, 1, 2),
+    rounds: int | None = None, tell: Callable[[str], None] = lambda text: None, **options: Any,
+) -> Run:  # fmt: skip
+    """Train methods one after the other on a data set and return the Run: `run` in short, in this process.
 
-    data     "synthetic", "kuairand" or a file, as `python -m pfmsm_lite run --data` takes it
+    data     "synthetic", "kuairand", a reader of your own or a file, as `python -m pfmsm_lite run --data`
+             takes it
+    methods  names, or Methods: rules that were registered in this process may stand in them
     rounds   None: as many as suit the data
-    options  of that command: data_dir, scenario, tasks, categorical, numerical, ignore, time, …
     tell     called before each training with a line of text
+    options  of that command: data_dir, scenario, tasks, categorical, numerical, ignore, time, plugin, …
     raises   UserError for what cannot be read, a method or an option that does not exist
     """
-    from pfmsm_lite import run
-    from pfmsm_lite.lab.job import declared
-
-    scenarios, truth, arguments = read_data(data, methods=list(methods), rounds=rounds, **options)
-    chosen, settings = declared(arguments)
-    cells = [(method, seed) for seed in seeds for method in chosen]
+    scenarios, truth, arguments = read_data(data, rounds=rounds, **options)
+    chosen, settings = declared({**arguments, "methods": list(methods)})
+    cells = [
+        Cell(f"{method.name}-{seed}", method.name, method, settings, seed)
+        for seed in seeds
+        for method in chosen
+    ]
     if not cells:
         raise UserError("There is nothing to compare: give at least one method and one seed.")
-    histories = []
-    for number, (method, seed) in enumerate(cells, 1):
-        tell(f"run {number} of {len(cells)}: {method.name}, seed {seed}, {arguments['rounds']} rounds")
-        histories.append(run(scenarios, method, arguments["rounds"], seed, settings=settings))
-    sizes = {scenario.name: len(scenario.train.labels) for scenario in scenarios}
+    if len(set(cells)) < len(cells):
+        raise UserError(
+            "A method or a seed stands twice in this comparison. Give every method a name of its own: "
+            'dataclasses.replace(method, name="mine", …).'
+        )
+    histories = [history for _, history in here(cells, scenarios, arguments["rounds"], tell)]
     order = {method.name: number for number, method in enumerate(chosen)}
     histories.sort(key=lambda history: order[history.method])
+    sizes = {scenario.name: len(scenario.train.labels) for scenario in scenarios}
     notes = _in_words(scenarios[0].notes)
     return gathered(histories, Path(data).name, "Trained for this page.", sizes, truth, notes)
 
 
-def read_data(data, **options):
+def read_data(
+    data: str, plugin: Iterable[str] = (), **options: Any
+) -> tuple[list[Scenario], Any, dict[str, Any]]:
     """(scenarios, truth or None, arguments in full) of what `--data` names; options as of the command.
 
     raises  UserError, as `python -m pfmsm_lite run` does
     """
-    from pfmsm_lite.lab.job import reader, with_defaults
-
+    plugins.load(plugin)
     for option in options:
-        choose("option", option, (*READING, "data_seed", "methods", "rounds"))
+        choose("option", option, (*READING, "data_seed", "methods", "rounds", "plugin"))
     given = {option: value for option, value in options.items() if value}  # "" and [] stand for: not given
     arguments = {**dict.fromkeys(READING), "data_seed": 0, **given, "data": str(data)}
-    arguments = with_defaults(arguments)
-    return *reader(arguments)[0](arguments), arguments
+    arguments = sources.with_defaults(arguments)
+    return *sources.read(arguments), arguments
 
 
 # ---- a run's directory ----
 
 
-def read_run(directory):
+def read_run(directory: str | Path) -> Run:
     """A finished run's directory (`python -m pfmsm_lite run --out DIR`) as a Run.
 
     raises  UserError: no directory, a file or a column missing, a damaged file, an unfinished run
     """
-    from pfmsm_lite.history import RESULTS, ROUNDS
-
     folder = Path(directory)
     if not folder.is_dir():
         raise UserError(
@@ -175,9 +192,10 @@ def read_run(directory):
     clusters, ceiling = _truth(arguments)
     stem = Path(str(arguments["data"])).name
     command = config.get("command", "")
-    for key in ("data", "data_dir", "out"):  # without a person's folders: a page of it is handed on
-        given = str(arguments.get(key) or "")
-        command = command.replace(given, Path(given).name) if given else command
+    named = [arguments.get(key) for key in ("data", "data_dir", "out")]
+    named += [plugin["file"] for plugin in arguments.get("plugin") or ()]
+    for given in filter(None, named):  # without a person's folders: a page of it is handed on
+        command = command.replace(str(given), Path(str(given)).name)
     origin = f"{command} | {config.get('date', '')} | {config.get('machine', '')}"
     sizes = {name: counts[0] for name, counts in config["data"]["rows"].items()}
     notes = config["data"].get("notes") or {}
@@ -205,8 +223,6 @@ def _config(folder):
 
 
 def _csv(path, columns):
-    import pandas as pd
-
     try:
         table = pd.read_csv(path)
     except FileNotFoundError as error:
@@ -223,8 +239,6 @@ def _csv(path, columns):
 
 def _recorded(folder, method, seed):
     """A History with the arrays of METHOD-SEED.npz; without any where the method records none."""
-    from pfmsm_lite.history import AXES, History
-
     path = folder / f"{method}-{seed}.npz"
     if not path.exists():
         if any(folder.glob(f"{method}-*.npz")):
@@ -244,11 +258,9 @@ def _recorded(folder, method, seed):
 
 def _truth(arguments):
     """(clusters, ceiling) of generated data, made again from their seed; (None, None) of others."""
-    from pfmsm_lite.lab.job import GENERATED, reader
-
-    if arguments["data"] not in GENERATED:
+    if arguments["data"] not in sources.GENERATED:
         return None, None
-    _, truth = reader(arguments)[0]({"data_seed": 0, **arguments})
+    _, truth = sources.read({"data_seed": 0, **arguments})
     return truth.clusters, truth.ceiling
 
 
@@ -256,50 +268,3 @@ def _in_words(notes):
     """How a reader typed the columns, and what it warns of: sentences."""
     typing = [f"column {column}: {kind}" for column, kind in (notes.get("typing") or {}).items()]
     return (*typing, *(f"Warning: {text}" for text in notes.get("warnings") or ()))
-
-
-def costs(results, rounds):
-    """What a method needs and what it brings: DataFrame by method, sorted by AUC.
-
-    results, rounds   of a Run; of `rounds` also its `compact` form will do
-    returns  auc (test rows, mean), best_round (mean over seeds), kilobytes (a client's upload in a round,
-             NaN for a pooled method: it moves the rows), seconds (all clients' training in a run: the
-             quickest round × the rounds, for a busy machine makes a round slower and never quicker)
-    """
-    import pandas as pd
-
-    from pfmsm_lite.lab.statistics import per_seed
-
-    by_round = compact(rounds)
-    there = by_round.dropna(subset=["valid_auc"])
-    best = there.loc[there.groupby(["method", "seed"])["valid_auc"].idxmax()]
-    by_method = by_round.groupby("method")
-    kilobytes = by_method["bytes"].mean() / 1000
-    table = {
-        "auc": per_seed(results).mean(),
-        "best_round": best.groupby("method")["round"].mean(),
-        "kilobytes": kilobytes.where(~kilobytes.index.isin(POOLED)),
-        "seconds": by_method["seconds"].min() * by_method["round"].max(),
-    }
-    return pd.DataFrame(table).sort_values("auc", ascending=False)
-
-
-COMPACT = ("method", "seed", "round", "valid_auc", "bytes", "seconds")
-
-
-def compact(rounds):
-    """One line per method, seed and round: COMPACT. What of a long run is kept under results/.
-
-    rounds   DataFrame of history.csv, or one that is compact already
-    returns  valid_auc: mean over scenarios and tasks; bytes: a client's upload, mean; seconds: all clients
-    """
-    if "scenario" not in rounds:
-        return rounds[list(COMPACT)]
-    keys = ["method", "seed", "round"]
-    auc = rounds.groupby(keys, sort=False)["valid_auc"].mean()
-    single = rounds.drop_duplicates([*keys, "scenario"])  # not once more for every task
-    alone = single.drop_duplicates(keys)
-    # a pooled method is one model: its bytes and seconds stand beside every scenario, and count once
-    single = single.where(~single["method"].isin(POOLED), alone).dropna(subset=keys)
-    cost = single.groupby(keys, sort=False).agg({"bytes": "mean", "seconds": "sum"})
-    return cost.join(auc).reset_index()[list(COMPACT)].astype({"seed": int, "round": int})

@@ -1,23 +1,129 @@
-"""From results to statements: averages, paired differences, the printed table."""
+"""From results to statements: one table of results, averages, paired differences, the printed table."""
 
+import json
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from pfmsm_lite.methods import POOLED
+from pfmsm_lite.history import RESULTS, History
+from pfmsm_lite.methods import METHODS
+
+COMPACT = ("method", "seed", "round", "valid_auc", "bytes", "seconds")
 
 
-def per_seed(results, split="test"):
+def pooled_names() -> list[str]:
+    """The methods with all rows in one place: they send nothing but their rows."""
+    return [name for name, method in METHODS.items() if method.pooled]
+
+
+# ---- what is kept of a training, and the tables made of it ----
+
+
+def kept(history: History) -> dict[str, Any]:
+    """What the engine keeps of a training, plain enough for JSON."""
+    spent, results = compact(history.rounds), history.results
+    return {
+        "valid_auc": history.best_auc,
+        "test_auc": float(results[results["split"] == "test"]["auc"].mean()),
+        "best_round": history.best_round,
+        "results": json.loads(results.to_json(orient="values")),
+        "sent_kb": float(spent["bytes"].mean()) / 1000,
+        "stored_kb": history.stored_bytes / 1000,
+        "seconds": float(spent["seconds"].sum()),
+        "stopped": history.stopped,
+    }
+
+
+def results_of(runs: Iterable[History | dict[str, Any]]) -> pd.DataFrame:
+    """The rows of results.csv of many trainings: of each the History, or what is `kept` of it."""
+    lines = []
+    for run in runs:
+        lines += run["results"] if isinstance(run, dict) else run.results.itertuples(index=False, name=None)
+    return pd.DataFrame(lines, columns=list(RESULTS)).astype({"auc": float, "logloss": float})
+
+
+def compact(rounds: pd.DataFrame) -> pd.DataFrame:
+    """One line per method, seed and round: COMPACT. What is kept of a long run under notebooks/results/.
+
+    rounds   DataFrame of history.csv, or one that is compact already
+    returns  valid_auc: mean over scenarios and tasks; bytes: a client's upload, mean; seconds: all clients
+    """
+    if "scenario" not in rounds:
+        return rounds[list(COMPACT)]
+    keys = ["method", "seed", "round"]
+    auc = rounds.groupby(keys, sort=False)["valid_auc"].mean()
+    single = rounds.drop_duplicates([*keys, "scenario"])  # not once more for every task
+    alone = single.drop_duplicates(keys)
+    # a pooled method is one model: its bytes and seconds stand beside every scenario, and count once
+    single = single.where(~single["method"].isin(pooled_names()), alone).dropna(subset=keys)
+    cost = single.groupby(keys, sort=False).agg({"bytes": "mean", "seconds": "sum"})
+    return cost.join(auc).reset_index()[list(COMPACT)].astype({"seed": int, "round": int})
+
+
+def costs(results: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
+    """What a method needs and what it brings: DataFrame by method, sorted by AUC.
+
+    results, rounds   of a Run; of `rounds` also its `compact` form will do
+    returns  auc (test rows, mean), best_round (mean over seeds), kilobytes (a client's upload in a round,
+             NaN for a pooled method: it moves the rows), seconds (all clients' training in a run: the
+             quickest round × the rounds, for a busy machine makes a round slower and never quicker)
+    """
+    by_round = compact(rounds)
+    there = by_round.dropna(subset=["valid_auc"])
+    best = there.loc[there.groupby(["method", "seed"])["valid_auc"].idxmax()]
+    by_method = by_round.groupby("method")
+    kilobytes = by_method["bytes"].mean() / 1000
+    table = {
+        "auc": per_seed(results).mean(),
+        "best_round": best.groupby("method")["round"].mean(),
+        "kilobytes": kilobytes.where(~kilobytes.index.isin(pooled_names())),
+        "seconds": by_method["seconds"].min() * by_method["round"].max(),
+    }
+    return pd.DataFrame(table).sort_values("auc", ascending=False)
+
+
+def per_seed(results: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """Average AUC over scenarios and tasks: DataFrame, one row per seed, one column per method."""
     rows = results[results["split"] == split]
     order = list(dict.fromkeys(rows["method"]))
     return rows.groupby(["seed", "method"])["auc"].mean().unstack("method")[order]
 
 
-def paired_interval(first, second, level=0.95):
+# ---- paired differences ----
+
+
+class Paired(NamedTuple):
+    """first − second over paired seeds, in AUC points (hundredths of AUC): see `paired`."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    seeds: int
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
+    """The difference first − second over paired seeds: the one that every table and figure shows.
+
+    first, second  [S] AUCs, one value per seed; a pair that lacks one of the two is left out
+    returns  difference (mean), low, high (95 % t interval) in AUC points, p of the paired t-test, the number
+             of pairs; NaN for the interval and p of less than two pairs
+    """
+    both = np.stack([np.asarray(first, float), np.asarray(second, float)])
+    both = both[:, np.isfinite(both).all(0)]
+    mean, low, high = paired_interval(*both)
+    return Paired(100 * mean, 100 * low, 100 * high, paired_p(*both), both.shape[1])
+
+
+def paired_interval(
+    first: Sequence[float], second: Sequence[float], level: float = 0.95
+) -> tuple[float, float, float]:
     """Mean of first − second over paired seeds, with a t interval.
 
-    first, second  [S] one value a seed;  returns (mean, low, high); NaN bounds for one seed
+    first, second  [S] one value per seed;  returns (mean, low, high); NaN bounds for one seed
     """
     from scipy import stats
 
@@ -33,32 +139,55 @@ def paired_interval(first, second, level=0.95):
     return mean, float(low), float(high)
 
 
-def against(results, hero="pf_msmtrec", split="test"):
+def paired_p(first: Sequence[float], second: Sequence[float]) -> float:
+    """p-value of the paired t-test of [S] and [S]; NaN for less than two pairs, or where they are equal."""
+    from scipy import stats
+
+    if len(first) < 2 or np.allclose(first, second):
+        return math.nan
+    return float(stats.ttest_rel(first, second).pvalue)
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's step-down correction of p-values [K]; NaN stay NaN and are not counted (Holm, 1979)."""
+    p = np.asarray(p, float)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted = np.full(len(p), np.nan)
+    adjusted[order] = np.maximum.accumulate(steps).clip(max=1.0)
+    return adjusted
+
+
+def against(results: pd.DataFrame, hero: str = "pf_msmtrec", split: str = "test") -> pd.DataFrame:
     """How far one method is ahead of every other: DataFrame indexed by method, sorted by AUC.
 
     results  rows of results.csv, of several methods over the same seeds
     returns  auc (mean of the seeds' averages), difference, low, high: hero − method in AUC points, 95 %
     """
-    import pandas as pd
-
     averages = per_seed(results, split)
     lines = {}
     for method in averages:
-        found = [100 * x for x in paired_interval(averages[hero], averages[method])]
-        found = found if method != hero else [math.nan] * 3
+        found = paired(averages[hero], averages[method])[:3] if method != hero else [math.nan] * 3
         lines[method] = [averages[method].mean(), *found]
     columns = ["auc", "difference", "low", "high"]
     return pd.DataFrame.from_dict(lines, "index", columns=columns).sort_values("auc", ascending=False)
 
 
-def share_of_the_way(results, hero="pf_msmtrec", low="local", high="pooled", split="test"):
+def share_of_the_way(
+    results: pd.DataFrame, hero: str = "pf_msmtrec", low: str = "local", high: str = "pooled",
+    split: str = "test",
+) -> tuple[float, float, float]:  # fmt: skip
     """(hero − low) / (high − low) over seeds: mean and 95 % t interval; 1: as good as `high`."""
     averages = per_seed(results, split)
     ratio = (averages[hero] - averages[low]) / (averages[high] - averages[low])
     return paired_interval(ratio, np.zeros(len(ratio)))
 
 
-def summary(histories, reference="fedavg", split="test"):
+# ---- the printed table of a run ----
+
+
+def summary(histories: Sequence[History], reference: str = "fedavg", split: str = "test") -> pd.DataFrame:
     """One row per method: average AUC, paired difference to `reference` in AUC points, bytes, seconds.
 
     histories  of several methods over the same seeds
@@ -66,15 +195,13 @@ def summary(histories, reference="fedavg", split="test"):
                `reference` or a second seed is missing), bytes (mean upload of a client in a round), seconds
                (mean of a run), best_round (mean)
     """
-    import pandas as pd
-
-    averages = per_seed(pd.concat([history.results for history in histories]), split)
+    averages = per_seed(results_of(histories), split)
     lines = []
     for method in averages:
         own = [history for history in histories if history.method == method]
         difference = (math.nan,) * 3
         if reference in averages and method != reference:
-            difference = [100 * x for x in paired_interval(averages[method], averages[reference])]
+            difference = paired(averages[method], averages[reference])[:3]
         lines.append(
             {
                 "method": method,
@@ -88,7 +215,7 @@ def summary(histories, reference="fedavg", split="test"):
     return pd.DataFrame(lines).set_index("method")
 
 
-def points(row):
+def points(row: Any) -> str:
     """A line's difference, low and high (AUC points; NaN where there is none) as text."""
     if math.isnan(row.difference):
         return "–"
@@ -109,24 +236,26 @@ def _aligned(lines):
     ], widths
 
 
-def table(histories, ceiling=None, reference="fedavg", widest=16):
+def table(
+    histories: Sequence[History], ceiling: Sequence[Sequence[float]] | None = None,
+    reference: str = "fedavg", widest: int = 16,
+) -> str:  # fmt: skip
     """The printed table, as text: task × scenario AUC on test rows by method, and what the method cost.
 
     ceiling  [N, T] best reachable AUC, where the data's truth is known
     widest   with more columns than this (scenarios × tasks) the single AUCs are left to results.csv
     """
-    import pandas as pd
-
-    test = pd.concat([history.results for history in histories]).query("split == 'test'")
+    test = results_of(histories).query("split == 'test'")
     scenarios, tasks = (list(dict.fromkeys(test[column])) for column in ("scenario", "task"))
     cells = test.groupby(["method", "scenario", "task"], sort=False)["auc"].mean()
     keys = [(name, task) for task in tasks for name in scenarios]
     keys = keys if len(keys) <= widest else []
     difference = f"points over {reference} [95 %]"
+    pooled = pooled_names()
     lines = [["method", *(name for name, _ in keys), "average", difference, "bytes", "seconds"]]
     for row in summary(histories, reference).itertuples():
         aucs = [_auc(cells.get((row.Index, *key), math.nan)) for key in keys]
-        size = "its rows" if row.Index in POOLED else f"{row.bytes:,.0f}"
+        size = "its rows" if row.Index in pooled else f"{row.bytes:,.0f}"
         lines.append([row.Index, *aucs, _auc(row.auc), points(row), size, f"{row.seconds:.1f}"])
     if ceiling is not None:
         best = np.asarray(ceiling, float)

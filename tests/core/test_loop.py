@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pfmsm_lite.row_adam import RowAdam
 from sklearn.metrics import roc_auc_score
 from small import scenario, scenarios
 
@@ -18,7 +19,6 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import score
 from pfmsm_lite.lab import checkpoint as checkpoints
 from pfmsm_lite.mmoe import parameter_groups
-from pfmsm_lite.row_adam import RowAdam
 
 SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 PF, LOCAL, FEDAVG = METHODS["pf_msmtrec"], METHODS["local"], METHODS["fedavg"]

@@ -16,13 +16,14 @@ import pandas as pd
 import pytest
 from matplotlib.collections import QuadMesh
 
-from pfmsm_lite.course.drawings.chapter08 import MEAN, ablation, forest, look_into, price
+from pfmsm_lite.course.drawings.chapter08 import MEAN, ablation, look_into, price
 from pfmsm_lite.course.notebook import fault
 from pfmsm_lite.errors import UserError
+from pfmsm_lite.lab.charts import forest
 from pfmsm_lite.lab.cli import main
 from pfmsm_lite.lab.figures import gains, side_by_side
-from pfmsm_lite.lab.runs import COMPACT, compact, compare, costs, read_run
-from pfmsm_lite.lab.statistics import per_seed
+from pfmsm_lite.lab.runs import compare, read_run
+from pfmsm_lite.lab.statistics import COMPACT, compact, costs, per_seed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "notebooks" / "results"

@@ -12,9 +12,8 @@ from torch import nn
 from pfmsm_lite import METHODS, Federation, Method, Settings, run
 from pfmsm_lite.embedding import MODELS
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.lab import job
-from pfmsm_lite.lab.runs import compact
-from pfmsm_lite.lab.statistics import table
+from pfmsm_lite.lab.options import declared
+from pfmsm_lite.lab.statistics import compact, table
 from pfmsm_lite.methods import OPERATORS, POOLED
 from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.rivals.pooled import PLE, STAR, PartitionedNorm, SharedBottom, domain_of
@@ -322,6 +321,6 @@ def test_a_model_that_contradicts_its_method_is_refused(changes, said):
 
 
 def test_the_option_model_changes_pooled_and_no_federated_method():
-    chosen, _ = job.declared({"methods": ["pooled", "fedavg", "pf_msmtrec", "ple"], "model": "m3oe_code"})
+    chosen, _ = declared({"methods": ["pooled", "fedavg", "pf_msmtrec", "ple"], "model": "m3oe_code"})
     assert [method.model for method in chosen] == ["m3oe_code", "mmoe", "mmoe", "ple"]
     assert asdict(chosen[2]) == asdict(METHODS["pf_msmtrec"])

@@ -10,7 +10,7 @@ from matplotlib.patches import Circle, FancyArrowPatch
 
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.heatmaps import box_clusters, client_map, heatmap, of_unit, pairs, sort_clients
-from pfmsm_lite.lab.statistics import against, paired_interval, per_seed
+from pfmsm_lite.lab.statistics import paired_interval, per_seed
 from pfmsm_lite.lab.style import (
     DIVERGING,
     GREY,
@@ -40,46 +40,6 @@ PLACES = {  # panel → left, bottom, width, height, as shares of the figure
     "before": (0.04, 0.12, 0.19, 0.231),
     "after": (0.25, 0.12, 0.19, 0.231),
 }
-
-
-@styled
-def forest(results, hero="pf_msmtrec", data="these data"):
-    """Paired differences hero − method on test rows, in AUC points, with 95 % intervals; a dot is a seed.
-
-    results  rows of results.csv, of several methods over the same seeds;  data: their name, for the title
-    returns  Figure;  raises  UserError where there is nothing to compare with
-    """
-    table = against(results, hero).drop(index=hero).sort_values("difference")
-    averages = per_seed(results)
-    if table.empty:
-        raise UserError(
-            f"{hero} is alone in these results. Run it beside others: --methods {hero},local,fedavg"
-        )
-    figure = Figure(figsize=(8, 1.6 + 0.42 * len(table)))
-    ax = figure.subplots()
-    ax.axvline(0, color=INK, linewidth=1)
-    for y, row in enumerate(table.itertuples()):
-        seeds = 100 * (averages[hero] - averages[row.Index])
-        interval_line(ax, y, seeds, row.difference, row.low, row.high, method_style(row.Index)[0])
-        ax.text(1.02, y, f"{row.difference:+.2f}", transform=ax.get_yaxis_transform(), va="center")
-    ax.set_yticks(range(len(table)), table.index)
-    ax.set_ylim(-0.6, len(table) - 0.4)
-    ax.set_xlabel(f"{hero} minus method, AUC points")
-    ax.grid(axis="x")
-    won = int((table["low"] > 0).sum())
-    lost = int((table["high"] < 0).sum())
-    title = f"On {data}, {hero} is clearly ahead of {won} of {len(table)} methods, clearly behind {lost}"
-    seeds = len(averages)
-    note = f"Line: 95 % interval over {seeds} paired seeds. Hollow: it holds zero. Grey: single seeds."
-    note = (
-        note
-        if seeds > 1
-        else "One seed only, so there is no interval and nothing is clear: take --seeds 0,1,2."
-    )
-    said = "; ".join(
-        f"{row.Index} {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]" for row in table.itertuples()
-    )
-    return finish(figure, title, note, f"Differences in AUC points: {said}.")
 
 
 AHEAD, BEHIND = METHOD_STYLE["pf_msmtrec"][0], METHOD_STYLE["fedavg"][0]

@@ -1,0 +1,125 @@
+"""The course's commands: `report`, `notebooks` and `grade`, for `pfmsm_lite.lab.cli`."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from pfmsm_lite.errors import UserError, refuse_beside
+from pfmsm_lite.lab import options as given
+from pfmsm_lite.lab import plugins
+from pfmsm_lite.lab.sources import READERS
+
+
+def add(commands: Any) -> None:
+    """The three commands and their options."""
+    _add_report(commands)
+    _add_notebooks(commands)
+    _add_grade(commands)
+
+
+def _add_report(commands):
+    page = commands.add_parser(
+        "report",
+        help="one HTML file to hand on: a finished run, or a short comparison on data",
+        description="Execute chapter 08 on a finished run's directory, or on data, and keep one HTML file: "
+        "tables, figures with what they show in words, code folded away.",
+        formatter_class=given.Lines,
+    )
+    page.add_argument(
+        "what", nargs="?", metavar="RUN_DIR", help="a finished run's directory; or the same as --data"
+    )
+    basic = given.basic_group(page)
+    for option, kind, name, text in (
+        ("methods", given.names, "A,B", "of data: default a short list"),
+        ("rounds", int, "R", "of data: as for run"),
+        ("seeds", given.numbers, "0,1,2", "of data: default 0,1,2"),
+        ("out", str, "FILE.html", "default: report.html in RUN_DIR, or NAME-report.html here"),
+    ):
+        basic.add_argument(f"--{option}", type=kind, metavar=name, help=text)
+    given.plugin_option(basic)
+    given.data_options(page)
+    page.set_defaults(data=None, do=report)
+
+
+def _add_notebooks(commands):
+    course = commands.add_parser("notebooks", help="execute the stale notebooks in full, keep their outputs")
+    course.add_argument("names", nargs="*", metavar="NN", help="beginnings of names; none: all chapters")
+    course.add_argument("--all", action="store_true", help="those that are current too")
+    course.add_argument("--fast", action="store_true", help="only try them, in FAST mode; keep nothing")
+    course.add_argument("--folder", default="notebooks", metavar="DIR", help="default notebooks")
+    course.set_defaults(do=notebooks)
+
+
+def _add_grade(commands):
+    grading = commands.add_parser(
+        "grade",
+        help="run students' notebooks and print a line an exercise",
+        description="Run students' notebooks, each in a process of its own with limits on time and memory, "
+        "and print one line an exercise: ok, wrong, to do, not reached or no check cell, with the hint or "
+        "the reason. Cell [7] is the one that JupyterLab shows as [7] after Run All. A notebook runs in an "
+        "empty scratch folder; its file is only read. This is no sandbox against malice: the code of a "
+        "notebook may do all that you may do. Run notebooks of unknown people in a container.",
+    )
+    grading.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="files; names may differ from ours")
+    grading.add_argument("--csv", metavar="FILE", help="write the lines for all notebooks there too")
+    grading.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="limit of a cell (default 60, with --full 180); a notebook may take five times as long",
+    )
+    grading.add_argument(
+        "--memory",
+        type=int,
+        default=4096,
+        metavar="MIB",
+        help="how much memory a kernel may ask for (default 4096; 0: no limit); a chapter asks for about "
+        "1600. It works on Linux; macOS and Windows ignore it",
+    )
+    grading.add_argument("--full", action="store_true", help="the long version of each run, not the FAST one")
+    grading.set_defaults(do=grade)
+
+
+def report(options: Namespace) -> int:
+    """The page of a finished run, or of data; what is given beside a run's directory is refused."""
+    from pfmsm_lite.course.report import report
+
+    ignored = (*given.FRAME, "what", "data", "out")
+    asked_for = {key: value for key, value in vars(options).items() if key not in ignored and value}
+    if options.what and options.data:
+        raise UserError(f"{options.what} and --data {options.data}: give one of them.")
+    asked = options.what or options.data or ""
+    if "plugin" in asked_for:  # the chapter is executed in another folder
+        plugins.load(asked_for["plugin"])
+        asked_for["plugin"] = [str(Path(file).resolve()) for file in asked_for["plugin"]]
+    is_data = bool(options.data) or asked in READERS or Path(asked).suffix != ""
+    if asked and (Path(asked).is_dir() or not is_data):
+        refuse_beside(f"{asked} is a finished run;", asked_for)
+        report(run=asked, out=options.out)
+    else:
+        report(data=asked, out=options.out, options=asked_for)
+    return 0
+
+
+def notebooks(options: Namespace) -> int:
+    """Execute notebooks: all of them to try them, or the stale ones to keep their outputs."""
+    from pfmsm_lite.course.execute import refresh, rehearse
+
+    if options.fast:
+        rehearse(options.folder, options.names)
+    else:
+        refresh(options.folder, options.names, options.all)
+    return 0
+
+
+def grade(options: Namespace) -> int:
+    """Grade students' notebooks; exit code 130 after Ctrl-C."""
+    from pfmsm_lite.course.grade import grade_all
+
+    try:
+        grade_all(options.notebooks, options.csv, options.seconds, options.memory, options.full)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The notebooks above are graded.", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,322 @@
+"""The one experiment engine: cells, trained side by side or here, kept when finished, gone on with when not.
+
+`run`, `compare` and `map` are three lists of cells. One rule of resumption: what is finished is not done
+again (`run` keeps whole histories in the checkpoints, the others a small file in cells/); what is begun goes
+on from its checkpoint; what failed is named and done again.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from pfmsm_lite import run
+from pfmsm_lite.errors import UserError
+from pfmsm_lite.history import History
+from pfmsm_lite.lab import plugins, sources
+from pfmsm_lite.lab.statistics import kept
+from pfmsm_lite.methods import Method, Settings
+from pfmsm_lite.scenario import Scenario, digest
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training; two cells with the same `file` are the same cell.
+
+    file    its name in a directory;  name  what the progress display says, beside the seed
+    number  of its setting among those tried for the method, or of its level on a map
+    knobs   None: it trains on the command's data. Else arguments of `pfmsm_lite.data.synthetic`: it trains
+            on data of its own, which have its seed
+    """
+
+    file: str
+    name: str = field(compare=False)
+    method: Method = field(compare=False)
+    settings: Settings = field(compare=False)
+    seed: int = field(compare=False)
+    number: int = field(default=0, compare=False)
+    knobs: dict[str, Any] | None = field(default=None, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """What a kept result belongs to, as text."""
+        job = (self.method, self.settings, self.seed, *([] if self.knobs is None else [self.knobs]))
+        return json.dumps(job, sort_keys=True, default=asdict)
+
+
+class Work(NamedTuple):
+    """What all cells of a command have in common.
+
+    arguments  of the command, in full: rounds, threads, processes, checkpoint_seconds, plugin, what says
+               which data;  digest  of these data
+    """
+
+    out: Path
+    arguments: dict[str, Any]
+    digest: str
+
+
+def train_cell(
+    scenarios: list[Scenario], cell: Cell, rounds: int, checkpoint: Path | None = None, **options: Any
+) -> History:
+    """Train one cell on scenarios; options: checkpoint_seconds and progress of `run`."""
+    return run(
+        scenarios, cell.method, rounds, cell.seed, settings=cell.settings, checkpoint=checkpoint, **options
+    )
+
+
+def here(
+    cells: list[Cell], scenarios: list[Scenario], rounds: int, tell: Callable[[str], None]
+) -> Iterator[tuple[Cell, History]]:
+    """Train cells one after the other in this process; `tell` hears a line of text before each."""
+    for number, cell in enumerate(cells, 1):
+        tell(f"run {number} of {len(cells)}: {cell.name}, seed {cell.seed}, {rounds} rounds")
+        yield cell, train_cell(scenarios, cell, rounds)
+
+
+def finished(
+    cells: Iterable[Cell], work: Work, screen: TextIO, whole: bool = False
+) -> tuple[dict[Cell, Any], dict[Cell, str]]:
+    """Do those cells that are not done yet, side by side in worker processes.
+
+    whole    keep the History of each, in its checkpoint, where more rounds can be added to it; the first
+             failure is raised. Otherwise keep what `statistics.kept` makes of it, in a file in cells/
+    returns  ({cell: what is kept}, {cell: why it failed})
+    """
+    if whole:
+        found, checkpoints = {}, {cell: f"{cell.file}.pt" for cell in cells}
+    else:
+        (work.out / "cells").mkdir(exist_ok=True)
+        found = {cell: result for cell in cells if (result := _read(work.out, cell)) is not None}
+        checkpoints = {cell: _checkpoint(cell) for cell in cells if cell not in found}
+    failed = {}
+    with contextlib.closing(_side_by_side(checkpoints, work, screen, whole)) as done:
+        for cell, future in done:
+            if (error := future.exception()) is None:
+                found[cell] = future.result() if whole else _keep(work.out, cell, future.result())
+            elif whole:
+                raise error
+            else:
+                failed[cell] = f"{type(error).__name__}: {error}"
+    return found, failed
+
+
+def say_failed(failed: dict[Cell, str], command: str, show: Callable[[str], None]) -> None:
+    """One line for each cell that failed, and how to do only these again."""
+    for cell, reason in failed.items():
+        show(f"FAILED {cell.file}: {reason}")
+    if failed:
+        show(f"Do only these again: python -m pfmsm_lite {command}")
+
+
+# ---- files ----
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(part, path)
+
+
+def _checkpoint(cell):
+    """Where a cell's training is kept up to date; another setting in the same cell has another file."""
+    return f"{cell.file}-{zlib.crc32(cell.fingerprint.encode()):08x}.pt"
+
+
+def _read(out, cell):
+    """What is kept of a finished cell, or None. A damaged file, or one of another setting, is done again."""
+    try:
+        found = json.loads((out / "cells" / f"{cell.file}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if found.get("of") == cell.fingerprint and "test_auc" in found else None
+
+
+def _keep(out, cell, result):
+    found = {"of": cell.fingerprint, **result}
+    replace_text(out / "cells" / f"{cell.file}.json", json.dumps(found) + "\n")
+    for checkpoint in (out / "checkpoint").glob(f"{cell.file}-{8 * '?'}.pt"):  # of an older setting, too
+        checkpoint.unlink(missing_ok=True)
+    return found
+
+
+# ---- worker processes ----
+
+
+def keep_memory() -> bool:
+    """Ask the C library to keep freed blocks for the next batch; True where it agreed.
+
+    PyTorch asks for every intermediate result anew, and blocks of some MiB go back to the system each time:
+    on Linux, half of a training step went into page faults. Does nothing where there is no glibc. For the
+    whole process: worker processes and `bench` call it, `run` does not.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        return False
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h of the GNU C library
+    settings = {mmap_threshold: 2**30, trim_threshold: 2**31 - 1, top_pad: 2**26}
+    return all([library.mallopt(*setting) for setting in settings.items()])
+
+
+_worker = {}  # what a worker process keeps between cells
+
+
+def _start_worker(work, queue):
+    """In a fresh process: remember what to do, and end with the parent, however that ends."""
+    import signal
+    import threading
+    from multiprocessing import connection, parent_process
+
+    import torch
+
+    def watch():  # a resumed run must not meet the workers of a killed one
+        connection.wait([parent_process().sentinel])
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers
+    threading.Thread(target=watch, daemon=True).start()
+    _worker.update(work=work, queue=queue)
+    keep_memory()
+    torch.set_num_threads(work.arguments["threads"])
+
+
+def _in_worker(cell, checkpoint, whole):
+    """Train one cell: its History, or what is kept of it."""
+    work, queue = _worker["work"], _worker["queue"]
+    plugins.load_again(work.arguments)
+    scenarios = _data() if cell.knobs is None else _generated(json.dumps(cell.knobs), cell.seed)
+    options = {key: work.arguments[key] for key in ("checkpoint_seconds",) if key in work.arguments}
+    history = train_cell(
+        scenarios, cell, work.arguments["rounds"], work.out / "checkpoint" / checkpoint,
+        progress=lambda done, total, auc: queue.put((cell, done, auc)), **options,
+    )  # fmt: skip
+    return history if whole else kept(history)
+
+
+def _data():
+    """The command's scenarios, read once in a worker and checked to be those of the parent."""
+    if "scenarios" not in _worker:
+        scenarios, _ = sources.read(_worker["work"].arguments)
+        if digest(scenarios) != _worker["work"].digest:
+            raise UserError("The data changed while the run was going on. Start again with another --out.")
+        _worker["scenarios"] = scenarios
+    return _worker["scenarios"]
+
+
+@lru_cache(maxsize=2)
+def _generated(knobs, seed):
+    from pfmsm_lite.data import synthetic
+
+    return synthetic(**json.loads(knobs), seed=seed)[0]
+
+
+def _side_by_side(checkpoints, work, screen, whole):
+    """Train cells in worker processes, with a progress display.
+
+    checkpoints  {cell: name of its checkpoint file}
+    gives        (cell, finished future) as they come; leaves no process behind, however it ends
+    """
+    import multiprocessing
+
+    if not checkpoints:
+        return
+    (work.out / "checkpoint").mkdir(exist_ok=True)
+    for torn in (work.out / "checkpoint").glob("*.part*"):  # a run was killed while it wrote one
+        torn.unlink(missing_ok=True)
+    context = multiprocessing.get_context("spawn")
+    processes = max(1, min(work.arguments["processes"], len(checkpoints)))
+    queue = context.Queue()
+    display = Progress(len(checkpoints), work.arguments["rounds"], screen)
+    executor = ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(work, queue))
+    try:
+        waiting = {executor.submit(_in_worker, cell, name, whole): cell for cell, name in checkpoints.items()}
+        for future in _as_they_come(waiting, queue, display):
+            if isinstance(future.exception(), BrokenProcessPool):
+                raise future.exception()
+            yield waiting[future], future
+        executor.shutdown()
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"A worker process died (out of memory?). What was finished is kept: --resume {work.out}, with "
+            "--processes 1 if memory is short."
+        ) from error
+    except BaseException:
+        for process in list((executor._processes or {}).values()):
+            process.kill()  # checkpoints are atomic: nothing is lost but the rounds since the last
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        display.close()
+
+
+def _as_they_come(waiting: dict[Future, Cell], queue: Any, display: "Progress") -> Iterator[Future]:
+    """Finished futures, while the progress display follows the rounds."""
+    pending = set(waiting)
+    while pending:
+        try:
+            for future in as_completed(pending, timeout=0.25):
+                pending.discard(future)
+                display.finished(waiting[future])
+                yield future
+        except TimeoutError:
+            pass
+        while not queue.empty():
+            display.round(*queue.get())
+
+
+class Progress:
+    """One line on a terminal: runs, rounds, time left. Silent when the screen is not a terminal."""
+
+    def __init__(self, cells: int, rounds: int, screen: TextIO) -> None:
+        self.cells, self.rounds, self.screen = cells, rounds, screen
+        self.done, self.ended, self.first, self.start = {}, set(), {}, time.monotonic()
+        self.visible = bool(getattr(screen, "isatty", lambda: False)())
+
+    def round(self, cell: Cell, number: int, auc: float) -> None:
+        """A cell has finished a round."""
+        self.first.setdefault(cell, number - 1)  # rounds that a checkpoint already held
+        self.done[cell] = number
+        self.draw(f"{cell.name}, seed {cell.seed}, round {number}: AUC {auc:.3f}")
+
+    def finished(self, cell: Cell) -> None:
+        """A cell is done."""
+        self.first.setdefault(cell, self.rounds)
+        self.done[cell] = self.rounds
+        self.ended.add(cell)
+        self.draw(f"{cell.name}, seed {cell.seed}: done")
+
+    def draw(self, text: str) -> None:
+        """The line anew, with `text` at its end."""
+        if not self.visible:
+            return
+        total, done = self.cells * self.rounds, sum(self.done.values())
+        fresh = done - sum(self.first.values())
+        left = (total - done) * (time.monotonic() - self.start) / fresh if fresh > 0 else 0
+        share = int(20 * done / total)
+        line = (
+            f"[{'#' * share}{'.' * (20 - share)}] {len(self.ended)}/{self.cells} runs, "
+            f"{int(left) // 60}:{int(left) % 60:02d} left · {text}"
+        )
+        width = shutil.get_terminal_size().columns - 1
+        self.screen.write("\r" + line[:width].ljust(width))
+        self.screen.flush()
+
+    def close(self) -> None:
+        """Leave an empty line."""
+        if self.visible and self.done:
+            self.screen.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+            self.screen.flush()

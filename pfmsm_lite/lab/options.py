@@ -1,0 +1,263 @@
+"""Options that several commands have, and what they mean: Methods, changed as asked, and Settings."""
+
+import argparse
+import contextlib
+import json
+import textwrap
+from collections.abc import Callable
+from dataclasses import Field, fields, replace
+from typing import Any
+
+from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.lab.sources import READERS, TABLE
+from pfmsm_lite.methods import GROUPS, METHODS, OPERATORS, POLICIES, Method, Settings
+
+# Where in the order of declaration (Method, then Settings) the options of another stage begin: a field that
+# does not stand here belongs with the one before it.
+STAGE_OF = {
+    "model": "model and template",
+    "normalize": "normalization",
+    "coordinate": "coordination",
+    "server_step": "aggregation",
+    "embedding": "embedding entries",
+    "intercept": "model and template",
+    "optimizer_state": "local training",
+    "personal": "at home",
+    "tree_step": "model and template",
+    "local_epochs": "local training",
+    "embedding_size": "model and template",
+    "unknown_rate": "local training",
+    "ctcvr": "model and template",
+    "precision": "local training",
+}
+FRAME = ("command", "debug", "words", "do")  # of the parsed options; the others are a command's arguments
+STAGES = (
+    "model and template", "local training", "normalization", "coordination", "aggregation",
+    "embedding entries", "at home",
+)  # fmt: skip
+
+
+class Parser(argparse.ArgumentParser):
+    """A wrong command line gets one paragraph, as every other bad input, not a page of usage."""
+
+    def error(self, message: str) -> None:
+        raise UserError(f"{message[0].upper()}{message[1:]}. All options: {self.prog} --help")
+
+
+class Lines(argparse.HelpFormatter):
+    """Help texts keep their own line breaks: a choice and what it does stand on a line of their own."""
+
+    def _split_lines(self, text, width):
+        first, *others = text.splitlines()
+        found = textwrap.wrap(" ".join(first.split()), width)
+        for line in others:
+            found += textwrap.wrap(line, width, initial_indent="  ", subsequent_indent="      ")
+        return found
+
+    def _fill_text(self, text, width, indent):
+        return "\n".join(indent + line for line in self._split_lines(text, width - len(indent)))
+
+
+# ---- what an option's text means ----
+
+
+def names(text: str) -> list[str]:
+    """A,B → [A, B]."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str) -> list[int]:
+    """0,1 → [0, 1]."""
+    return [int(name) for name in names(text)]
+
+
+def yes(text: str) -> bool:
+    """yes or no."""
+    if text not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"{text!r}: choose yes, no")
+    return text == "yes"
+
+
+def knob(text: str) -> tuple[str, Any]:
+    """NAME=VALUE → (name, value), the value read as JSON where it is JSON."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    with contextlib.suppress(ValueError):
+        value = json.loads(value)
+    return name.strip(), value
+
+
+def convert(default: Any) -> Callable[[str], Any]:
+    """How an option's text becomes a value of its default's type."""
+    if isinstance(default, bool):
+        return yes
+    if isinstance(default, tuple):
+        return lambda text: tuple(numbers(text))
+    return type(default)
+
+
+# ---- groups of options ----
+
+
+def basic_group(command: Parser) -> argparse._ArgumentGroup:
+    """The first group of a command's help, with --data in it."""
+    basic = command.add_argument_group("basic options")
+    choices = "".join(f"\n{name}: {_text(entry)}" for name, entry in {**READERS, "FILE": TABLE}.items())
+    basic.add_argument(
+        "--data",
+        default="synthetic",
+        metavar=f"{{{','.join([*READERS, 'FILE.csv', 'FILE.parquet'])}}}",
+        help="what to train on (default synthetic)" + choices,
+    )
+    return basic
+
+
+def training_options(group: argparse._ArgumentGroup, on_resume: str, out: str | None = None) -> None:
+    """What `run`, `compare` and `map` have alike."""
+    for option, kind, default, name, text in (
+        ("rounds", int, None, "R", "federated rounds (synthetic 10, synthetic-hard 15, all others 20)"),
+        ("out", str, out, "DIR", f"where it is saved (default {out or 'runs/<data>'})"),
+        ("resume", str, None, "DIR", f"go on with an interrupted one; {on_resume}"),
+        ("threads", int, None, "T", "threads of a process (default 1)"),
+        ("processes", int, None, "P", "trainings side by side (default 2)"),
+    ):
+        group.add_argument(f"--{option}", type=kind, default=default, metavar=name, help=text)
+    plugin_option(group)
+
+
+def data_options(command: Parser) -> None:
+    """How the data are made or read."""
+    made = command.add_argument_group("generated and published data")
+    knob_option(made)
+    made.add_argument("--data-seed", type=int, default=0, metavar="S", help="seed of the synthetic data (0)")
+    made.add_argument("--data-dir", metavar="DIR", help="folder of KuaiRand-Pure's files")
+    data = command.add_argument_group("a table of your own")
+    data.add_argument("--scenario", metavar="COLUMN", help="the column that names the scenario")
+    for option, text in {
+        "tasks": "label columns, 0/1 or missing",
+        "categorical": "categorical columns; columns not named are typed from their content",
+        "numerical": "numerical columns",
+        "ignore": "columns to leave out",
+    }.items():
+        data.add_argument(f"--{option}", type=names, metavar="A,B", help=text)
+    data.add_argument("--time", metavar="COLUMN", help="split by this column, not at random")
+    data.add_argument(
+        "--categories",
+        choices=("hash", "union"),
+        help="hash values (default) or fit one vocabulary over all scenarios",
+    )
+    data.add_argument(
+        "--statistics",
+        choices=("client", "federation", "none"),
+        help="standardize inside each scenario (default), over all, or not",
+    )
+
+
+def knob_option(group: Parser | argparse._ArgumentGroup) -> None:
+    """--knob, of commands that can generate data."""
+    group.add_argument(
+        "--knob",
+        action="append",
+        type=knob,
+        metavar="NAME=VALUE",
+        help="synthetic data: another value for an argument of pfmsm_lite.data.synthetic, such as across=0.9 "
+        "or sizes=[500,500]; may be given several times",
+    )
+
+
+def plugin_option(group: Parser | argparse._ArgumentGroup) -> None:
+    """--plugin; without it there is no such argument at all."""
+    group.add_argument(
+        "--plugin",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="FILE.py",
+        help="a Python file that registers rules of your own or declares methods; it is run first, and with "
+        "your rights. May be given several times",
+    )
+
+
+def operator_options(command: Parser) -> None:
+    """One group of options for each stage of the method, from the tables."""
+    groups = {stage: command.add_argument_group(f"method and training: {stage}") for stage in STAGES}
+    groups["aggregation"].add_argument(
+        "--share",
+        action="append",
+        type=knob,
+        metavar="GROUP=POLICY",
+        help=f"another policy for a group of parameters, such as gate=personalized; may be given several "
+        f"times. Groups: {', '.join(GROUPS)}. Policies: {', '.join(POLICIES)}",
+    )
+    stage = STAGES[0]
+    for name, entry in flags().items():
+        stage = STAGE_OF.get(name, stage)
+        choices = ("yes", "no") if isinstance(entry.default, bool) else choices_of(entry)
+        groups[stage].add_argument(
+            f"--{name.replace('_', '-')}",
+            type=str if choices_of(entry) else convert(entry.default),
+            metavar="{" + ",".join(choices) + "}" if choices else name.upper(),
+            help=explain(entry).replace("%", "%%"),
+        )
+
+
+def flags() -> dict[str, Field]:
+    """Command-line options of Method's operators and of Settings: name → dataclass field."""
+    return {f.name: f for f in (*fields(METHODS["pf_msmtrec"]), *fields(Settings)) if f.metadata}
+
+
+def choices_of(entry: Field) -> tuple[str, ...]:
+    """What an option may name; () where it is a number, or free text."""
+    return tuple(OPERATORS.get(entry.name) or entry.metadata["choices"] or ())
+
+
+def explain(entry: Field) -> str:
+    """Help for an option: what it does, its default, and a line for each of its choices."""
+    default = getattr(METHODS["pf_msmtrec"], entry.name, None)
+    default = entry.default if default is None else default
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    if isinstance(default, bool):
+        default = "yes" if default else "no"
+    text = f"{entry.metadata['help']}. Default {default}".rstrip()
+    choices = OPERATORS.get(entry.name, {})
+    return text + "".join(f"\n{name}: {_text(what)}" for name, what in choices.items())
+
+
+def _text(entry):
+    """The line for --help of an entry of a table of operators or readers."""
+    return entry if isinstance(entry, str) else entry.text
+
+
+# ---- what the arguments mean ----
+
+
+def declared(arguments: dict[str, Any]) -> tuple[list[Method], Settings]:
+    """The chosen methods, operators changed as asked, and the Settings.
+
+    arguments  methods: names, or Methods; the options of `operator_options`, as far as they are given
+
+    An operator option changes every chosen method that has pf_msmtrec's value of it: so an ablation goes on
+    leaving out what it leaves out, and FedAvg does not turn into something else.
+    """
+    base = METHODS["pf_msmtrec"]
+    asked = {
+        f.name: arguments[f.name] for f in fields(base) if f.metadata and arguments.get(f.name) is not None
+    }
+    policies = {choose("--share", group, GROUPS): policy for group, policy in arguments.get("share") or ()}
+    chosen = []
+    for name in arguments["methods"]:
+        method = name if isinstance(name, Method) else METHODS[choose("method", name, METHODS)]
+        changes = {k: v for k, v in asked.items() if getattr(method, k) == getattr(base, k)}
+        if not method.sent:
+            changes = {k: v for k, v in changes.items() if k not in ("personal", "phases")}
+        if not method.pooled:
+            changes.pop("model", None)
+        if method.model != "mmoe":
+            changes.pop("intercept", None)
+        share = {g: p for g, p in policies.items() if method.share.get(g) == base.share.get(g)}
+        if method.sent and share:
+            changes["share"] = {**method.share, **share}
+        chosen.append(replace(method, **changes))
+    given = {f.name: arguments[f.name] for f in fields(Settings) if arguments.get(f.name) is not None}
+    return chosen, Settings(**given)

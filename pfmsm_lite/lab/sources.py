@@ -1,0 +1,114 @@
+"""What `--data` may name: a table of readers, looked up when a value is checked, and their defaults."""
+
+from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pfmsm_lite.data import read_kuairand, read_table, synthetic
+from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.scenario import Scenario
+
+Arguments = dict[str, Any]  # of a command, or of `runs.compare`: option → value
+
+
+class Reader(NamedTuple):
+    """An entry of READERS, of the shape that the registry's tables have.
+
+    function  arguments → list of Scenario, or (that, the truth that made it)
+    text      one line for --help
+    """
+
+    function: Callable[[Arguments], Any]
+    text: str
+
+
+# twelve scenarios: three groups that want little of each other, small clients, some labels wrong, other
+# favourites everywhere, and numbers of other size that nobody standardizes
+HARD = {
+    "signal": 3.0,
+    "sizes": (4000, 2000, 1000, 500) * 3,
+    "relatedness": (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2),
+    "within": 0.85,
+    "across": 0.1,
+    "rates": (0.2, 0.1),
+    "label_noise": 0.05,
+    "popularity_shift": 0.5,
+    "feature_scale_shift": 10.0,
+    "statistics": "none",
+    "test_rows": 2000,
+}
+
+
+def _synthetic(arguments, preset=None):
+    knobs = dict(arguments.get("knob") or ())
+    for name in knobs:
+        choose("--knob", name, [other for other in signature(synthetic).parameters if other != "seed"])
+    try:
+        return synthetic(**{**(preset or {}), **knobs}, seed=arguments["data_seed"])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--knob {knobs} does not suit the generator: {error}.") from error
+
+
+def _hard(arguments):
+    return _synthetic(arguments, HARD)
+
+
+def _kuairand(arguments):
+    if not arguments["data_dir"]:
+        raise UserError("--data kuairand needs --data-dir, the folder with log_standard_*_pure.csv.")
+    tasks = {"tasks": tuple(arguments["tasks"])} if arguments["tasks"] else {}
+    return read_kuairand(arguments["data_dir"], **tasks)
+
+
+def _table(arguments):
+    if not (arguments["scenario"] and arguments["tasks"]):
+        raise UserError(
+            f"--data {arguments['data']} needs --scenario COLUMN and --tasks LABEL,LABEL: which column says "
+            "what scenario a row belongs to, and which columns are the labels."
+        )
+    keys = ("scenario", "tasks", "categorical", "numerical", "time", "categories", "statistics")
+    chosen = {key: arguments[key] for key in keys if arguments[key]}
+    return read_table(arguments["data"], ignore=arguments["ignore"] or (), **chosen)
+
+
+READERS = {
+    "synthetic": Reader(_synthetic, "generated: six scenarios in two groups of like taste"),
+    "synthetic-hard": Reader(_hard, "generated: twelve scenarios in three groups, small clients, noise"),
+    "kuairand": Reader(_kuairand, "the published KuaiRand-Pure, its files in --data-dir"),
+}
+TABLE = Reader(_table, "a table of your own, described by the options below")
+GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
+# data → what suits them where nothing else is asked for; others are treated like a table
+DEFAULTS = {
+    "synthetic": {"rounds": 10},
+    "synthetic-hard": {"rounds": 15},
+    "kuairand": {"rounds": 20, "batch_size": 1024, "learning_rate": 1e-3, "unknown_rate": 0.5},
+}
+
+
+def reader(arguments: Arguments) -> Reader:
+    """The reader for `--data`: a name, or a file.
+
+    raises  UserError for a name that no reader has, and for knobs of data that have none
+    """
+    name = arguments["data"]
+    if arguments.get("knob") and name not in GENERATED:
+        raise UserError(f"--knob turns the generator of {' and '.join(GENERATED)}; --data {name} has none.")
+    if name not in READERS and Path(name).suffix:
+        return TABLE
+    what = "--data (a name, or a file ending in .csv, .csv.gz, .tsv or .parquet)"
+    return READERS[choose(what, name, READERS)]
+
+
+def read(arguments: Arguments) -> tuple[list[Scenario], Any]:
+    """(scenarios, the truth that made them or None) of what `--data` names; raises what its reader does."""
+    found = reader(arguments).function(arguments)
+    return found if isinstance(found, tuple) else (found, None)
+
+
+def with_defaults(arguments: Arguments) -> Arguments:
+    """The arguments, and where nothing was asked for, what suits these data."""
+    reader(arguments)
+    defaults = DEFAULTS.get(arguments["data"], {"rounds": 20})
+    return {**arguments, **{key: value for key, value in defaults.items() if arguments.get(key) is None}}
