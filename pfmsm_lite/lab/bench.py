@@ -1,21 +1,24 @@
 """Speed and memory on this machine, measured in one run: look at the ratios, not at the seconds."""
 
+import contextlib
 import statistics
 import sys
 import time
 from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from pfmsm_lite import MMoE
+from pfmsm_lite import MMoE, server
 from pfmsm_lite.client import Client
 from pfmsm_lite.data import Rows, Scenario
+from pfmsm_lite.embedding import Held, SharedTable
+from pfmsm_lite.federation import Federation
 from pfmsm_lite.lab.engine import keep_memory
 from pfmsm_lite.lab.versions import machine
-from pfmsm_lite.loop import Clock, Federation
 from pfmsm_lite.methods import METHODS, Settings
 
 
@@ -80,7 +83,13 @@ def big_client(values, rows, loop=False, **changes):
     fields = {f"field {f}": values for f in range(FIELDS)}
     sizes = (settings.embedding_size, settings.experts, settings.hidden, settings.tower)
     model = LoopMMoE(values, settings) if loop else MMoE(fields, 0, TASKS, *sizes)
-    return Client("bench", model, scenario(rows, values, 0).train, [], settings, 0, lazy=values > 10_000)
+    data = scenario(rows, values, 0)
+    entries = torch.arange(len(model.embedding.weight))
+    held = Held(entries, torch.ones(len(entries)), torch.zeros(FIELDS, dtype=torch.long))
+    return Client(
+        "bench", data.tasks, data.has_task, model, held, data.train, [], METHODS["local"], settings, 0,
+        lazy=values > 10_000,
+    )  # fmt: skip
 
 
 def matrix_products(settings):
@@ -129,21 +138,49 @@ def federation_round(clients, rows, evaluated=4096, values=200, **changes):
     settings = Settings(**{"batch_size": 512, **changes})
     scenarios = [scenario(rows // clients, values, n, evaluated // clients) for n in range(clients)]
     federation = Federation(scenarios, METHODS["pf_msmtrec"], settings, seed=0)
-    stages = []
-    for number in range(4):
-        federation.clock = Clock()
-        start = time.perf_counter()
-        with federation.clock("train"):
+    seconds, stages = defaultdict(float), []
+    with watched(seconds):
+        for number in range(4):
+            seconds.clear()
+            start = time.perf_counter()
             _, fit, accepted = federation.train()
-        with federation.clock("serve"):
+            seconds["train"] = time.perf_counter() - start
             federation.serve(accepted)
-        with federation.clock("evaluate"):
+            before = time.perf_counter()
             federation.evaluate("valid")
-        federation.clock.seconds["round"] = time.perf_counter() - start
-        federation.clock.seconds["fit"] = sum(fit)
-        if number:
-            stages.append(dict(federation.clock.seconds))
+            end = time.perf_counter()
+            seconds |= {"evaluate": end - before, "round": end - start, "fit": sum(fit)}
+            if number:
+                stages.append(dict(seconds))
     return {stage: statistics.median(s.get(stage, 0) for s in stages) for stage in stages[0]}
+
+
+@contextlib.contextmanager
+def watched(seconds):
+    """While it lasts, every stage of a round adds the seconds that it takes to seconds[stage]."""
+    stages = {
+        "pack": (server.Block, "read"), "normalize": (server, "normalized"),
+        "coordinate": (server, "coordinated"), "aggregate": (server, "mixing_weights"),
+        "unpack": (server.Block, "write"), "embedding": (SharedTable, "step"),
+    }  # fmt: skip
+
+    def timed(stage, function):
+        def call(*arguments, **options):
+            start = time.perf_counter()
+            found = function(*arguments, **options)
+            seconds[stage] += time.perf_counter() - start
+            return found
+
+        return call
+
+    usual = {stage: getattr(*place) for stage, place in stages.items()}
+    try:
+        for stage, (place, name) in stages.items():
+            setattr(place, name, timed(stage, usual[stage]))
+        yield
+    finally:
+        for stage, (place, name) in stages.items():
+            setattr(place, name, usual[stage])
 
 
 def local_training(show):

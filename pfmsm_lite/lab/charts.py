@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.lab.figures import DIVERGING, GREY, INK, finish, interval_line, method_style, styled
 from pfmsm_lite.lab.statistics import against, per_seed
+from pfmsm_lite.lab.style import DIVERGING, GREY, INK, finish, interval_line, method_style, styled
 
 
 @styled

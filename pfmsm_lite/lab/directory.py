@@ -12,13 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pfmsm_lite.data import digest
 from pfmsm_lite.errors import UserError, at_least_one, refuse_beside
 from pfmsm_lite.lab import plugins, sources
 from pfmsm_lite.lab.engine import Work, replace_text
 from pfmsm_lite.lab.options import FRAME, Parser, declared
 from pfmsm_lite.lab.versions import machine, versions
-from pfmsm_lite.methods import SCENARIOS_NEEDED, Method, Settings
-from pfmsm_lite.scenario import Scenario, digest
+from pfmsm_lite.methods import Method, Settings
+from pfmsm_lite.registry import lookup
+from pfmsm_lite.scenario import Scenario
 
 ROOM = 200 * 2**20  # bytes that must be free before a run starts
 DEFAULT_METHODS = (
@@ -166,7 +168,7 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
         raise UserError(f"The data is not what {out} was begun with. Start again with another --out.")
     methods, settings = declared(arguments)
     for method in methods:
-        needed = SCENARIOS_NEEDED.get(method.model, 1)
+        needed = getattr(lookup("model", method.model), "scenarios_needed", 1)
         if len(scenarios) < needed:
             raise UserError(
                 f"The method {method.name} needs at least {needed} scenarios, and {arguments['data']} has "

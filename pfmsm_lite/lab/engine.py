@@ -21,13 +21,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from pfmsm_lite import run
+from pfmsm_lite.data import digest
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
 from pfmsm_lite.lab import plugins, sources
+from pfmsm_lite.lab.checkpoint import run_resumable
 from pfmsm_lite.lab.statistics import kept
+from pfmsm_lite.loop import run
 from pfmsm_lite.methods import Method, Settings
-from pfmsm_lite.scenario import Scenario, digest
+from pfmsm_lite.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ class Work(NamedTuple):
 def train_cell(
     scenarios: list[Scenario], cell: Cell, rounds: int, checkpoint: Path | None = None, **options: Any
 ) -> History:
-    """Train one cell on scenarios; options: checkpoint_seconds and progress of `run`."""
-    return run(
+    """Train one cell on scenarios; options: checkpoint_seconds and progress of `run_resumable`."""
+    if checkpoint is None:
+        return run(scenarios, cell.method, rounds, cell.seed, settings=cell.settings)
+    return run_resumable(
         scenarios, cell.method, rounds, cell.seed, settings=cell.settings, checkpoint=checkpoint, **options
     )
 

@@ -31,7 +31,7 @@ from pfmsm_lite.lab.style import (
     minus,
     styled,
 )
-from pfmsm_lite.methods import POOLED
+from pfmsm_lite.methods import pooled_names
 
 
 def _highlighted(methods):
@@ -46,7 +46,7 @@ def _finding(averages):
     means = averages.mean().dropna()
     if not len(means):
         return None, "No AUC: one class only in every scenario"
-    federated = [m for m in means.index if m not in POOLED] or list(means.index)
+    federated = [m for m in means.index if m not in pooled_names()] or list(means.index)
     hero = "pf_msmtrec" if "pf_msmtrec" in means else max(federated, key=lambda m: means[m])
     rivals = [m for m in ("fedavg", "local") if m in means and m != hero]
     rivals = rivals or [m for m in sorted(federated, key=lambda m: -means[m]) if m != hero][:1]

@@ -10,7 +10,8 @@ from typing import Any
 
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab.sources import READERS, TABLE
-from pfmsm_lite.methods import GROUPS, METHODS, OPERATORS, POLICIES, Method, Settings
+from pfmsm_lite.methods import GROUPS, METHODS, Method, Settings, choices, policies
+from pfmsm_lite.registry import OPERATORS
 
 # Where in the order of declaration (Method, then Settings) the options of another stage begin: a field that
 # does not stand here belongs with the one before it.
@@ -103,7 +104,7 @@ def convert(default: Any) -> Callable[[str], Any]:
 def basic_group(command: Parser) -> argparse._ArgumentGroup:
     """The first group of a command's help, with --data in it."""
     basic = command.add_argument_group("basic options")
-    choices = "".join(f"\n{name}: {_text(entry)}" for name, entry in {**READERS, "FILE": TABLE}.items())
+    choices = "".join(f"\n{name}: {row.text}" for name, row in {**READERS, "FILE": TABLE}.items())
     basic.add_argument(
         "--data",
         default="synthetic",
@@ -187,16 +188,16 @@ def operator_options(command: Parser) -> None:
         type=knob,
         metavar="GROUP=POLICY",
         help=f"another policy for a group of parameters, such as gate=personalized; may be given several "
-        f"times. Groups: {', '.join(GROUPS)}. Policies: {', '.join(POLICIES)}",
+        f"times. Groups: {', '.join(GROUPS)}. Policies: {', '.join(policies())}",
     )
     stage = STAGES[0]
     for name, entry in flags().items():
         stage = STAGE_OF.get(name, stage)
-        choices = ("yes", "no") if isinstance(entry.default, bool) else choices_of(entry)
+        known = ("yes", "no") if isinstance(entry.default, bool) else choices(entry)
         groups[stage].add_argument(
             f"--{name.replace('_', '-')}",
-            type=str if choices_of(entry) else convert(entry.default),
-            metavar="{" + ",".join(choices) + "}" if choices else name.upper(),
+            type=str if choices(entry) else convert(entry.default),
+            metavar="{" + ",".join(known) + "}" if known else name.upper(),
             help=explain(entry).replace("%", "%%"),
         )
 
@@ -204,11 +205,6 @@ def operator_options(command: Parser) -> None:
 def flags() -> dict[str, Field]:
     """Command-line options of Method's operators and of Settings: name → dataclass field."""
     return {f.name: f for f in (*fields(METHODS["pf_msmtrec"]), *fields(Settings)) if f.metadata}
-
-
-def choices_of(entry: Field) -> tuple[str, ...]:
-    """What an option may name; () where it is a number, or free text."""
-    return tuple(OPERATORS.get(entry.name) or entry.metadata["choices"] or ())
 
 
 def explain(entry: Field) -> str:
@@ -220,13 +216,8 @@ def explain(entry: Field) -> str:
     if isinstance(default, bool):
         default = "yes" if default else "no"
     text = f"{entry.metadata['help']}. Default {default}".rstrip()
-    choices = OPERATORS.get(entry.name, {})
-    return text + "".join(f"\n{name}: {_text(what)}" for name, what in choices.items())
-
-
-def _text(entry):
-    """The line for --help of an entry of a table of operators or readers."""
-    return entry if isinstance(entry, str) else entry.text
+    table = OPERATORS.get(entry.metadata.get("operator"), {})
+    return text + "".join(f"\n{name}: {row.text}" for name, row in table.items())
 
 
 # ---- what the arguments mean ----

@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pandas as pd
 
 from pfmsm_lite.history import History
@@ -84,10 +85,17 @@ def write(out: Path, histories: list[History], sizes: dict[str, int], truth: Any
     replace_text(out / "history.csv", rounds.to_csv(index=False, lineterminator="\n"))
     for history in histories:
         if history.arrays:
-            history.save(out / f"{history.method}-{history.seed}.npz")
+            save_arrays(history, out)
     known = {} if truth is None else {"ceiling": truth.ceiling, "clusters": truth.clusters}
     for name, figure in figures.draw_all(histories, sizes=sizes, **known).items():
         figure.savefig(out / f"{name}.png")
+
+
+def save_arrays(history: History, folder: Path) -> None:
+    """METHOD-SEED.npz: a history's arrays, and the names of their axes."""
+    arrays = {name: np.stack(kept) for name, kept in history.arrays.items()}
+    path = folder / f"{history.method}-{history.seed}.npz"
+    np.savez_compressed(path, clients=history.clients, units=history.units, **arrays)
 
 
 def say(out: Path, histories: list[History], truth: Any, show: Show) -> None:

@@ -15,7 +15,13 @@ import pandas as pd
 
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab.engine import Cell
-from pfmsm_lite.methods import METHODS, SEARCH, SERVER_SEARCH, Method, Settings
+from pfmsm_lite.methods import METHODS, Method, Settings
+from pfmsm_lite.registry import lookup
+
+# What every method may try, beside a short list of its own. The learning rates are multiples of the one that
+# suits the data; server_step is for those with a server, and what is no network has nothing of all this.
+SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3), "unknown_rate": (0.0, 0.3, 0.5), "weight_decay": (0.0, 1e-4)}
+SERVER_SEARCH = {"server_step": (1.0, 1.5)}
 
 LINES = ("method", "number", "seed", "valid_auc", "chosen", "setting")  # columns of settings.csv
 
@@ -24,7 +30,9 @@ Setting = dict[str, Any]  # field of Method or Settings → value
 
 def grid(method: Method, settings: Settings) -> dict[str, tuple]:
     """field → values that a comparison tries for this method."""
-    common = {} if method.model == "boosted_tree" else SEARCH | (SERVER_SEARCH if method.sent else {})
+    common = SEARCH | (SERVER_SEARCH if method.sent else {})
+    if hasattr(lookup("model", method.model), "make_client"):  # no network
+        common = {}
     lists = {**common, **method.search}
     if "learning_rate" in lists:  # multiples of the data's own, to one digit
         steps = (float(f"{settings.learning_rate * times:.1g}") for times in lists["learning_rate"])

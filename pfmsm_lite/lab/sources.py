@@ -1,26 +1,15 @@
 """What `--data` may name: a table of readers, looked up when a value is checked, and their defaults."""
 
-from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pfmsm_lite.data import read_kuairand, read_table, synthetic
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.registry import OPERATORS, Operator, register
 from pfmsm_lite.scenario import Scenario
 
 Arguments = dict[str, Any]  # of a command, or of `runs.compare`: option → value
-
-
-class Reader(NamedTuple):
-    """An entry of READERS, of the shape that the registry's tables have.
-
-    function  arguments → list of Scenario, or (that, the truth that made it)
-    text      one line for --help
-    """
-
-    function: Callable[[Arguments], Any]
-    text: str
 
 
 # twelve scenarios: three groups that want little of each other, small clients, some labels wrong, other
@@ -72,12 +61,13 @@ def _table(arguments):
     return read_table(arguments["data"], ignore=arguments["ignore"] or (), **chosen)
 
 
-READERS = {
-    "synthetic": Reader(_synthetic, "generated: six scenarios in two groups of like taste"),
-    "synthetic-hard": Reader(_hard, "generated: twelve scenarios in three groups, small clients, noise"),
-    "kuairand": Reader(_kuairand, "the published KuaiRand-Pure, its files in --data-dir"),
-}
-TABLE = Reader(_table, "a table of your own, described by the options below")
+READERS = OPERATORS["reader"]  # read(arguments) → list of Scenario, or (that, the truth that made it)
+register("reader", "synthetic", _synthetic, "generated: six scenarios in two groups of like taste")
+register(
+    "reader", "synthetic-hard", _hard, "generated: twelve scenarios in three groups, small clients, noise"
+)
+register("reader", "kuairand", _kuairand, "the published KuaiRand-Pure, its files in --data-dir")
+TABLE = Operator(_table, "a table of your own, described by the options below")
 GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
 # data → what suits them where nothing else is asked for; others are treated like a table
 DEFAULTS = {
@@ -87,7 +77,7 @@ DEFAULTS = {
 }
 
 
-def reader(arguments: Arguments) -> Reader:
+def reader(arguments: Arguments) -> Operator:
     """The reader for `--data`: a name, or a file.
 
     raises  UserError for a name that no reader has, and for knobs of data that have none

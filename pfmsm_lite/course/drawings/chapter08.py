@@ -22,7 +22,7 @@ from pfmsm_lite.lab.style import (
     method_style,
     styled,
 )
-from pfmsm_lite.methods import POOLED
+from pfmsm_lite.methods import pooled_names
 
 MODULES = {  # the method without it → the module
     "no_template": "template",
@@ -79,10 +79,12 @@ def rivals(tables, hero="pf_msmtrec", reach=4.0):
         ax.set_xlim(-1.06 * reach, 1.06 * reach)
         ax.set_title(name, fontweight="bold")
         ax.grid(axis="x")
-    axes[0].set_yticks(range(len(methods)), [f"{m}{' (all rows)' if m in POOLED else ''}" for m in methods])
+    axes[0].set_yticks(
+        range(len(methods)), [f"{m}{' (all rows)' if m in pooled_names() else ''}" for m in methods]
+    )
     axes[0].set_ylim(-0.6, len(methods) - 0.4)
     axes[len(axes) // 2].set_xlabel(f"{hero} minus method, AUC points")
-    federated = [m for m in methods if m not in POOLED]
+    federated = [m for m in methods if m not in pooled_names()]
     counts = [
         f"{int((table['low'].reindex(federated) > 0).sum())} of {len(table.index.intersection(federated))}"
         for table in found.values()
@@ -251,7 +253,7 @@ def _nothing(history, run, method, round, unit):
     if "weights" not in history.arrays:
         others = [m for m in run.methods if "weights" in run.histories[m, history.seed].arrays]
         why = {
-            **dict.fromkeys(POOLED, "one model on all rows, so nobody learns from anybody"),
+            **dict.fromkeys(pooled_names(), "one model on all rows, so nobody learns from anybody"),
             "local": "every client learns alone, so nothing is mixed",
         }.get(method, "no experts or towers are shared, so nothing is mixed")
         return f"{why}. " + (
