@@ -1,24 +1,22 @@
 """The fair comparison: one search for all, chosen on validation, tested once; what failed is done again."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from running import cells, wait_until
 from scipy import stats
 
 from pfmsm_lite import METHODS, Settings, run
-from pfmsm_lite.course.drawings.chapter08 import rivals
 from pfmsm_lite.data import read_table
 from pfmsm_lite.lab.cli import main, parser
-from pfmsm_lite.lab.compare import Cell, _best, candidates, checked, chosen_with, grid, holm, with_setting
+from pfmsm_lite.lab.compare import checked
+from pfmsm_lite.lab.search import chosen_with, with_setting
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("local", "fedprox", "pf_msmtrec")
@@ -56,51 +54,6 @@ def compared(table, tmp_path_factory):
     return out
 
 
-def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_first():
-    for method in METHODS.values():
-        found = candidates(method, Settings(), 12)
-        assert found[0] == {} and len(found) == 12, method.name
-        assert len({json.dumps(setting) for setting in found}) == 12
-        lists = grid(method, Settings())
-        usual = {field: getattr(method, field, getattr(Settings(), field, None)) for field in lists}
-        for setting in found:  # what is declared is the first one, and no other says it again
-            assert all(value in lists[field] and value != usual[field] for field, value in setting.items())
-        changed = [len(setting) for setting in found]
-        singles = sum(len([v for v in values if v != usual[field]]) for field, values in lists.items())
-        assert changed == sorted(changed) and changed.count(1) == min(11, singles)
-        own = [bool(setting.keys() & method.search.keys()) for setting in found[1 : 1 + changed.count(1)]]
-        assert own == sorted(own, reverse=True)  # its own list first
-        assert found == candidates(method, Settings(), 12)
-        for setting in found:
-            with_setting(method, Settings(), setting)  # each is a declaration without contradiction
-    assert candidates(METHODS["local"], Settings(), 1) == [{}]
-    assert "aggregate" not in grid(METHODS["no_personalization"], Settings())  # it is what is taken away
-
-
-def test_federated_methods_all_may_choose_their_server_step_and_the_others_have_none():
-    for method in METHODS.values():
-        assert ("server_step" in grid(method, Settings())) == bool(method.sent), method.name
-
-
-def test_learning_rates_are_multiples_of_the_datas_own_and_trees_have_none():
-    for step, lists in {3e-3: (1e-3, 3e-3, 1e-2), 1e-3: (3e-4, 1e-3, 3e-3)}.items():
-        settings = Settings(learning_rate=step)
-        assert grid(METHODS["fedper"], settings)["learning_rate"] == lists
-        assert min(grid(METHODS["m3oe"], settings)["learning_rate"]) == pytest.approx(step / 10)
-    assert set(grid(METHODS["boosted_tree"], Settings())) == {"tree_step", "leaves"}
-
-
-def test_a_setting_goes_where_it_belongs():
-    method, settings = with_setting(METHODS["fedprox"], Settings(), {"proximal": 0.5, "learning_rate": 0.01})
-    assert method.proximal == 0.5 and settings.learning_rate == 0.01 and method.name == "fedprox"
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, np.nan, 0.6])[[0, 2]] == pytest.approx([1.0, 1.0])
-    assert np.isnan(holm([np.nan])).all()
-
-
 def test_the_setting_with_the_best_validation_auc_is_chosen_and_tested_on_every_seed(compared):
     tried = pd.read_csv(compared / "settings.csv")
     assert tried.groupby(["method", "number"])["seed"].apply(list).tolist() == [[0, 1]] * 6
@@ -109,20 +62,6 @@ def test_the_setting_with_the_best_validation_auc_is_chosen_and_tested_on_every_
     assert chosen.equals(averages.idxmax(axis=1)) and tried["chosen"].sum() == 3 * 2
     results = pd.read_csv(compared / "results.csv")
     assert results.groupby("method")["seed"].unique().map(sorted).map(list).tolist() == [[0, 1, 2]] * 3
-
-
-def test_the_average_over_the_tuning_seeds_chooses_and_what_is_incomplete_comes_last():
-    def chosen(aucs):
-        tried = {Cell("local", *key): {"valid_auc": auc} for key, auc in aucs.items()}
-        return _best([METHODS["local"], METHODS["fedavg"]], tried)
-
-    aucs = {(0, 0): 0.7, (0, 1): 0.7, (1, 0): 0.9, (1, 1): 0.6, (2, 0): 0.5, (2, 1): 0.8}
-    assert chosen(aucs) == {"local": 1}  # by seed 1 alone it would be 2; fedavg has nothing to choose from
-    assert chosen(dict(reversed(aucs.items()))) == {"local": 1}
-    assert chosen({**aucs, (0, 0): 0.8}) == {"local": 0}  # of equals the first
-    assert chosen({**aucs, (1, 1): None}) == {"local": 0}
-    assert chosen({key: auc for key, auc in aucs.items() if key != (1, 1)}) == {"local": 0}
-    assert chosen({(0, 0): None, (1, 0): None}) == {"local": 0}
 
 
 def test_a_test_is_the_run_of_that_method_with_that_setting(compared, table):
@@ -148,16 +87,12 @@ def test_the_tables_numbers_follow_from_the_results(compared):
     assert found["stored_kb"].gt(0).all() and (compared / "forest.png").stat().st_size > 5000
 
 
-def state(out):
-    return {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
-
-
 def test_on_resume_only_what_is_missing_or_damaged_is_done_again(compared):
-    before, results = state(compared), (compared / "results.csv").read_bytes()
+    before, results = cells(compared), (compared / "results.csv").read_bytes()
     (compared / "cells" / "local-1-0.json").unlink()
     (compared / "cells" / "fedprox-0-0.json").write_text("{")
     assert main(["compare", "--resume", str(compared)]) == 0
-    changed = {name for name, when in state(compared).items() if before[name] != when}
+    changed = {name for name, when in cells(compared).items() if before[name] != when}
     assert changed == {"local-1-0.json", "fedprox-0-0.json"}
     assert (compared / "results.csv").read_bytes() == results
 
@@ -168,6 +103,7 @@ def checkpoint(out, compared, cell):
     return out / "checkpoint" / f"{cell}-{zlib.crc32(of.encode()):08x}.pt"
 
 
+# slow: the whole comparison once more, with one training that cannot write its checkpoint
 def test_a_cell_that_fails_is_named_the_others_go_on_and_only_it_is_done_again(
     table, compared, tmp_path, capsys
 ):
@@ -178,13 +114,13 @@ def test_a_cell_that_fails_is_named_the_others_go_on_and_only_it_is_done_again(
     assert main(words(table, out)) == 1
     said = capsys.readouterr().out
     assert "FAILED fedprox-0-2: " in said and f"compare --resume {out}" in said
-    kept = state(out)
+    kept = cells(out)
     assert len(kept) == 12 + 2 and "fedprox-0-2.json" not in kept
     assert set(pd.read_csv(out / "compare.csv")["method"]) == set(NAMES)
     (blocked / "x").unlink()
     blocked.rmdir()
     assert main(["compare", "--resume", str(out)]) == 0
-    assert {name: when for name, when in state(out).items() if name in kept} == kept and len(state(out)) == 15
+    assert {name: when for name, when in cells(out).items() if name in kept} == kept and len(cells(out)) == 15
 
 
 def test_a_checkpoint_of_another_setting_is_no_obstacle_and_goes_when_its_cell_is_done(compared):
@@ -198,16 +134,14 @@ def test_a_checkpoint_of_another_setting_is_no_obstacle_and_goes_when_its_cell_i
     (there / "fedprox-10-0-00000000.pt").unlink()
 
 
+# slow: a process of its own, killed when it has kept its first cell, and the rest of 15 trainings after that
 @pytest.mark.timeout(300)
 def test_killed_and_resumed_it_ends_with_the_same_bytes(table, compared, tmp_path):
     out = tmp_path / "killed"
     process = subprocess.Popen([sys.executable, "-m", "pfmsm_lite", *words(table, out)], cwd=ROOT,
                                stdout=subprocess.DEVNULL)  # fmt: skip
-    end = time.monotonic() + 120
-    while not (out / "cells").is_dir() or not list((out / "cells").glob("*.json")):
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: list((out / "cells").glob("*.json")), process)
+    process.kill()
     process.wait()
     assert main(["compare", "--resume", str(out)]) == 0
     for name in ("results.csv", "settings.csv"):
@@ -223,7 +157,7 @@ def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_
     assert main(words(table, out, **given, seeds=2, methods="fedprox,local")) == 0
     said = capsys.readouterr().out
     assert "choose settings" not in said and "4 tests of the chosen settings, seeds 0 to 1" in said
-    few = state(out)
+    few = cells(out)
     tried = pd.read_csv(compared / "settings.csv")
     numbers = tried[tried["chosen"] == 1].groupby("method")["number"].first()
     assert set(few) == {
@@ -232,7 +166,7 @@ def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_
     file.unlink()  # what is resumed does not need it
     next((out / "cells").glob("local-*-1.json")).unlink()
     assert main(["compare", "--resume", str(out)]) == 0
-    assert len({name for name, when in state(out).items() if few[name] == when}) == 3
+    assert len({name for name, when in cells(out).items() if few[name] == when}) == 3
     whole = pd.read_csv(compared / "results.csv")
     part = whole[whole["method"].isin(["fedprox", "local"]) & (whole["seed"] < 2)]
     assert part["method"].unique().tolist() == ["local", "fedprox"]
@@ -346,16 +280,6 @@ def test_bad_input_is_refused_before_anything_runs(changes, said, table, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "map"])
-def test_a_command_goes_on_only_with_what_it_has_begun(command, tmp_path, capsys):
-    begun = {"run": "checkpoint_seconds", "compare": "budget", "map": "factors"}
-    for other, mark in begun.items():
-        if other != command:
-            (tmp_path / "config.json").write_text(json.dumps({"arguments": {"data": "synthetic", mark: 1}}))
-            assert main([command, "--resume", str(tmp_path)]) == 2
-            assert "holds what another command began" in " ".join(capsys.readouterr().err.split())
-
-
 @pytest.mark.parametrize(
     "option",
     [
@@ -372,26 +296,3 @@ def test_what_would_make_it_another_comparison_is_refused_beside_resume(option, 
     assert main(["compare", "--resume", str(compared), *option.split()]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert f"{option.split()[0]} cannot be given beside it" in said
-
-
-def test_the_picture_of_several_comparisons_counts_only_federated_methods_and_marks_what_is_clear():
-    def line(method, auc, difference, half=0.1):
-        return (method, auc, difference, difference - half, difference + half)
-
-    nan = float("nan")
-    names = ["method", "auc", "difference", "low", "high"]
-    one = [line("pooled", 0.82, -0.5), line("pf_msmtrec", 0.81, nan), line("fedamp", 0.809, 0.05)]
-    one += [line("fedper", 0.8, 1.0), line("fedavg", 0.7, 11.0)]
-    tables = {"one": pd.DataFrame(one, columns=names), "two": pd.DataFrame(one[:3], columns=names)}
-    figure = rivals(tables)
-    assert "clearly ahead of 2 of 3, 0 of 1 methods that leave rows at home" in " ".join(
-        figure.get_suptitle().split()
-    )
-    assert "two: pooled -0.50, fedamp +0.05." in figure.alt
-    texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
-    assert texts == [["+11.0 →"], ["n/a", "n/a"]]
-    points = {curve.get_ydata()[0]: curve for curve in figure.axes[0].lines if len(curve.get_xdata()) == 1}
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels[-1] == "pooled (all rows)" and "pf_msmtrec" not in labels
-    hollow = {labels[int(y)]: point.get_markerfacecolor() == "white" for y, point in points.items()}
-    assert hollow == {"pooled (all rows)": False, "fedamp": True, "fedper": False}

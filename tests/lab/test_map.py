@@ -4,10 +4,10 @@ import json
 
 import pandas as pd
 import pytest
+from running import cells
 from scipy import stats
 
 from pfmsm_lite import METHODS, run
-from pfmsm_lite.course.drawings.chapter10 import again, along, module_map
 from pfmsm_lite.data import synthetic
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.cli import main, parser
@@ -109,18 +109,18 @@ def test_one_seed_has_no_interval_and_the_display_names_a_level_that_was_asked_f
     assert main([*WORDS, "--seeds", "1", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
     assert "nan" not in printed.out.split("averaged over the map")[1]
-    assert {cell.name.split("-")[0] for cell in (tmp_path / "out" / "cells").iterdir()} == {
+    assert {name.split("-")[0] for name in cells(tmp_path / "out")} == {
         str(number) for number, level in enumerate(LEVELS) if level.factor == "wrong labels"
     }
 
 
 def test_on_resume_only_what_is_missing_is_done_again(drawn, capsys):
-    before = {path.name: path.stat().st_mtime_ns for path in (drawn / "cells").iterdir()}
+    before = cells(drawn)
     gone = sorted(before)[3]
     (drawn / "cells" / gone).unlink()
     results = (drawn / "aucs.csv").read_bytes()
     assert main(["map", "--resume", str(drawn)]) == 0
-    after = {path.name: path.stat().st_mtime_ns for path in (drawn / "cells").iterdir()}
+    after = cells(drawn)
     assert {name for name in after if after[name] != before[name]} == {gone}
     assert (drawn / "aucs.csv").read_bytes() == results
 
@@ -147,88 +147,3 @@ def test_a_level_that_cannot_be_made_fails_alone_and_the_exit_code_says_so(tmp_p
     said = capsys.readouterr().out
     assert "cannot be reached" in said and f"map --resume {out}" in said
     assert set(pd.read_csv(out / "map.csv")["level"]) == {"0%", "6%"}
-
-
-def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words():
-    gains = pd.DataFrame(
-        [(f, x, m, g, g - 0.1, g + 0.1, 5) for f, x, m, g in [
-            ("sizes", "1 : 1", "template", 0.5), ("sizes", "1 : 4", "template", -0.02),
-            ("sizes", "1 : 1", "coordination", -1.25), ("sizes", "1 : 4", "coordination", 0.01),
-            ("sizes", "1 : 1", "anything sent", 12.0), ("sizes", "1 : 4", "anything sent", 9.0),
-        ]],
-        columns=["factor", "level", "module", "gain", "low", "high", "seeds"],
-    )  # fmt: skip
-    figure = module_map(gains)
-    title = " ".join(figure.get_suptitle().split())
-    assert title == "Clear before correction: template +0.50 (sizes 1 : 1), coordination −1.25 (sizes 1 : 1)"
-    assert "template, sizes 1 : 1: +0.50" in figure.alt and "1 : 4: +0.01" not in figure.alt
-    again = module_map(gains.assign(level=[0.0, 0.3] * 3))  # as a file of "0" and "0.3" is read
-    assert again.axes[0].get_xticklabels()[1].get_text() == "0.3"
-    failed = module_map(gains.drop(index=1))
-    assert "n/a" in {text.get_text() for ax in failed.axes for text in ax.texts}
-    named = module_map(gains, title="Nothing but luck", note="Random numbers.")
-    assert named.get_suptitle() == "Nothing but luck" and named.alt.startswith("Nothing but luck. Random")
-    hazy = module_map(gains.assign(low=gains["gain"] - 9, high=gains["gain"] + 9))
-    said = " ".join(hazy.get_suptitle().split())
-    assert said == "Nothing is clear, not even before correction"
-    weights = {text.get_text(): text.get_fontweight() for ax in figure.axes for text in ax.texts}
-    assert weights["+0.50"] == weights["+12.0"] == "bold" and weights["+0.01"] == "normal"
-
-
-def test_a_line_of_the_map_shows_every_seed_its_mean_and_its_interval():
-    usual = {"pf_msmtrec": [0.80, 0.82, 0.84], "no_template": [0.79, 0.80, 0.84]}  # gains 1, 2, 0
-    other = {"pf_msmtrec": [0.70, 0.71, 0.72], "no_template": [0.71, 0.72, 0.732]}  # costs 1, 1, 1.2
-    runs = pd.concat(
-        [lines(usual, "sizes", "1 : 4"), lines(other, "sizes", "1 : 30"), lines(usual, "noise", 0)]
-    )
-    figure = along(runs, "template")
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["sizes", "noise"]
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["1:4", "1:30"]
-    zero, *drawn = figure.axes[0].lines
-    assert drawn[0].get_ydata().tolist() == pytest.approx([1, 2, 0])
-    assert drawn[1].get_ydata() == pytest.approx(stats.t.interval(0.95, 2, 1.0, stats.sem([1.0, 2.0, 0.0])))
-    assert drawn[2].get_ydata() == pytest.approx([1.0]) and drawn[5].get_ydata() == pytest.approx([-3.2 / 3])
-    assert drawn[2].get_markerfacecolor() == "white" != drawn[5].get_markerfacecolor()
-    title = " ".join(figure.get_suptitle().split())
-    assert title == "template: most at sizes 1 : 4 (+1.00 points), clear on 1 of 2 kinds of data"
-    assert "sizes 1 : 30 -1.07" in figure.alt
-    alone = along(runs[runs["seed"] < 1], "template")
-    assert "sizes 1 : 4 +1.00" in alone.alt and "there is no interval" in alone.get_supxlabel()
-    failed = runs[(runs["level"] != "1 : 4") | (runs["method"] == "pf_msmtrec")]
-    assert "most at noise 0 (+1.00 points)" in " ".join(along(failed, "template").get_suptitle().split())
-    with pytest.raises(UserError, match="no no_coordination"):
-        along(runs, "coordination")
-    with pytest.raises(UserError, match="no seed has both"):
-        along(runs[(runs["seed"] == 0) == (runs["method"] == "pf_msmtrec")], "template")
-    with pytest.raises(UserError, match="Did you mean 'template'"):
-        along(runs, "templates")
-
-
-def test_what_a_search_found_stands_beside_what_new_seeds_say_of_the_same_cells():
-    def gains(values, seeds):
-        columns = ["level", "module", "gain", "low", "high", "seeds"]
-        return pd.DataFrame(
-            [(*cell, g, low, high, seeds) for cell, (g, low, high) in values.items()], columns=columns
-        )
-
-    found = {("one", "template"): (0.5, 0.3, 0.7), ("one", "coordination"): (-0.3, -0.5, -0.1)}
-    found |= {("two", "template"): (0.2, 0.1, 0.3), ("two", "coordination"): (0.1, 0, 0.2)}
-    new = {("one", "template"): (0.4, 0.3, 0.5), ("one", "coordination"): (0.2, 0.1, 0.3)}
-    new |= {("two", "template"): (0.1, -0.1, 0.3), ("two", "coordination"): (0.3, 0.2, 0.4)}
-    tested = gains({**new, ("one", "anything sent"): (9, 8, 10), ("three", "template"): (1, 0, 2)}, 10)
-    figure = again(gains(found, 5), tested)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["one", "two"]  # nothing that was not searched
-    title = " ".join(figure.get_suptitle().split())
-    assert title.startswith(
-        "On new seeds 2 of 4 gains and costs are clear"
-    )  # a turned sign is no confirmation
-    _, grey, _, line, dot = figure.axes[1].lines[:5]
-    assert grey.get_xdata() == [0.2] and list(line.get_xdata()) == [-0.1, 0.3]
-    assert dot.get_xdata() == [0.1] and dot.get_markerfacecolor() == "white"
-    assert "one, coordination: -0.30 found, +0.20 on new seeds" in figure.alt
-    assert "10 new seeds" in figure.get_supxlabel()
-    less = again(gains(found, 5), tested.query("level != 'two' or module != 'template'"))
-    rows = [tick.get_text() for tick in less.axes[0].get_yticklabels()]
-    assert rows == ["template", "coordination"] and less.axes[1].lines[1].get_ydata() == [1 - 0.16]
-    with pytest.raises(UserError, match="no level and module in common"):
-        again(gains(found, 5), tested.query("level == 'three'"))

@@ -1,0 +1,45 @@
+"""What --data may name: the generator with its knobs, a table, a reader of one's own."""
+
+import pytest
+from running import frame, own
+
+from pfmsm_lite.data import digest, synthetic
+from pfmsm_lite.errors import UserError
+from pfmsm_lite.lab import sources
+from pfmsm_lite.lab.cli import parser
+from pfmsm_lite.lab.runs import compare
+
+
+def test_knobs_turn_the_generator_and_the_hard_preset_is_one_of_their_settings():
+    options = ["run", "--knob", "sizes=[90,80]", "--knob", "test_rows=50", "--knob", "relatedness=[0,0]"]
+    arguments = vars(parser().parse_args(options))
+    made, truth = sources.read(arguments)
+    assert [len(s.train.labels) for s in made] == [90, 80] and len(made[0].test.labels) == 50
+    hard = {"data": "synthetic-hard", "data_seed": 3, "knob": [("test_rows", 60)]}
+    made, truth = sources.read(hard)
+    again, _ = synthetic(**{**sources.HARD, "test_rows": 60, "seed": 3})
+    assert digest(made) == digest(again) and len(made) == 12 and len(set(truth.clusters)) == 3
+
+
+def test_parquet_reads_like_csv(csv, tmp_path):
+    frame().to_parquet(tmp_path / "my.parquet")
+    read = [sources.read(vars(parser().parse_args(own(path))))[0] for path in (csv, tmp_path / "my.parquet")]
+    assert digest(read[0]) == digest(read[1]) and [s.name for s in read[0]] == ["app", "shop", "web"]
+
+
+def test_a_reader_of_ones_own_is_a_choice_as_soon_as_it_is_in_the_table(monkeypatch):
+    def read(arguments):
+        made, truth = synthetic(sizes=(80, 60), test_rows=60, seed=arguments["data_seed"])
+        return (made, truth) if arguments["scenario"] else made
+
+    with pytest.raises(UserError, match="Unknown --data .* 'ours'.*Choose one of: synthetic, "):
+        sources.reader({"data": "ours"})
+    monkeypatch.setitem(sources.READERS, "ours", sources.Reader(read, "what we have"))
+    found = compare("ours", ["local"], seeds=[0], rounds=1)
+    assert list(found.sizes.values()) == [80, 60] and found.clusters is None
+    assert sources.with_defaults({"data": "ours"})["rounds"] == 20
+    assert sources.read({"data": "ours", "data_seed": 0, "scenario": "x"})[1] is not None
+    with pytest.raises(UserError, match="--knob turns the generator"):
+        sources.reader({"data": "ours", "knob": [("across", 0)]})
+    monkeypatch.setitem(sources.READERS, "v2.ours", sources.READERS["ours"])
+    assert sources.reader({"data": "v2.ours"}).function is read  # a name with a dot is no file
