@@ -1,5 +1,7 @@
 """The map of the whole method: one drawing, the same everywhere, with the present stage lit."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
@@ -29,7 +31,11 @@ PARTS = (  # part of a model, width on the map, whether it is sent
 
 
 @styled
-def pipeline(weights=None, lit=None, clients=("scenario A", "scenario B", "scenario C")):
+def pipeline(
+    weights: np.ndarray | None = None,
+    lit: str | None = None,
+    clients: Sequence[str] = ("scenario A", "scenario B", "scenario C"),
+) -> Figure:
     """The pipeline of PF-MSMTrec from rows to download.
 
     weights  [N, N] who learns from whom, to draw in the place of the aggregation; None: an example of three
@@ -43,9 +49,7 @@ def pipeline(weights=None, lit=None, clients=("scenario A", "scenario B", "scena
     real = weights is not None
     weights = np.array(weights if real else [[0.7, 0.3, 0.0], [0.4, 0.6, 0.0], [0.0, 0.0, 1.0]], float)
     if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
-        raise ValueError(
-            f"weights have shape {weights.shape}, but one row and one column per client are needed"
-        )
+        raise ValueError(f"weights have shape {weights.shape}, not one row and one column per client")
 
     figure = Figure(figsize=(10, 5.2), layout="none")
     board = figure.add_axes((0, 0, 1, 1), xlim=(0, 100), ylim=(0, 52))

@@ -1,5 +1,7 @@
 """Drawing of chapter 00: who learns from whom, beside what the generator knows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -8,7 +10,9 @@ from pfmsm_lite.lab.style import DIVERGING, SEQUENTIAL, finish, minus, styled
 
 
 @styled
-def draw_beside_truth(weights, relatedness, clusters, names, at=1):
+def draw_beside_truth(
+    weights: np.ndarray, relatedness: np.ndarray, clusters: Sequence, names: Sequence[str], at: int = 1
+) -> Figure:
     """One round's weights beside the true relatedness of the scenarios, boxes around the true clusters.
 
     weights      [R, N, N] whose row says what one client's mixture is made of, after rounds 1 to R

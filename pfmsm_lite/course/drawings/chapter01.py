@@ -1,6 +1,9 @@
 """Drawings of chapter 01: starving, wronging, the misleading average, the funnel from view to purchase."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
@@ -27,7 +30,7 @@ def _lines(ax, table, x):
 
 
 @styled
-def draw_sizes(table):
+def draw_sizes(table: pd.DataFrame) -> Figure:
     """AUC of a scenario against its training rows, alone and in one model for all.
 
     table  DataFrame with columns seed, method (local, pooled), rows, auc, best
@@ -52,7 +55,7 @@ def draw_sizes(table):
 
 
 @styled
-def draw_relatedness(table, at):
+def draw_relatedness(table: pd.DataFrame, at: float) -> Figure:
     """Two scenarios whose true rules are more and more alike: alone, and in one model for all.
 
     table  DataFrame with columns seed, method (local, pooled), scenario, relatedness, auc, best
@@ -82,10 +85,12 @@ def draw_relatedness(table, at):
     )
 
 
-def average_aucs(logits, chance, gap):
+def average_aucs(
+    logits: Sequence[np.ndarray], chance: Sequence[np.ndarray], gap: float
+) -> dict[str, tuple[float, ...]]:
     """AUC in scenario A, in B, their mean, and over all rows together, of three ways to score rows.
 
-    logits  true logits without constants, one array [R] a scenario;  chance: uniform numbers [R] likewise
+    logits  true logits without constants, one array [R] per scenario;  chance: uniform numbers [R] likewise
     gap     how much more often B is clicked than A: base rates are 0.5 − gap/2 and 0.5 + gap/2
     """
     true, labels, rates = [], [], (0.5 - gap / 2, 0.5 + gap / 2)
@@ -104,7 +109,7 @@ def average_aucs(logits, chance, gap):
 
 
 @styled
-def draw_average(logits, chance, gap):
+def draw_average(logits: Sequence[np.ndarray], chance: Sequence[np.ndarray], gap: float) -> Figure:
     """AUC by scenario and over all rows, for a model that knows nothing of a row, one that knows all of it,
     and the truth; arguments as in `average_aucs`."""
     found = average_aucs(logits, chance, gap)
@@ -142,11 +147,11 @@ def draw_average(logits, chance, gap):
 
 
 @styled
-def draw_funnel(rates, aucs):
+def draw_funnel(rates: pd.DataFrame, aucs: pd.DataFrame) -> Figure:
     """The conversion rate after a click, true and predicted, by whether a row was clicked; and the ranking.
 
-    rates  DataFrame with columns rows (clicked, not clicked), true, predicted; one line a seed
-    aucs   DataFrame, one line a seed, one column a way to rank impressions by click-and-buy; the last
+    rates  DataFrame with columns rows (clicked, not clicked), true, predicted; one line per seed
+    aucs   DataFrame, one line per seed, one column per way to rank impressions by click-and-buy; the last
            column is the best reachable
     """
     figure = Figure(figsize=(7.8, 3.8))

@@ -1,4 +1,6 @@
-"""Drawings of chapter 02: the model as boxes, gates as they specialise, tasks at odds."""
+"""Drawings of chapter 02: the model as boxes, gates as they specialize, tasks at odds."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,7 +26,7 @@ def _box(ax, x, y, text, color="white", width=1.5):
 
 
 @styled
-def draw_model(gates, tasks=("click", "conversion")):
+def draw_model(gates: np.ndarray, tasks: Sequence[str] = ("click", "conversion")) -> Figure:
     """An MMoE as boxes; a line from an expert to a task is as thick as the gate's weight.
 
     gates    [T, E] weights of the gates, each row adding up to 1
@@ -70,7 +72,13 @@ def draw_model(gates, tasks=("click", "conversion")):
 
 
 @styled
-def draw_gates(gates, distance, epoch, tasks=("click", "conversion"), about=""):
+def draw_gates(
+    gates: np.ndarray,
+    distance: np.ndarray,
+    epoch: int,
+    tasks: Sequence[str] = ("click", "conversion"),
+    about: str = "",
+) -> Figure:
     """What the gates say at one epoch, and how far the tasks' gates have parted up to then.
 
     gates     [epochs + 1, T, E] mean gate of each task over the rows
@@ -102,7 +110,9 @@ def draw_gates(gates, distance, epoch, tasks=("click", "conversion"), about=""):
 
 
 @styled
-def draw_conflict(cosines, correlations, epochs):
+def draw_conflict(
+    cosines: Mapping[str, np.ndarray], correlations: Sequence[float], epochs: Sequence[int]
+) -> Figure:
     """Cosine of the two tasks' gradients by part of the model, over the tasks' true correlation.
 
     cosines       part → [C, S, epochs + 1]: correlation × seed × epoch

@@ -1,5 +1,7 @@
 """Drawings of chapter 03: three parts and their composition, the price of sharing, an upload."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -32,7 +34,7 @@ def _map(ax, values, title, edge):
 
 
 @styled
-def draw_template(kind, scenario, local, task):
+def draw_template(kind: str, scenario: torch.Tensor, local: torch.Tensor, task: torch.Tensor) -> Figure:
     """One layer of one expert: its three parts, and what they compose for one task.
 
     kind      an operator of TEMPLATES;  scenario [O, I];  local, task [O, I], or [O + I] for rank1
@@ -73,10 +75,12 @@ def _verdict(steps, means):
 
 
 @styled
-def draw_sharing(aucs, steps, apart=()):
+def draw_sharing(
+    aucs: Mapping[str, Mapping[str, Sequence[float]]], steps: Sequence[str], apart: Sequence[str] = ()
+) -> Figure:
     """AUC over how much is shared, from nothing to everything; a line per kind of data.
 
-    aucs     name of the data → {step: list of AUCs, one a seed}
+    aucs     name of the data → {step: list of AUCs, one per seed}
     steps    the steps in order, joined by a line;  apart: further ones, drawn beside them
     returns  Figure;  raises KeyError for a step without AUCs
     """
@@ -105,8 +109,8 @@ def draw_sharing(aucs, steps, apart=()):
 
 
 @styled
-def draw_upload(leaves, stays):
-    """Bytes of one client's model by name: what a round sends and what it never sends.
+def draw_upload(leaves: Mapping[str, int], stays: Mapping[str, int]) -> Figure:
+    """Bytes of one client's model by name: what each round sends and what it never sends.
 
     leaves, stays  name → bytes
     returns        Figure;  raises ValueError where both are empty
@@ -125,6 +129,6 @@ def draw_upload(leaves, stays):
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("thousand bytes")
     sent, kept = sum(leaves.values()), sum(stays.values())
-    title = f"{sent:,} bytes leave the client in a round, {kept:,} stay at home"
-    note = "Blue: sent to the server. Orange: stays. At a bar's end: its bytes, four a number."
+    title = f"{sent:,} bytes leave the client per round, {kept:,} stay at home"
+    note = "Blue: sent to the server. Orange: stays. At a bar's end: its bytes, four per number."
     return finish(figure, title, note, f"Bars: {', '.join(f'{n} {b}' for n, b, _ in entries)}. {note}")

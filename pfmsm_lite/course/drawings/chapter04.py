@@ -1,5 +1,7 @@
 """Figures of chapter 04: drift in one dimension, local epochs, what one choice is worth."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -9,19 +11,25 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 MARKERS = ("o", "s", "D", "^", "v", "P")
 
 
-def after_steps(start, steps, size, curvature, minimum):
+def after_steps(start: float, steps: int, size: float, curvature: float, minimum: float) -> float:
     """Where gradient descent stands after some steps on ½ · curvature · (w − minimum)²: exact, no loop."""
     return minimum + (1 - size * curvature) ** steps * (start - minimum)
 
 
-def limit(steps, size, curvatures, minima):
+def limit(steps: int, size: float, curvatures: Sequence[float], minima: Sequence[float]) -> float:
     """The point that FedAvg on parabolas of equal weight no longer leaves, for so many local steps."""
     pull = [1 - (1 - size * h) ** steps for h in curvatures]
     return sum(p * m for p, m in zip(pull, minima, strict=True)) / sum(pull)
 
 
 @styled
-def draw_drift(local_steps=10, step_size=0.1, curvatures=(1.0, 3.0), minima=(0.0, 4.0), rounds=30):
+def draw_drift(
+    local_steps: int = 10,
+    step_size: float = 0.1,
+    curvatures: Sequence[float] = (1.0, 3.0),
+    minima: Sequence[float] = (0.0, 4.0),
+    rounds: int = 30,
+) -> Figure:
     """FedAvg of two clients, each with a parabola for a loss: where the rounds lead, and why.
 
     local_steps  gradient steps of each client in a round;  step_size: of one step
@@ -59,7 +67,7 @@ def draw_drift(local_steps=10, step_size=0.1, curvatures=(1.0, 3.0), minima=(0.0
     right.set(ylim=(-0.2, 4.4), xlabel="round", ylabel="common parameter w")
     right.grid(axis="y")
     many = "1 local step" if local_steps == 1 else f"{local_steps} local steps"
-    title = f"{many} a round: FedAvg settles at {end:.2f}; the best for both is {best:g}"
+    title = f"{many} per round: FedAvg settles at {end:.2f}; the best for both is {best:g}"
     note = "Dashed: the minimum of the clients' average loss. Green: where FedAvg ends."
     return finish(
         figure, title, note, f"Two parabolas with minima at {minima[0]:g} and {minima[1]:g}. {note}"
@@ -67,7 +75,7 @@ def draw_drift(local_steps=10, step_size=0.1, curvatures=(1.0, 3.0), minima=(0.0
 
 
 @styled
-def draw_epochs(curves):
+def draw_epochs(curves: Mapping[int, np.ndarray]) -> Figure:
     """Validation AUC by work at home and by traffic, one line per number of local epochs.
 
     curves   {local epochs: [S, rounds] average validation AUC of S seeds}; the first one is the yardstick:
@@ -83,11 +91,11 @@ def draw_epochs(curves):
         mean = points.mean(0)
         rounds = np.arange(1, len(mean) + 1)
         for ax, x in zip(axes, (rounds * epochs, rounds), strict=True):
-            band(ax, x, points.T, color, marker=marker, markersize=5, label=f"{epochs} a round")
+            band(ax, x, points.T, color, marker=marker, markersize=5, label=f"{epochs} per round")
         last[epochs] = mean[-1]
         work.add(len(mean) * epochs)
     low = next(iter(curves))
-    axes[0].set(xlabel="epochs at home", ylabel=f"AUC points to the best with {low} a round")
+    axes[0].set(xlabel="epochs at home", ylabel=f"AUC points to the best with {low} per round")
     axes[0].set_ylim(-6, 2)
     axes[1].set(xlabel="rounds (traffic)", xscale="log")
     axes[1].set_xticks([1, 2, 5, 10, 20, 40], [1, 2, 5, 10, 20, 40])
@@ -100,16 +108,21 @@ def draw_epochs(curves):
     gap = last[high] - last[low]
     side = f"{abs(gap):.1f} AUC points {'lower' if gap < 0 else 'higher'} than"
     side = "level with" if abs(gap) < 0.05 else side
-    title = f"{when}, {high} local epochs a round end {side} {low}"
+    title = f"{when}, {high} local epochs per round end {side} {low}"
     note = f"Lines: mean of {seeds} seeds; bands: their range. Rounds further below are cut off."
     ends = ", ".join(f"{value:+.1f} with {epochs}" for epochs, value in last.items()).replace("-", "−")
-    alt = f"AUC points to the best with {low} a round, by epochs at home and by rounds; at the end {ends}."
+    alt = f"AUC points to the best with {low} per round, by epochs at home and by rounds; at the end {ends}."
     return finish(figure, title, note, f"{alt} {note}")
 
 
 @styled
-def draw_worth(differences, reference, subject, about=None):
-    """What choices are worth against a reference: a dot is a seed, a diamond their mean.
+def draw_worth(
+    differences: Mapping[str, Mapping[str, Sequence[float]]],
+    reference: str,
+    subject: str,
+    about: str | None = None,
+) -> Figure:
+    """What choices are worth against a reference: each dot is a seed, the diamond their mean.
 
     differences  {panel: {choice: [S] AUC points against the reference}}
     reference    its name, at zero;  subject: the beginning of the title

@@ -1,5 +1,7 @@
 """Figures of chapter 05: what batch normalization sees, and parameters before and after normalization."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -17,7 +19,9 @@ def _curve(ax, values, edges, color, label):
 
 
 @styled
-def draw_parameters(stack, names, kind="moment", times=1.0):
+def draw_parameters(
+    stack: torch.Tensor, names: Sequence[str], kind: str = "moment", times: float = 1.0
+) -> Figure:
     """One tensor's entries as each client uploads them, and after the server's normalization.
 
     stack    [N, P] the uploads;  names: of the N clients
@@ -69,7 +73,7 @@ def draw_parameters(stack, names, kind="moment", times=1.0):
 
 
 @styled
-def draw_activations(values, names):
+def draw_activations(values: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
     """What one hidden unit computes before and after each client's own batch normalization.
 
     values   list of [R] arrays: one unit's output on each client's rows;  names: of the clients

@@ -1,5 +1,7 @@
 """Drawings of chapter 06: two arrows and a disc, turning against lengthening, two measures of conflict."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -34,7 +36,7 @@ def _arrow(ax, end, color, label, **options):
 
 
 @styled
-def draw_turn(angle, length=1.0, radius=0.4, rescale="none"):
+def draw_turn(angle: float, length: float = 1.0, radius: float = 0.4, rescale: str = "none") -> Figure:
     """Two updates in the plane, the disc in which U may lie, the dual, and both inner products.
 
     angle    degrees from a, which has length 1, to b;  length: of b
@@ -107,7 +109,7 @@ def _advice(angle, length, radius):
 
 
 @styled
-def draw_sweep(radius=0.4, length=1.0):
+def draw_sweep(radius: float = 0.4, length: float = 1.0) -> Figure:
     """By how much U is turned, and how long it is, for every angle between a and b.
 
     radius, length  as for draw_turn;  returns Figure
@@ -147,7 +149,13 @@ def draw_sweep(radius=0.4, length=1.0):
 
 
 @styled
-def draw_probe(epochs, alignment, by_gradient, by_difference, adam):
+def draw_probe(
+    epochs: Sequence[int],
+    alignment: np.ndarray,
+    by_gradient: np.ndarray,
+    by_difference: np.ndarray,
+    adam: np.ndarray,
+) -> Figure:
     """How a parameter difference stands for the true gradient, by local epochs.
 
     epochs         [K] local epochs
@@ -203,7 +211,7 @@ def _points(values):
 
 
 @styled
-def draw_control(points):
+def draw_control(points: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """What turning, lengthening and other rules do to the AUC, against the same run without.
 
     points   {world: {arm: [S] AUC points over the run without coordination, paired by seed}}
@@ -228,7 +236,7 @@ def draw_control(points):
     parts = [f"{_points(points[world][arms[0]])} where {world}" for world in worlds]
     title = f"Turning alone ({arms[0]}): {', '.join(parts)}"
     seeds = len(next(iter(points[worlds[0]].values())))
-    note = f"A dot: one seed of {seeds}; a bar: their mean. Zero: the same run without coordination."
+    note = f"Dot: one of {seeds} seeds; bar: their mean. Zero: the same run without coordination."
     alt = "; ".join(
         f"{world}: " + ", ".join(f"{arm} {np.mean(found[arm]):+.2f}" for arm in arms)
         for world, found in points.items()

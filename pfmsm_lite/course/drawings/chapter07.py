@@ -1,6 +1,9 @@
 """Drawings of chapter 07: who learns from whom as a graph, why weights go home, and whom they find."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
@@ -16,7 +19,9 @@ def _node(number, count):
 
 
 @styled
-def draw_graph(weights, names, rows, clusters, least=0.05):
+def draw_graph(
+    weights: np.ndarray, names: Sequence[str], rows: Sequence[int], clusters: Sequence, least: float = 0.05
+) -> Figure:
     """Who learns from whom: an arrow from a source to the client that takes from it, as wide as its weight.
 
     weights   [N, N] a row for each client, summing to one;  names [N]
@@ -72,7 +77,9 @@ def draw_graph(weights, names, rows, clusters, least=0.05):
 
 
 @styled
-def draw_home(own, shares, train, valid):
+def draw_home(
+    own: Mapping[str, np.ndarray], shares: np.ndarray, train: np.ndarray, valid: np.ndarray
+) -> Figure:
     """Learned weights over the rounds, and the two losses that pull them to different places.
 
     own     {group of clients: [K, S] own weight over K rounds and S seeds}
@@ -114,10 +121,10 @@ KINDS = {"same taste": "#0072B2", "same base rate": "#E69F00", "neither": GREY}
 
 
 @styled
-def draw_borrowed(shares):
+def draw_borrowed(shares: pd.DataFrame) -> Figure:
     """From whom a client borrows, where every other client shares its taste, its base rate, or neither.
 
-    shares   DataFrame, one line a bar, columns as in KINDS: shares of what is borrowed, summing to one; the
+    shares   DataFrame, one line per bar, columns as in KINDS: shares of what is borrowed, summing to one; the
              first two lines are those of the experts without and with base rates at home
     returns  Figure
     """

@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.patches import Circle, FancyArrowPatch
 
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.heatmaps import box_clusters, client_map, heatmap, of_unit, pairs, sort_clients
+from pfmsm_lite.lab.runs import Run
 from pfmsm_lite.lab.statistics import paired_interval, per_seed
 from pfmsm_lite.lab.style import (
     DIVERGING,
@@ -46,11 +48,11 @@ AHEAD, BEHIND = METHOD_STYLE["pf_msmtrec"][0], METHOD_STYLE["fedavg"][0]
 
 
 @styled
-def rivals(tables, hero="pf_msmtrec", reach=4.0):
-    """Differences hero − method with 95 % intervals, one panel a comparison, the same lines in all of them.
+def rivals(tables: Mapping[str, pd.DataFrame], hero: str = "pf_msmtrec", reach: float = 4.0) -> Figure:
+    """Differences hero − method with 95 % intervals, one panel per comparison, the same lines in all of them.
 
     tables   data's name → compare.csv of that comparison (method, auc, difference, low, high)
-    reach    AUC points at which an axis ends; what lies beyond stands there as a number with an arrow
+    reach    AUC points at which an axis ends; what lies beyond is written there as a number with an arrow
     returns  Figure
     """
     found = {name: table.set_index("method") for name, table in tables.items()}
@@ -91,7 +93,7 @@ def rivals(tables, hero="pf_msmtrec", reach=4.0):
     ]
     title = f"{hero} is clearly ahead of {', '.join(counts)} methods that leave rows at home"
     note = (
-        f"Line: 95 % interval over paired seeds. Hollow: it holds zero. Blue: clearly ahead of {hero}. "
+        f"Line: 95 % interval over paired seeds. Hollow: it includes zero. Blue: clearly ahead of {hero}. "
         "Arrow: beyond the axis. (all rows): one model that sees everybody's rows."
     )
     said = "; ".join(
@@ -104,8 +106,8 @@ def rivals(tables, hero="pf_msmtrec", reach=4.0):
 
 
 @styled
-def ablation(results, hero="pf_msmtrec", data="these data"):
-    """What is lost when one module is taken away: hero − method in AUC points, 95 % intervals, one a module.
+def ablation(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these data") -> Figure:
+    """What is lost without each module: hero − method in AUC points, with 95 % intervals.
 
     results  rows of results.csv with the hero and at least one of MODULES over the same seeds
     returns  Figure;  raises  UserError where a method is missing, or a second seed
@@ -135,16 +137,15 @@ def ablation(results, hero="pf_msmtrec", data="these data"):
     held = [name for name, (_, low, high) in lines.items() if low <= 0 <= high]
     most = max(lines, key=lambda name: lines[name][0])
     title = f"Take one module away on {data}: most is lost without {most} ({lines[most][0]:+.2f} points), "
-    title += f"and {len(held)} of {len(lines)} intervals hold zero"
-    note = (
-        f"Line: 95 % interval over {len(averages)} paired seeds. Hollow: it holds zero. Grey: single seeds."
-    )
+    title += f"and {len(held)} of {len(lines)} intervals include zero"
+    note = f"Line: 95 % interval over {len(averages)} paired seeds. Hollow: it includes zero. Grey: "
+    note += "single seeds."
     said = "; ".join(f"{name} {m:+.2f} [{low:+.2f}, {high:+.2f}]" for name, (m, low, high) in lines.items())
     return finish(figure, title, note, f"Points lost without a module: {said}.")
 
 
 @styled
-def price(table):
+def price(table: pd.DataFrame) -> Figure:
     """AUC against what a client uploads in a round, a mark for each method.
 
     table    `pfmsm_lite.lab.runs.costs`: by method, columns auc and kilobytes (NaN: it sends its rows)
@@ -194,7 +195,7 @@ def _beside(ax, table):
 
 
 @styled
-def look_into(run, method, round, unit=MEAN, seed=None):
+def look_into(run: Run, method: str, round: int, unit: str = MEAN, seed: int | None = None) -> Figure:
     """One round of one method in four panels: who learns from whom as a map and as a graph, the cosines of
     the clients' updates before and after coordination, and where the round lies on the AUC's way.
 
@@ -288,8 +289,8 @@ def _graph(ax, weights, names, labels):
     ax.set(xlim=(-1.45, 1.45), ylim=(-1.3, 1.3), aspect="equal")
     ax.axis("off")
     others = np.nan_to_num(weights - np.diag(np.diag(weights)))
-    pairs = sorted(zip(*np.nonzero(others >= LEAST), strict=True), key=lambda pair: -others[pair])
-    for n, m in pairs[:ARROWS]:
+    drawn = sorted(zip(*np.nonzero(others >= LEAST), strict=True), key=lambda pair: -others[pair])
+    for n, m in drawn[:ARROWS]:
         along = (place[n] - place[m]) / np.linalg.norm(place[n] - place[m])
         same = labels is None or labels[n] == labels[m]
         arrow = FancyArrowPatch(
@@ -307,7 +308,7 @@ def _graph(ax, weights, names, labels):
         ax.text(
             *where, name[:14], color=ink, ha=side, va="center", fontsize=9, weight="bold" if short else None
         )
-    if not pairs:
+    if not drawn:
         ax.text(0, 0, f"nobody takes {100 * LEAST:.0f} %\nor more from another", ha="center", va="center")
     ax.set_title("The same as a graph", fontweight="bold")
 

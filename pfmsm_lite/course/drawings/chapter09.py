@@ -1,5 +1,7 @@
 """Drawings of chapter 09: who gets weight in M3oE and in PMTRec, beside the matrix of a federation."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -34,7 +36,7 @@ def _arrow(ax, start, end, color=INK):
 
 
 @styled
-def draw_modules(domains, tasks, shared):
+def draw_modules(domains: int, tasks: int, shared: int) -> Figure:
     """M3oE as boxes: three modules of experts, fused in two levels, for D domains and T tasks.
 
     shared   number of shared experts
@@ -74,12 +76,15 @@ def draw_modules(domains, tasks, shared):
 
 
 @styled
-def draw_two_levels(tracks, own, train, valid, rows, noise):
+def draw_two_levels(
+    tracks: Mapping[str, Sequence[float]], own: np.ndarray, train: np.ndarray, valid: np.ndarray, rows: int,
+    noise: float,
+) -> Figure:  # fmt: skip
     """A mixture weight with a known best value, learned on validation rows and on training rows.
 
     tracks   {"validation rows": [K], "training rows": [K]}: the weight a over the steps
     own      [D] what the domains' own experts say;  train, valid  [D] means of their rows of either kind
-    rows     training rows of a domain;  noise: deviation of a row from its domain's true mean
+    rows     training rows per domain;  noise: deviation of a row from its domain's true mean
     returns  Figure
     """
     own, train, valid = (np.asarray(values, float) for values in (own, train, valid))
@@ -100,17 +105,15 @@ def draw_two_levels(tracks, own, train, valid, rows, noise):
     right.axhline(known, color=INK, ls="--", lw=1.2, label="known optimum")
     left.legend(loc="upper right", fontsize=9)
     right.legend(loc="lower left" if known > 0.45 else "center right", fontsize=9)
-    ends = [tracks[name][-1] for name in ("validation rows", "training rows")]
-    title = "Best weight {:.2f}; learned on validation rows {:.2f}, on training rows {:.2f}".format(
-        known, *ends
-    )
+    ends = [f"{tracks[name][-1]:.2f}" for name in ("validation rows", "training rows")]
+    title = f"Best weight {known:.2f}; learned on validation rows {ends[0]}, on training rows {ends[1]}"
     note = f"{len(own)} domains, {rows} training row{'s' * (rows > 1)} each. Dashed: the optimum in closed "
     note += f"form; by the truth it is 1 / (1 + noise² / rows) = {1 / (1 + noise**2 / rows):.2f}."
     return finish(figure, title, note, f"Two error curves over the weight, and two paths of it. {note}")
 
 
 @styled
-def draw_undone(weights, counts):
+def draw_undone(weights: Mapping[str, Sequence[float]], counts: Mapping[str, Sequence[float]]) -> Figure:
     """What becomes of a weight when the expert behind it learns through the mixture.
 
     weights  {name: [K]} the weight a over the steps;  counts  {name: [K]} a·w relative to the training mean
@@ -135,8 +138,11 @@ def draw_undone(weights, counts):
 
 
 @styled
-def draw_fusion(found, columns, clusters, epoch):
-    """The fusion weights of M3oE, one column each, a dot a seed; the grey line is where they start.
+def draw_fusion(
+    found: Mapping[str, np.ndarray], columns: Sequence[tuple[str, str]], clusters: Mapping[str, int],
+    epoch: int,
+) -> Figure:  # fmt: skip
+    """The fusion weights of M3oE, one column each, a dot per seed; the grey line is where they start.
 
     found    {panel: [S, K] weights after `epoch` epochs}
     columns  [K] (kind, owner), the kinds in a row: ("α of a domain", "s0"), …
@@ -164,20 +170,21 @@ def draw_fusion(found, columns, clusters, epoch):
     axes[-1].set_xticks(places, [owner for _, owner in columns], rotation=0, fontsize=9)
     for kind in dict.fromkeys(kinds):
         where = places[[k == kind for k in kinds]].mean()
-        axes[0].text(
-            where, low + 0.02 * (high - low), kind, ha="center", va="bottom", fontsize=10, color="#555555"
-        )
+        style = {"ha": "center", "va": "bottom", "fontsize": 10, "color": "#555555"}
+        axes[0].text(where, low + 0.02 * (high - low), kind, **style)
     moved = {panel: np.abs(np.asarray(weights) - start).max() for panel, weights in found.items()}
     said = "; ".join(f"at {panel} a weight has moved by {far:.3f} at most" for panel, far in moved.items())
     title = f"After {epoch} epochs: {said}"
     seeds = len(next(iter(found.values())))
-    note = f"A dot: one of {seeds} seeds. Grey line: the start, σ(1). Blue, yellow: the two groups."
+    note = f"Dot: one of {seeds} seeds. Grey line: the start, σ(1). Blue, yellow: the two groups."
     alt = "Dots for " + ", ".join(dict.fromkeys(kinds))
     return finish(figure, title, note, f"{alt}. {note}")
 
 
 @styled
-def draw_code(paper, code, names, points):
+def draw_code(
+    paper: np.ndarray, code: np.ndarray, names: Sequence[str], points: Mapping[str, tuple]
+) -> Figure:
     """The fusion weights under the paper's rule and under the code's, and what the difference is worth.
 
     paper    [S, E, K], code [S, E, 4] weights after 0, 1, … epochs, S seeds;  names: of the four
@@ -196,7 +203,7 @@ def draw_code(paper, code, names, points):
     left.plot([], [], color=GREY, label="all, as the paper")
     low, high = min(0.6, code.min() - 0.02), max(0.85, code.max() + 0.02)
     left.set(xlabel="epoch", ylim=(low - 0.55 * (high - low), high))
-    left.set_title("weights, a line a seed")
+    left.set_title("weights, one line per seed")
     left.legend(loc="lower left", fontsize=8, ncols=2)
     for k, (values, (mean, least, most)) in enumerate(points.values()):
         interval_line(right, k, values, mean, least, most, TRAIN)
@@ -206,12 +213,9 @@ def draw_code(paper, code, names, points):
     right.set_title("against M3oE as the paper says")
     right.grid(axis="x")
     far = [np.abs(v - v[:, :1]).max() for v in (paper, code)]
-    title = (
-        "In {} epochs a weight moves by {:.3f} at most by the paper’s rule, by {:.2f} by the code’s".format(
-            epochs[-1], *far
-        )
-    )
-    note = "Right: mean and 95 % interval over paired seeds; grey: single seeds. Hollow: it holds zero."
+    title = f"In {epochs[-1]} epochs a weight moves by {far[0]:.3f} at most by the paper’s rule, "
+    title += f"by {far[1]:.2f} by the code’s"
+    note = "Right: mean and 95 % interval over paired seeds; grey: single seeds. Hollow: it includes zero."
     alt = "; ".join(f"{name}: {mean:+.2f} [{a:+.2f}, {b:+.2f}]" for name, (_, (mean, a, b)) in points.items())
     return finish(figure, title, note, f"AUC points: {minus(alt)}. {note}")
 
@@ -220,7 +224,7 @@ def draw_code(paper, code, names, points):
 
 
 @styled
-def draw_weights(weights, share, misled, tasks):
+def draw_weights(weights: np.ndarray, share: np.ndarray, misled: np.ndarray, tasks: Sequence[str]) -> Figure:
     """Task weights per user over training: means beside the focus, and how one task's weights scatter.
 
     weights  [E, U, T];  share [E] λ;  misled [U] bool: whose auxiliary labels follow another taste
@@ -253,12 +257,12 @@ def draw_weights(weights, share, misled, tasks):
     title = f"{tasks[1]} starts with {100 * weights[0, :, 1].mean():.0f}\u00a0% of the weight; in epoch 1 "
     title += f"misled users give it {100 * early[misled].mean():.0f}\u00a0%"
     title += f", the others {100 * early[~misled].mean():.0f}\u00a0%"
-    note = "A violin: all users of a kind; dot: their mean."
+    note = "Violin: all users of a kind; dot: their mean."
     return finish(figure, title, note, f"Lines of mean weights, and violins of single users. {note}")
 
 
 @styled
-def draw_harm(differences):
+def draw_harm(differences: Mapping[str, np.ndarray]) -> Figure:
     """NDCG of each user with the auxiliary task minus without, and how much of that is noise.
 
     differences  {row: [U'] differences};  returns  Figure
@@ -266,9 +270,8 @@ def draw_harm(differences):
     figure = Figure(figsize=(8, 1.5 + 0.72 * len(differences)), dpi=DPI)
     ax = figure.subplots()
     means = {}
-    for k, ((name, values), color) in enumerate(
-        zip(differences.items(), (DOMAIN, VALID, GREY, GREY), strict=False)
-    ):
+    looks = zip(differences.items(), (DOMAIN, VALID, GREY, GREY), strict=False)
+    for k, ((name, values), color) in enumerate(looks):
         values = np.asarray(values)[~np.isnan(values)]
         body = ax.violinplot([values], [k], orientation="horizontal", widths=0.85, showextrema=False)
         body["bodies"][0].set(facecolor=color, edgecolor="none", alpha=0.35)
@@ -282,7 +285,7 @@ def draw_harm(differences):
     ax.grid(axis="x")
     first, second = list(means)[:2]
     title = f"{first.capitalize()}: {means[first][0]:+.2f} on average; {second}: {means[second][0]:+.2f}"
-    note = "A dot: one user, mean over seeds. Bar: their mean. Last row: the same method against itself."
+    note = "Dot: one user, mean over seeds. Bar: their mean. Last row: the same method against itself."
     alt = "; ".join(
         f"{name}: mean {mean:+.3f}, {100 * lost:.0f} % below zero" for name, (mean, lost) in means.items()
     )
@@ -290,7 +293,7 @@ def draw_harm(differences):
 
 
 @styled
-def draw_balance(angle, ratio, share=0.0):
+def draw_balance(angle: float, ratio: float, share: float = 0.0) -> Figure:
     """Two tasks' gradients of one user: as they are, balanced, and the step that comes of them.
 
     angle    degrees between both gradients;  ratio  length of the auxiliary one, that of the main one is 1
@@ -331,9 +334,7 @@ def draw_balance(angle, ratio, share=0.0):
     axes[1].legend(loc="lower center", fontsize=9, handlelength=1.1, ncols=3, columnspacing=0.8)
     title = "Step and main gradient: {} apart; balanced {}; weighed and focused {}".format(*away)
     note = "Balancing gives both gradients the mean of their lengths and keeps their directions."
-    alt = (
-        f"Arrows: the main gradient of length 1, the auxiliary one of length {ratio:g} at {angle:g} degrees."
-    )
+    alt = f"Arrows: the main gradient of length 1, the auxiliary one of length {ratio:g} at {angle:g}°."
     return finish(figure, title, note, f"{alt} {note}")
 
 
@@ -341,11 +342,14 @@ def draw_balance(angle, ratio, share=0.0):
 
 
 @styled
-def draw_three(users, tasks, cells, parts, rows, mixture, names, clusters):
+def draw_three(
+    users: np.ndarray, tasks: Sequence[str], cells: np.ndarray, parts: Sequence[str], rows: Sequence[str],
+    mixture: np.ndarray, names: Sequence[str], clusters: Sequence,
+) -> Figure:  # fmt: skip
     """Three answers to "who gets weight": per user, per domain and task, per client.
 
     users    [U, T] task weights of some users, sorted;  tasks  T names
-    cells    [C, P] weights of the parts of M3oE's mixture, a line a cell;  parts, rows: names of both
+    cells    [C, P] weights of the parts of M3oE's mixture, a line per cell;  parts, rows: names of both
     mixture  [N, N] aggregation weights;  names  of the N clients;  clusters [N]
     returns  Figure
     """
@@ -373,10 +377,10 @@ def draw_three(users, tasks, cells, parts, rows, mixture, names, clusters):
     rest = 1 - np.diag(mixture).mean()
     mates = mixture[pairs(list(clusters), len(mixture))[0]].sum() / len(mixture)
     title = (
-        f"Users differ by up to {np.ptp(users, 0).max():.2f}, M3oE’s cells by {np.ptp(cells, 0).max():.3f}; "
+        f"Users differ by up to {np.ptp(users, 0).max():.2f}, M3oE’s cells by {np.ptp(cells, 0).max():.3f}"
     )
     title += (
-        f"of what clients take from others, {100 * mates / max(rest, 1e-9):.0f} % is from their own group"
+        f"; of what clients take from others, {100 * mates / max(rest, 1e-9):.0f} % is from their own group"
     )
     note = "A row: whom one user, one domain × task, one client listens to. Yellow lines: the true groups."
     alt = f"Three maps of weights on one scale: {len(users)} users by task, {len(cells)} cells by part, "

@@ -3,6 +3,7 @@
 import textwrap
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from pfmsm_lite.errors import UserError, choose
@@ -12,8 +13,8 @@ from pfmsm_lite.lab.style import GREY, INK, METHOD_STYLE, finish, interval_line,
 
 
 @styled
-def along(results, module):
-    """One line of the map at full size: what a module gains along every knob, a dot a seed.
+def along(results: pd.DataFrame, module: str) -> Figure:
+    """One line of the map at full size: what a module gains along every knob, one dot per seed.
 
     results  as of `pfmsm_lite.lab.map.results`;  module: one of WITHOUT
     returns  Figure
@@ -57,7 +58,9 @@ def along(results, module):
     clear = [kind for kind in kinds if kind[1] > 0 or kind[2] < 0]
     title = f"{module}: most at {' '.join(most)} ({found[most][0]:+.2f} points), "
     title += f"clear on {len(clear)} of {len(kinds)} kinds of data"
-    note = "Dot: mean, with its 95 % interval over paired seeds. Hollow: it holds zero. Grey: single seeds."
+    note = (
+        "Dot: mean, with its 95 % interval over paired seeds. Hollow: it includes zero. Grey: single seeds."
+    )
     if gained.groupby(["factor", "level"]).size().max() < 2:
         note = "One seed only, so there is no interval and nothing is clear."
     said = "; ".join(f"{' '.join(place)} {found[place][0]:+.2f}" for place in found)
@@ -65,7 +68,7 @@ def along(results, module):
 
 
 @styled
-def again(found, tested):
+def again(found: pd.DataFrame, tested: pd.DataFrame) -> Figure:
     """What a search showed, and what new seeds say of the same cells: gains in points with 95 % intervals.
 
     found, tested  as `pfmsm_lite.lab.map.table` makes them, with the same levels and modules
@@ -97,7 +100,7 @@ def again(found, tested):
     )
     seeds = int(pairs["seeds_new"].max())
     note = "Grey: what the search showed. Line and dot: "
-    note += f"{seeds} new seeds with their 95 % interval. Hollow: it holds zero."
+    note += f"{seeds} new seeds with their 95 % interval. Hollow: it includes zero."
     said = "; ".join(
         f"{row.level}, {row.module}: {row.gain:+.2f} found, {row.gain_new:+.2f} on new seeds"
         for row in pairs.itertuples()
