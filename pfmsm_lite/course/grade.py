@@ -293,7 +293,9 @@ def grade_all(paths, target=None, seconds=None, memory=MEMORY, full=False, show=
     try:
         import nbclient  # noqa: F401
     except ImportError as error:
-        raise UserError(f"To grade, Jupyter is needed. Install it in the project's folder with: {INSTALL}") from error
+        raise UserError(
+            f"To grade, Jupyter is needed. Install it in the project's folder with: {INSTALL}"
+        ) from error
     if seconds is None:
         seconds = SECONDS_FULL if full else SECONDS
     if not 1 <= seconds < math.inf or memory < 0:

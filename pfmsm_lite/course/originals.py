@@ -15,5 +15,7 @@ class Originals(AsyncLargeFileManager):
 
     async def save(self, model, path=""):
         if self.file_exists(path) and not self.is_writable(path):
-            raise HTTPError(403, f"{path} belongs to the course's originals. Work on your copy in my_course/.")
+            raise HTTPError(
+                403, f"{path} belongs to the course's originals. Work on your copy in my_course/."
+            )
         return await super().save(model, path)

@@ -141,7 +141,9 @@ def _executed(source, parameters, screen):
 
         from pfmsm_lite.course.kernel import LONG, kernel_config
     except ImportError as error:
-        raise UserError(f"A report needs {error.name}. Install it in the project's folder with: {INSTALL}") from error
+        raise UserError(
+            f"A report needs {error.name}. Install it in the project's folder with: {INSTALL}"
+        ) from error
     visible = bool(getattr(screen, "isatty", lambda: False)())
     notebook = nbformat.read(source, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if LESSON not in cell.metadata.get("tags", ())]

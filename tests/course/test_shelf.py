@@ -101,7 +101,9 @@ def test_what_is_missing_is_said_with_the_command_before_anything_is_copied(monk
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is missing")
 def test_make_course_is_the_same_as_the_three_lines():
-    done = subprocess.run(["make", "-n", "-B", "course"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "-n", "-B", "course"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     lines = [line for line in done.stdout.splitlines() if "-m " in line]
     assert [re.search(r"-m (venv|pip install|pfmsm_lite course)", line)[1] for line in lines] == [
         "venv",
@@ -229,7 +231,11 @@ def test_the_command_opens_chapter_00_with_every_link_and_changes_no_tracked_fil
         assert status == 403 and "Work on your copy in my_course/" in said["message"]
         assert ask(lab, f"api/contents/{first}", "PUT", **saved)[0] == 200
         printed = run_in_kernel(lab, first, RUN).splitlines()
-        assert printed[-3:] == [str(clone / "pfmsm_lite" / "__init__.py"), str(clone), str(clone / "my_course")]
+        assert printed[-3:] == [
+            str(clone / "pfmsm_lite" / "__init__.py"),
+            str(clone),
+            str(clone / "my_course"),
+        ]
     assert tracked(clone) == before
 
 
