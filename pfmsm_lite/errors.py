@@ -18,13 +18,6 @@ def at_least_one(**numbers):
             raise UserError(f"--{name.replace('_', '-')} is {number}, but it must be at least 1.")
 
 
-def refuse_beside(why, names):
-    """Refuse options, by their names, beside one that settles what they would."""
-    if names:
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in names)
-        raise UserError(f"{why} {named} cannot be given beside it.")
-
-
 def choose(kind, name, choices):
     """Return `name` if it is one of `choices`; else raise a UserError that suggests the nearest."""
     choices = list(choices)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def free_port():
 
 
 class Lab(NamedTuple):
-    """A running JupyterLab: its address (with a slash at its end), its token, the folder of its kernels' files."""
+    """A running JupyterLab: its address, ending in a slash, its token, the folder of its kernels' files."""
 
     url: str
     token: str
@@ -84,8 +85,10 @@ def address(server, runtime, log):
     end = time.monotonic() + LONG
     while time.monotonic() < end:
         for file in runtime.glob("jpserver-*.json"):
-            with contextlib.suppress(ValueError):  # being written
-                return json.loads(file.read_text())["url"]
+            with contextlib.suppress(ValueError, OSError):  # still being written, or not listening yet
+                url = json.loads(file.read_text())["url"]
+                urllib.request.urlopen(f"{url}api", timeout=LONG).close()
+                return url
         assert server.poll() is None, f"JupyterLab did not start:\n{log.read_text()[-2000:]}"
         time.sleep(0.1)
     raise AssertionError(f"JupyterLab did not start in {LONG} s:\n{log.read_text()[-2000:]}")

@@ -5,9 +5,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from pfmsm_lite.errors import UserError, refuse_beside
+from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab import plugins
+from pfmsm_lite.lab.options import refuse_beside
 from pfmsm_lite.lab.sources import READERS
 
 

@@ -26,8 +26,9 @@ LONG = 600  # seconds to wait for what comes sooner or later, on a busy machine 
 class Kernel(AsyncKernelManager):
     """A kernel that imports this very package, and that is asked to end, not interrupted.
 
-    Jupyter's own manager interrupts before it asks. An interrupt that meets a kernel between two messages makes
-    it write "KeyboardInterrupt caught in kernel" to the user's terminal: on a busy machine, that happens.
+    Jupyter's own manager interrupts before it asks. An interrupt that meets a kernel while it handles a
+    message makes it write "KeyboardInterrupt caught in kernel" to the user's terminal: on a busy machine, it
+    happens.
     """
 
     variables = Dict(help="environment variables of the kernel, beside those of this process").tag(

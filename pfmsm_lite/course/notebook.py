@@ -70,8 +70,8 @@ def home():
         if (folder / "notebooks").is_dir() and (folder / "pfmsm_lite").is_dir():
             return folder
     raise UserError(
-        f"The course's folder was not found from {Path.cwd().name}/. Work inside a clone of the project: there "
-        "`python -m pfmsm_lite course` opens the notebooks."
+        f"The course's folder was not found from {Path.cwd().name}/. Work inside a clone of the project: "
+        "there `python -m pfmsm_lite course` opens the notebooks."
     )
 
 

@@ -91,8 +91,8 @@ def fill(folder, show=print):
         written(shelf / RECORD, json.dumps(known, indent=1, sort_keys=True).encode())
     except OSError as error:
         raise UserError(
-            f"{SHELF}/ in {folder.name}/ cannot be written: {error.strerror}. Move away what is in its place, "
-            "or put the project in a folder that you may write to."
+            f"{SHELF}/ in {folder.name}/ cannot be written: {error.strerror}. Move away what is in its "
+            "place, or put the project in a folder that you may write to."
         ) from error
     show(f"{SHELF}/: {len(made)} files copied" if made else f"{SHELF}/ has all chapters")
     return shelf
@@ -134,7 +134,7 @@ def add(commands):
         "course",
         help="copy the notebooks to my_course/ and open chapter 00 in JupyterLab",
         description="Copy the notebooks into my_course/, which git ignores, and open chapter 00 there in "
-        "JupyterLab. A notebook that you have changed is never overwritten: a newer version is put beside it.",
+        "JupyterLab. A notebook that you have changed is never overwritten: a newer version comes beside it.",
     )
     command.add_argument("--port", type=int, metavar="P", help="where JupyterLab listens (default 8888)")
     command.add_argument(

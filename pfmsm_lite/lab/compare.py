@@ -10,11 +10,12 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from pfmsm_lite.errors import at_least_one, refuse_beside
+from pfmsm_lite.errors import at_least_one
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab import search
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
 from pfmsm_lite.lab.engine import Cell, finished, replace_text, say_failed
+from pfmsm_lite.lab.options import refuse_beside
 from pfmsm_lite.lab.statistics import against, holm, paired, per_seed, points, results_of
 from pfmsm_lite.methods import METHODS, Method
 

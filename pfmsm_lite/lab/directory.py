@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pfmsm_lite.data import digest
-from pfmsm_lite.errors import UserError, at_least_one, refuse_beside
+from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.lab import plugins, sources
 from pfmsm_lite.lab.engine import Work, replace_text
-from pfmsm_lite.lab.options import FRAME, Parser, declared
+from pfmsm_lite.lab.options import FRAME, Parser, declared, refuse_beside
 from pfmsm_lite.lab.versions import machine, versions
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import Field, fields, replace
 from typing import Any
 
@@ -57,6 +57,13 @@ class Lines(argparse.HelpFormatter):
 
     def _fill_text(self, text, width, indent):
         return "\n".join(indent + line for line in self._split_lines(text, width - len(indent)))
+
+
+def refuse_beside(why: str, names: Iterable[str]) -> None:
+    """Refuse options, by their names, beside one that settles what they would."""
+    if names:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise UserError(f"{why} {named} cannot be given beside it.")
 
 
 # ---- what an option's text means ----

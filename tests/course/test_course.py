@@ -1,6 +1,8 @@
-"""What the notebooks lean on: it says what is wrong and what to do, and never shows a student a traceback."""
+"""The notebooks' helpers: they say what is wrong and what to do, and never show a student a traceback."""
 
 import json
+import re
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -15,21 +17,34 @@ from pfmsm_lite.errors import UserError
 
 
 def test_the_environment_check_names_what_is_missing_or_too_old():
-    from importlib.metadata import PackageNotFoundError
-
     def installed(package):
         if package == "papermill":
             raise PackageNotFoundError
-        return {"torch": "2.13.0+cpu", "numpy": "1.26.4"}[package]
+        return {"torch": "2.13.0+cpu", "numpy": "1.26.4", "scipy": "99"}[package]
 
-    found = problems({"torch": "2.13", "numpy": "2.0", "papermill": "2.6"}, installed)
+    lines = ["torch==2.13.0", "numpy>=2.0,<3", "scipy>=1.13,<2", "papermill>=2.6", "x>=1; python_version<'3'"]
+    found = problems(lines, installed)
     assert found == ["numpy 1.26.4 is too old, 2.0 or newer is needed.", "papermill is missing."]
     assert problems() == []
 
 
-def test_begin_refuses_with_the_command_that_mends_it(monkeypatch, capsys):
+def test_what_is_needed_is_what_requirements_say_and_without_a_clone_the_metadata(tmp_path, monkeypatch):
+    text = (course.PROJECT / "requirements.txt").read_text()
+    assert course.requirements() == text.split()
+    names = {re.match(r"[\w-]+", line)[0] for line in course.requirements()}
+    assert {"torch", "jupyterlab", "matplotlib", "pandas", "ipywidgets", "papermill"} <= names
+    monkeypatch.setattr(course, "PROJECT", tmp_path)
+    (tmp_path / "requirements.txt").write_text("# what is needed\n\nnumpy>=999  # much newer\n")
+    assert [problem.split(" is")[0].split()[0] for problem in problems()] == ["numpy"]
+    (tmp_path / "requirements.txt").unlink()
+    kept = ["torch==2.13.0", 'ruff>=0.9; extra == "test"']
+    monkeypatch.setattr(course, "requires", {"pfmsm-lite": kept}.get)
+    assert course.requirements() == ["torch==2.13.0"]
+
+
+def test_begin_refuses_with_the_command_that_installs_it(monkeypatch, capsys):
     monkeypatch.setattr(course, "problems", lambda: ["torch is missing."])
-    with pytest.raises(UserError, match=r"torch is missing.*pip install -e"):
+    with pytest.raises(UserError, match=r"torch is missing.*pip install -r requirements.txt"):
         begin("06_conflict_coordination")
 
 
@@ -48,7 +63,7 @@ def test_begin_finds_its_chapter_from_any_folder_below_and_names_the_nearest(tmp
 
 
 def test_a_kept_table_comes_with_the_command_the_date_and_the_machine(tmp_path, monkeypatch, capsys):
-    folder = tmp_path / "results" / "long"
+    folder = tmp_path / "notebooks" / "results" / "long"
     folder.mkdir(parents=True)
     said = {"command": "python -m pfmsm_lite map", "date": "2026-11-25", "machine": "a machine"}
     (folder / "config.json").write_text(json.dumps(said))
@@ -59,41 +74,88 @@ def test_a_kept_table_comes_with_the_command_the_date_and_the_machine(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("source", "leans"),
+    ("source", "shows"),
     [
-        ('pd.read_csv(home() / "results" / "modules")', True),
+        ('pd.read_csv(home() / "notebooks" / "results" / "modules")', True),
         ('measured("modules")', True),
         ("run(data)", False),
     ],
 )
-def test_a_chapter_that_shows_kept_results_is_stale_when_they_change(source, leans, tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "results" / "long").mkdir(parents=True)
-    path, file = tmp_path / "notebooks" / "42_trial.ipynb", tmp_path / "results" / "long" / "aucs.csv"
+def test_a_chapter_that_shows_kept_results_is_stale_when_they_change(source, shows, tmp_path):
+    folder = tmp_path / "notebooks" / "results" / "long"
+    folder.mkdir(parents=True)
+    path, file = tmp_path / "notebooks" / "42_trial.ipynb", folder / "aucs.csv"
     file.write_text("1")
     before = notebooks.digest(made(source), path)
     file.write_text("2")
-    assert (notebooks.digest(made(source), path) != before) == leans
+    assert (notebooks.digest(made(source), path) != before) == shows
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package in which lab/map.py imports lab/cells.py, and chapter 42's drawings import lab/figures.py."""
+    files = {
+        "loop.py": "",
+        "data/table.py": "",
+        "rivals/trees.py": "",
+        "lab/__init__.py": "",
+        "lab/map.py": "def draw():\n    from pfmsm_lite.lab.cells import results\n",
+        "lab/cells.py": "from pfmsm_lite.lab import map",
+        "lab/figures.py": "",
+        "lab/bench.py": "",
+        "lab/own.mplstyle": "",
+        "course/__init__.py": "from pfmsm_lite.course.notebook import show",
+        "course/notebook.py": "",
+        "course/grade.py": "",
+        "course/drawings/chapter42.py": "import pfmsm_lite.lab.figures",
+        "course/drawings/chapter41.py": "",
+        "course/exercises/chapter42.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(notebooks, "PACKAGE", tmp_path)
+    return tmp_path
+
+
+ALWAYS = {
+    "loop.py", "data/table.py", "rivals/trees.py", "lab/own.mplstyle", "course/drawings/chapter42.py",
+    "course/exercises/chapter42.py", "lab/figures.py",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("source", "leans"),
+    ("source", "more"),
     [
-        ("from pfmsm_lite import compare, modules", True),
-        ("from pfmsm_lite.lab.map import table", True),
-        ("from pfmsm_lite.lab.runs import compare", False),
+        ("run(data)", set()),
+        ("%time run(data)", set()),
+        ("from pfmsm_lite.lab.map import table", {"lab/map.py", "lab/cells.py", "lab/__init__.py"}),
+        ("from pfmsm_lite.lab import map as modules", {"lab/map.py", "lab/cells.py", "lab/__init__.py"}),
+        ("import pfmsm_lite.lab.bench", {"lab/bench.py"}),
+        ("from pfmsm_lite.course import begin", {"course/__init__.py", "course/notebook.py"}),
+        ("from pfmsm_lite import run", set()),
     ],
 )
-def test_a_chapter_is_stale_when_a_module_that_it_imports_changes(source, leans, tmp_path, monkeypatch):
-    monkeypatch.setattr(notebooks, "PACKAGE", tmp_path)
-    file = tmp_path / "modules.py"
-    file.write_text("1")
-    before = notebooks.digest(made(source), tmp_path / "42_trial.ipynb")
-    file.write_text("2")
-    assert (notebooks.digest(made(source), tmp_path / "42_trial.ipynb") != before) == leans
+def test_a_chapter_depends_on_the_method_and_on_what_it_imports_from_lab_and_course(source, more, package):
+    found = notebooks.sources(made(source), "42")
+    assert {path.relative_to(package).as_posix() for path in found} == ALWAYS | more
 
 
-def picture(alt="A line that rises from nought to one.", data=True):
+def test_a_chapter_is_stale_when_one_of_these_files_changes_and_not_otherwise(package):
+    def now():
+        return notebooks.digest(made("from pfmsm_lite.lab.map import table"), package / "42_trial.ipynb")
+
+    before = now()
+    (package / "lab" / "bench.py").write_text("1")
+    (package / "lab" / "map.py").write_bytes(
+        (package / "lab" / "map.py").read_bytes().replace(b"\n", b"\r\n")
+    )
+    assert now() == before
+    (package / "lab" / "cells.py").write_text("1")
+    assert now() != before
+
+
+def picture(alt="A line that rises from zero to one.", data=True):
     figure = Figure()
     figure.alt = alt
     ax = figure.subplots()
@@ -107,6 +169,22 @@ def test_a_figure_without_alt_text_or_with_an_empty_axis_is_not_shown():
     for wrong, said in ((picture(alt=""), "no alt text"), (picture(data=False), "axis 0")):
         with pytest.raises(ValueError, match=said):
             show(wrong)
+
+
+def test_only_the_maintainers_command_writes_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "home", lambda: tmp_path)
+    monkeypatch.setitem(course._here, "fast", False)
+    monkeypatch.delenv(course.KEEP_FIGURES, raising=False)
+    show(picture(), "01_line")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv(course.KEEP_FIGURES, "1")
+    show(picture())
+    assert list(tmp_path.iterdir()) == []
+    show(picture(), "01_line")
+    assert (tmp_path / "figures" / "01_line.png").exists()
+    monkeypatch.setitem(course._here, "fast", True)
+    show(picture(), "01_fast")
+    assert not (tmp_path / "figures" / "01_fast.png").exists()
 
 
 def test_a_widget_sets_its_picture_and_says_what_is_wrong_in_words(monkeypatch):
@@ -255,3 +333,40 @@ def test_a_folder_without_notebooks_or_a_name_that_none_has_is_said(tmp_path):
     (tmp_path / "00_a.ipynb").touch()
     with pytest.raises(UserError, match="begins with 07"):
         notebooks.chosen(tmp_path, ("07",))
+
+
+SHOWN = """from matplotlib.figure import Figure
+from pfmsm_lite.course import show
+figure = Figure()
+figure.alt = "A line that rises from zero to one."
+figure.subplots().plot([0, 1])
+show(figure, "42_line")"""
+
+
+def test_a_chapter_is_tried_without_a_trace_and_refreshed_with_its_figures(tmp_path, capsys):
+    """Slow, some seconds: two kernels run a chapter of two cells."""
+    import nbformat
+
+    from pfmsm_lite.course.grade import silence
+    from pfmsm_lite.lab.cli import main
+
+    folder = tmp_path / "notebooks"
+    for empty in (folder, tmp_path / "pfmsm_lite"):  # what `home` looks for
+        empty.mkdir()
+    notebook = made("FAST = False", f"{SHOWN}\nprint(FAST)")
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = folder / "42_trial.ipynb"
+    nbformat.write(notebook, path)
+    before = path.read_bytes()
+    with silence():
+        assert main(["notebooks", "42", "--fast", "--folder", str(folder)]) == 0
+        assert sorted(tmp_path.rglob("*.*")) == [path] and path.read_bytes() == before
+        assert main(["notebooks", "--folder", str(folder)]) == 0
+    assert sorted(tmp_path.rglob("*.*")) == [tmp_path / "figures" / "42_line.png", path]
+    assert nbformat.read(path, as_version=4).cells[1].outputs[-1].text == "False\n"
+    assert not notebooks.stale(path)
+    assert main(["notebooks", "--folder", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert re.fullmatch(r"42_trial: fast, .*\n42_trial: .* KB\n42_trial: current\n", said.out), said.out
+    assert said.err == ""

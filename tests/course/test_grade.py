@@ -10,11 +10,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook
-from solving import solved
+from solving import SOLUTIONS
 
-from pfmsm_lite.course import notebook as course
+from pfmsm_lite.course import grade as grading
 from pfmsm_lite.course.grade import Cell, chapter, clean, grade, missing, prepared, read
 from pfmsm_lite.lab.cli import main
 
@@ -74,7 +73,10 @@ CASES = {  # file name → cells; each notebook goes wrong in ways of its own
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """(rows by (file name, exercise), the finished command, the folder): all the cases, graded in one go."""
+    """(rows by (file name, exercise), the finished command, the folder): all the cases, graded in one go.
+
+    Slow, half a minute: five kernels, and an endless loop that is interrupted.
+    """
     folder = tmp_path_factory.mktemp("class")
     paths = [made(folder / name, *cells, tagged="no_param" not in name) for name, cells in CASES.items()]
     damaged = {
@@ -91,7 +93,7 @@ def graded(tmp_path_factory):
     command = [sys.executable, "-m", "pfmsm_lite", "grade", *map(str, paths)]
     limits = ["--seconds", str(SECONDS), "--memory", "2048", "--csv", str(folder / "marks.csv")]
     marked = {**os.environ, "GRADED_BY": f"test {folder}"}
-    done = subprocess.run(command + limits, cwd=ROOT, env=marked, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command + limits, cwd=ROOT, env=marked, capture_output=True, text=True)
     assert {path: path.read_bytes() for path in before} == before, "a student's file was changed"
     with (folder / "marks.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -109,7 +111,7 @@ def graded(tmp_path_factory):
             "02_loop.ipynb",
             "ex2",
             "wrong",
-            rf"not come to an end; cell \[4\] was interrupted after {SECONDS} s",
+            rf"not finish; cell \[4\] was interrupted after {SECONDS} s",
         ),
         ("02_loop.ipynb", "ex3", "to do", "^$"),
         ("01_crash.ipynb", "ex2", "wrong", "expected a function"),
@@ -121,7 +123,7 @@ def graded(tmp_path_factory):
             "not reached",
             r"cell \[3\] stopped with NameError.*SEED.*parameters",
         ),
-        ("01_no_parameters.ipynb", "ex3", "wrong", r"not come to an end; the kernel died in cell \[4\]"),
+        ("01_no_parameters.ipynb", "ex3", "wrong", r"not finish; the kernel died in cell \[4\]"),
         (
             "01_no_setup.ipynb",
             "ex1",
@@ -161,14 +163,14 @@ def test_a_class_with_bad_notebooks_is_graded_and_the_code_says_so(graded):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to look for processes in")
 def test_nothing_is_left_running(graded):
-    mark, deadline = f"GRADED_BY=test {graded[2]}", time.monotonic() + 5
-    while running(mark) and time.monotonic() < deadline:
+    mark, deadline = f"GRADED_BY=test {graded[2]}", time.monotonic() + 60
+    while running(mark) and time.monotonic() < deadline:  # those that were killed are still leaving
         time.sleep(0.1)
     assert running(mark) == []
 
 
 def test_a_kernel_that_no_interrupt_stops_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr("pfmsm_lite.course.grade.PATIENCE", 1)
+    monkeypatch.setattr("pfmsm_lite.course.kernel.PATIENCE", 1)
     row, *_ = grade(made(tmp_path / "01_deaf.ipynb", PARAMETERS, DEAF, SETUP, SOLVED), seconds=2)
     assert row.state == "not reached" and "cell [2] ran on after an interrupt" in row.note
 
@@ -181,8 +183,10 @@ def test_a_whole_notebook_has_a_limit_too(tmp_path, monkeypatch):
 
 
 def test_an_untouched_chapter_is_to_do_and_a_solved_one_is_ok(tmp_path, capsys):
-    path = tmp_path / "anna.ipynb"
-    nbformat.write(solved(nbformat.read(CHAPTER, as_version=4), "01"), path)
+    """Slow, some seconds: a whole chapter is run as it comes; tests/notebooks run all of them solved."""
+    answers = f"import runpy\nright = runpy.run_path({str(SOLUTIONS / 'chapter01.py')!r})['SOLUTIONS']"
+    checks = [f'check("ex{number}", right["ex{number}"])' for number in (1, 2, 3)]
+    path = made(tmp_path / "anna.ipynb", PARAMETERS, SETUP, answers, *checks)
     assert main(["grade", str(path), str(CHAPTER)]) == 0
     said = capsys.readouterr()
     assert said.out.splitlines() == [
@@ -208,9 +212,9 @@ def test_an_untouched_chapter_is_to_do_and_a_solved_one_is_ok(tmp_path, capsys):
 )
 def test_bad_input_is_known_before_anything_runs(words, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    start = time.monotonic()
+    monkeypatch.setattr(grading, "run", None)
     assert main(["grade", *map(str, words)]) == 2
-    assert said in " ".join(capsys.readouterr().err.split()) and time.monotonic() - start < 5
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_help_says_what_it_is_not(capsys):
@@ -244,17 +248,3 @@ def test_fast_is_set_behind_the_parameters_also_where_the_tag_is_lost():
 
 def test_a_note_is_one_short_printable_line():
     assert clean("a\n\tb\x1b[31m") == "a b[31m" and len(clean("x" * 999)) == 300
-
-
-def test_a_graded_run_in_full_leaves_the_figures_of_the_course_alone(tmp_path, monkeypatch):
-    figure = Figure()
-    figure.alt = "A line that rises from nought to one."
-    figure.subplots().plot([0, 1])
-    monkeypatch.setattr(course, "home", lambda: tmp_path)
-    monkeypatch.setitem(course._here, "fast", False)
-    monkeypatch.setenv(course.VERDICTS, str(tmp_path / "verdicts.jsonl"))
-    course.show(figure, "01_line")
-    assert list(tmp_path.iterdir()) == []
-    monkeypatch.delenv(course.VERDICTS)
-    course.show(figure, "01_line")
-    assert (tmp_path / "figures" / "01_line.png").exists()

@@ -46,7 +46,7 @@ def executed(tmp_path_factory):
 
 
 def test_a_kernel_is_asked_to_end_and_never_interrupted(executed):
-    """An interrupt makes it write "KeyboardInterrupt caught in kernel" on the user's terminal, now and then."""
+    """An interrupt makes it write "KeyboardInterrupt caught in kernel" on the user's terminal at times."""
     sent, (pid, *_), folder = executed
     assert signal.SIGINT not in sent
     assert (folder / "ended.txt").read_text() == "by itself"
