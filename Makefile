@@ -8,7 +8,7 @@ endif
 ARGS ?=
 DATA ?=
 
-.PHONY: course run test test-browser lint bench report lab notebooks clean
+.PHONY: course run test test-browser lint bench report lab notebooks pages clean
 
 course: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite course $(ARGS)
@@ -25,6 +25,7 @@ test-browser: .venv/browser.stamp
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ty check pfmsm_lite/*.py
 
 # For maintainers: the committed notebooks themselves, and their outputs.
 lab: .venv/test.stamp
@@ -35,6 +36,10 @@ notebooks: .venv/test.stamp
 
 report: .venv/run.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pfmsm_lite report $(DATA) $(ARGS)
+
+# The pages of notebooks/results, from the CSVs there.
+pages: .venv/run.stamp
+	$(BIN)/python -m pfmsm_lite.lab.pages $(ARGS)
 
 bench: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite bench
