@@ -37,6 +37,7 @@ def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm
     """
     kind = aa.dtype
     aa, ab, bb = aa.double(), ab.double(), bb.double()  # a reference much shorter than the update cancels
+    # a along itself and b split into its part along a and the rest, in units of ‖a‖
     length = aa.clamp(min=0).sqrt()
     safe = torch.where(aa > 0, aa, 1.0)
     along = ab / safe  # b = along·a + rest, ‖rest‖ = height·‖a‖; all lengths below in units of ‖a‖
@@ -51,13 +52,16 @@ def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm
     reach = torch.where(under > 0, slope * rest / torch.where(under > 0, under, 1.0).sqrt(), torch.inf)
     reach = torch.where((slope == 0) | ((height == 0) & (under > 0)), torch.zeros_like(reach), reach)
     reach = torch.where((under == 0) & (slope < 0), -torch.inf, reach)
+    # the best v in [0, 1]
     v = (vertex + reach).clamp(0, 1)
     v = torch.where(square > 0, v, 0.0)  # a = b: any w will do
     p, q = 1 - slope * v, height * v
     norm = (p**2 + q**2).sqrt()
     stays = (aa <= 0) | (bb <= 0) | (norm <= 1e-12)  # nothing to turn, or nothing to turn towards
+    # U = a + radius·‖a‖·g/‖g‖, as multiples of a and b
     step = torch.where(stays, 0.0, radius / torch.where(stays, 1.0, norm))
     x, y = 1 + step * (1 - v), step * v
+    # its length, and what rescaling makes of it
     moved = (x**2 * aa + 2 * x * y * ab + y**2 * bb).clamp(min=0).sqrt()
     factor = lookup("rescale", rescale)(length, moved, radius)
     factor = torch.where(stays, 1.0, factor)

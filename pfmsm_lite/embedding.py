@@ -62,20 +62,24 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
     hidden   how many ids a field of training rows loses to its unknown entry (see Settings.unknown_rate)
     returns  (Held, training rows, views)
     """
+    # entries that the training rows use: [U], and how often
     used, counts = in_use(train, offset)
 
     def global_ids(rows: Rows) -> Rows:
         ids = rows.categorical + offset
         return rows._replace(categorical=torch.where(known[ids], ids, offset.expand_as(ids)))
 
+    # ids of each field become numbers in the one table [V, K]; strangers are read as unknown
     train = train._replace(categorical=train.categorical + offset)
     views = [(name, {split: global_ids(rows) for split, rows in view.items()}) for name, view in views]
+    # the client holds what its rows name, and every field's unknown entry: [R]
     blocks = [train.categorical, *(rows.categorical for _, view in views for rows in view.values())]
     entries = torch.unique(torch.cat([offset, *(torch.unique(block) for block in blocks)]))
 
     def local_ids(rows: Rows) -> Rows:
         return rows._replace(categorical=torch.searchsorted(entries, rows.categorical))
 
+    # how often its training rows use each: [R]; hidden ids count as uses of the unknown entries
     uses = torch.zeros(len(entries))
     uses[torch.searchsorted(entries, used)] = counts.float()
     unknown = torch.searchsorted(entries, offset)
@@ -101,6 +105,7 @@ class EntryRule(NamedTuple):
 
 def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     """After FedSubAvg (Ding et al., NeurIPS 2022). Differs from the source: it counts uses, not clients."""
+    # uses of every entry by all who are there: [V]
     total = torch.zeros(len(table.table), device=table.table.device)
     for h, index, uses in zip(here, table.index, table.uses, strict=True):
         total.index_add_(0, index, h * uses)
@@ -118,10 +123,12 @@ def rows_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
 
 
 def sum_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
+    """Reconstruction: every change counts in full, whoever else changed the entry."""
     return [h * (uses > 0) for h, uses in zip(here, table.uses, strict=True)]
 
 
 def by_own_rows(uses: Tensor, own_rows: float) -> Tensor:
+    """Trust [R] in one's own entry: half at `own_rows` uses, more with more. Reconstruction."""
     return uses / (uses + own_rows)
 
 
@@ -167,7 +174,7 @@ class SharedTable:
         server_step  factor on the change of the table
         """
         shares = self.shares([rows is not None for rows in trained])
-        # new entry = Σ share · sent + (1 − Σ share) · old
+        # new entry = Σ share · sent + (1 − Σ share) · old:  left [V, 1] and moved [V, K]
         left = torch.ones(len(self.table), 1, device=self.table.device)
         moved = torch.zeros_like(self.table)
         for rows, index, uses, share in zip(trained, self.index, self.uses, shares, strict=True):
@@ -175,9 +182,12 @@ class SharedTable:
                 used = uses > 0
                 left.index_add_(0, index[used], -share[used])
                 moved.index_add_(0, index[used], share[used] * rows)
+        # a server step other than one goes further, or less far: [V, K]
         average = left * self.table + moved
         self.table = average if server_step == 1 else torch.lerp(self.table, average, server_step)
+        # every client gets all entries that it holds: [R_n, K]
         received = [self.table[index] for index in self.index]
+        # by some rules it keeps something of its own entry
         trust = getattr(lookup("embedding", self.rule), "trust", None)
         if trust is not None:
             for rows, own, uses in zip(trained, received, self.uses, strict=True):

@@ -1,24 +1,25 @@
-"""What a person did wrong, said so that they can mend it."""
+"""What a person did wrong, said so that they can fix it."""
 
 import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
     """Bad input or a bad setting: one paragraph that names the place and the remedy."""
 
-    def _render_traceback_(self):
+    def _render_traceback_(self) -> list[str]:
         """In a notebook IPython shows this in the place of a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
-def at_least_one(**numbers):
+def at_least_one(**numbers: int) -> None:
     """Refuse, by the name of its option, a number below 1."""
     for name, number in numbers.items():
         if number < 1:
             raise UserError(f"--{name.replace('_', '-')} is {number}, but it must be at least 1.")
 
 
-def choose(kind, name, choices):
+def choose(kind: str, name: str, choices: Iterable) -> str:
     """Return `name` if it is one of `choices`; else raise a UserError that suggests the nearest."""
     choices = list(choices)
     if name in choices:

@@ -91,14 +91,18 @@ class Federation:
 
     def _client(self, scenario, views, model, table, known, seed, lazy):
         settings, labels = self.settings, scenario.train.labels
+        # its entries of the table, and its rows with ids that point into them
         offset, hidden = model.embedding.offset, settings.unknown_rate * len(labels)
         held, train, views = hold(scenario.train, views, offset, known, hidden)
+        # a copy of the common start that holds these entries alone
         own = copy.deepcopy(model)
         own.embedding.weight = torch.nn.Parameter(table[held.entries])
         own.embedding.offset = torch.zeros_like(offset)
+        # its base rate as a constant that never leaves it, where the method says so
         if getattr(own, "federated", False):
             intercept = lookup("intercept", self.method.intercept)
             own.intercept += intercept(labels, product(self.tasks, settings.ctcvr))
+        # the order of its mini-batches depends on the seed and on its name, not on who else is there
         order = (seed * 1_000_003 + zlib.crc32(scenario.name.encode())) % 2**63
         return Client(
             scenario.name, self.tasks, scenario.has_task, own, held, train, views,

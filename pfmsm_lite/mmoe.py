@@ -78,12 +78,14 @@ class Experts(nn.Module):
         for layer in range(len(self.scenario)):
             weight = self.weights(layer)
             copies, experts, outputs, _ = weight.shape
+            # all copies of all experts side by side: weight [V * E, O, I], bias [V * E, O]
             weight, bias = weight.flatten(0, 1), self.bias[layer].repeat(copies, 1)
             if layer == 0:  # all experts see the same rows: one matrix product does for all
                 rows = F.linear(inputs, weight.flatten(0, 1), bias.flatten())
                 hidden = rows.unflatten(1, (-1, outputs)).transpose(0, 1)
             else:
                 hidden = grouped_linear(hidden, weight, bias)
+            # BatchNorm sees rows × (experts · outputs): [B, V * E * O]
             if len(self.norm):
                 rows = self.norm[layer](hidden.transpose(0, 1).flatten(1))
                 hidden = rows.unflatten(1, (-1, outputs)).transpose(0, 1)
@@ -103,6 +105,7 @@ class Gates(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[B, I] → [B, T, E], summing to one over the experts."""
+        # all tasks' gates in one product: [B, T * E]
         scores = F.linear(inputs, self.weight.flatten(0, 1), self.bias.flatten())
         return scores.unflatten(1, self.bias.shape).softmax(2)
 
@@ -121,10 +124,12 @@ class Towers(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[T, B, H] → [B, T], one logit per task."""
+        # one hidden layer per task, all in one product: [T, B, O]
         hidden = grouped_linear(inputs, self.weight[0], self.bias[0])
         if self.norm is not None:
             rows = hidden.transpose(0, 1)
             hidden = self.norm(rows.flatten(1)).view(rows.shape).transpose(0, 1)
+        # one logit per row and task: [T, B, 1] → [B, T]
         return grouped_linear(F.relu_(hidden), self.weight[1], self.bias[1])[..., 0].t()
 
 
@@ -202,6 +207,7 @@ def parameter_groups(model: nn.Module) -> dict[str, dict[str, Tensor]]:
     taken = {id(tensor) for tensor in norm.values()}
     if norm:
         groups["norm"] = norm
+    # then what each module says of its own parameters
     for path, module in model.named_modules():
         for part, group in getattr(module, "PARTS", {}).items():
             owned = getattr(module, part)
@@ -209,6 +215,7 @@ def parameter_groups(model: nn.Module) -> dict[str, dict[str, Tensor]]:
                 full = ".".join(filter(None, (path, part, name)))
                 if id(tensor) not in taken:
                     groups.setdefault(group, {})[full] = tensor
+    # nothing may be left over: it would silently stay at home
     claimed = {id(tensor) for group in groups.values() for tensor in group.values()}
     orphans = [name for name, tensor in model.named_parameters() if id(tensor) not in claimed]
     if orphans:

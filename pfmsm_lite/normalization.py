@@ -72,6 +72,7 @@ def normalize(
         raise ValueError(f"segments {segments} do not add up to the {stack.shape[-1]} columns of the stack")
     if kind == "none":
         return stack, Affine(*rule(stack))
+    # tensor by tensor, as they lie side by side: [..., N, P]
     scale, shift = torch.ones_like(stack), torch.zeros_like(stack)
     start = 0
     for size in segments:

@@ -110,6 +110,7 @@ def pool(scenarios: list[Scenario]) -> tuple[Scenario, list]:
     parts, first = [], scenarios[0]
     for number, scenario in enumerate(scenarios, 1):
         parts.append({split: tagged(scenario.rows(split), number) for split in SPLITS})
+    # all scenarios' rows of a split, one column of Rows after the other
     columns = [zip(*(part[split][:3] for part in parts), strict=True) for split in SPLITS]
     train, valid, test = (Rows(*map(torch.cat, own)) for own in columns)
     views = [

@@ -32,13 +32,16 @@ class Block:
         self.group, self.policy, self.split = group, policy, UNITS.get(group)
         self.shapes = {name: tuple(tensor.shape) for name, tensor in start.items()}
         first, clients = next(iter(start.values())), has_task.shape[1]
+        # U units of P numbers; segments: how the tensors lie side by side in P
         self.units = first.shape[0] if self.split else 1
         self.segments = [tensor.numel() // self.units for tensor in start.values()]
+        # "expert 0", "tower click", …
         labels = tasks if self.split == "task" else range(self.units)
         head = group.removesuffix(".scenario")
         self.labels = [f"{head} {label}" for label in labels] if self.split else [group]
         everywhere = torch.ones(self.units, clients, dtype=torch.bool, device=first.device)
         self.has = has_task.to(first.device) if self.split == "task" else everywhere  # [U, N]
+        # everybody starts from the same: [U, N, P]
         self.received = self.one(start)[:, None].repeat(1, clients, 1)  # [U, N, P]
         self.previous: Past | None = None
 
@@ -76,6 +79,7 @@ def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor
     """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N])."""
     if kind == "none":
         return block.received, trained, None, torch.zeros(trained.shape[:2], device=trained.device)
+    # what was received goes through the same map, so that the update is a difference of like things
     found, affine = normalize(trained, kind, block.segments)
     moved = (found - trained).norm(dim=-1) / trained.norm(dim=-1).clamp(min=1e-12)
     return affine.apply(block.received), found, affine, moved
@@ -83,10 +87,13 @@ def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor
 
 def coordinated(delta: Tensor, accepted: Tensor, kind: str, method) -> tuple[Tensor, Tensor, Tensor]:
     """(update [U, N, P], inner products of the deltas [U, N, N], those of the updates)."""
+    # ⟨Δ_n, Δ_m⟩ for all pairs of clients: [U, N, N]
     gram = delta @ delta.transpose(-2, -1)
     if kind == "none":
         return (delta * method.server_step if method.server_step != 1 else delta), gram, gram
+    # each client's weight in the mean update: [N]
     share = accepted.to(gram) / accepted.sum()
+    # U_n = Σ_m C_nm Δ_m; inner products of the new updates follow from the old ones
     mix = coefficients(kind, gram, share, method.radius, method.rescale)
     return (mix * method.server_step) @ delta, gram, mix @ gram @ mix.transpose(-2, -1)
 
@@ -126,6 +133,7 @@ class Server:
 
         PF-MSMTrec, section 3.3 (the order of the stages: the paper).
         """
+        # [N] bool: whose upload there is
         accepted = torch.tensor([upload is not None for upload in uploads], device=self.rows.device)
         downloads: list[dict] = [{} for _ in uploads]
         records = []
@@ -135,6 +143,7 @@ class Server:
             for n, download in enumerate(downloads):
                 download.update(block.write(mixtures, n))
             records.append(record)
+        # embedding entries have a rule of their own
         if "embedding" in self.method.sent:
             entries = self.table.step(self._entries(uploads), self.method.server_step)
             for own, download in zip(entries, downloads, strict=True):
