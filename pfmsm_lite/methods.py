@@ -188,11 +188,6 @@ def declare(*methods: Method) -> None:
         METHODS[method.name] = method
 
 
-def pooled_names() -> tuple[str, ...]:
-    """Methods that have all rows in one place: they send nothing but their rows."""
-    return tuple(name for name, method in METHODS.items() if method.pooled)
-
-
 EVERYTHING = {group: "mean" for group in GROUPS}
 PF_MSMTREC = Method(
     "pf_msmtrec",

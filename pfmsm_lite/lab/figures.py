@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
 from pfmsm_lite.lab.heatmaps import conflicts, heatmap, mixing
-from pfmsm_lite.lab.statistics import per_seed
+from pfmsm_lite.lab.statistics import per_seed, pooled_names
 from pfmsm_lite.lab.style import (
     DIVERGING,
     GREY,
@@ -31,7 +31,6 @@ from pfmsm_lite.lab.style import (
     minus,
     styled,
 )
-from pfmsm_lite.methods import pooled_names
 
 
 def _highlighted(methods):

@@ -12,7 +12,7 @@ from matplotlib.patches import Circle, FancyArrowPatch
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.heatmaps import box_clusters, client_map, heatmap, of_unit, pairs, sort_clients
 from pfmsm_lite.lab.runs import Run
-from pfmsm_lite.lab.statistics import paired_interval, per_seed
+from pfmsm_lite.lab.statistics import paired_interval, per_seed, pooled_names
 from pfmsm_lite.lab.style import (
     DIVERGING,
     GREY,
@@ -24,7 +24,6 @@ from pfmsm_lite.lab.style import (
     method_style,
     styled,
 )
-from pfmsm_lite.methods import pooled_names
 
 MODULES = {  # the method without it → the module
     "no_template": "template",
