@@ -40,7 +40,8 @@ def _add_report(commands):
         basic.add_argument(f"--{option}", type=kind, metavar=name, help=text)
     given.plugin_option(basic)
     given.data_options(page)
-    page.set_defaults(data=None, do=report)
+    page.set_defaults(data=None)
+    page.do = report
 
 
 def _add_notebooks(commands):
@@ -49,7 +50,7 @@ def _add_notebooks(commands):
     course.add_argument("--all", action="store_true", help="those that are current too")
     course.add_argument("--fast", action="store_true", help="only try them, in FAST mode; keep nothing")
     course.add_argument("--folder", default="notebooks", metavar="DIR", help="default notebooks")
-    course.set_defaults(do=notebooks)
+    course.do = notebooks
 
 
 def _add_grade(commands):
@@ -79,7 +80,7 @@ def _add_grade(commands):
         "1600. It works on Linux; macOS and Windows ignore it",
     )
     grading.add_argument("--full", action="store_true", help="the long version of each run, not the FAST one")
-    grading.set_defaults(do=grade)
+    grading.do = grade
 
 
 def report(options: Namespace) -> int:

@@ -29,8 +29,7 @@ def add(commands: Any) -> None:
         bench()
         return 0
 
-    command = commands.add_parser("bench", help="measure speed and memory on this machine")
-    command.set_defaults(do=do)
+    commands.add_parser("bench", help="measure speed and memory on this machine").do = do
 
 
 BIG = {"embedding_size": 16, "experts": 8, "hidden": (128, 64), "tower": 64, "batch_size": 2048}

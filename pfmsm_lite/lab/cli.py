@@ -9,8 +9,8 @@ from pfmsm_lite import __version__
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.options import Parser
 
-# modules with `add(subparsers)`: it makes commands, each with do(options) → exit code among its defaults.
-# They are looked up by name, for the lab knows no room above it
+# modules with add(subparsers), which makes commands, each with its `do`; looked up by name, for the lab knows
+# no room above it
 COMMANDS = ("lab.run", "lab.compare", "lab.map", "lab.bench", "course.commands")
 
 
@@ -24,9 +24,10 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         import_module(f"pfmsm_lite.{name}").add(commands)
-    for command in commands.choices.values():
+    top.commands = commands.choices
+    for command in top.commands.values():
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands.metavar = "{" + ",".join(commands.choices) + "}"
+    commands.metavar = "{" + ",".join(top.commands) + "}"
     return top
 
 
@@ -36,8 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv.insert(0, "run")
     try:
-        options = parser().parse_args(argv, argparse.Namespace(words=argv))
-        return options.do(options)
+        top = parser()
+        options = top.parse_args(argv, argparse.Namespace(words=argv))
+        return top.commands[options.command].do(options)
     except UserError as error:
         if "--debug" in argv:
             raise

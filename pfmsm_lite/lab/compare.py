@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
     def do(options: Namespace) -> int:
         return carry_out(Job("budget", ("threads", "processes"), checked, compare), fair, options)
 
-    fair.set_defaults(do=do)
+    fair.do = do
 
 
 def checked(arguments: Arguments) -> Arguments:

@@ -88,7 +88,8 @@ def add(commands: Any) -> None:
     def do(options: Namespace) -> int:
         return carry_out(Job("factors", ("threads", "processes"), checked, draw_map), chart, options)
 
-    chart.set_defaults(data="synthetic", data_seed=0, do=do)
+    chart.set_defaults(data="synthetic", data_seed=0)
+    chart.do = do
 
 
 def first(level: Level, levels: Iterable[Level] = LEVELS) -> int:

@@ -31,7 +31,7 @@ STAGE_OF = {
     "ctcvr": "model and template",
     "precision": "local training",
 }
-FRAME = ("command", "debug", "words", "do")  # of the parsed options; the others are a command's arguments
+FRAME = ("command", "debug", "words")  # of the parsed options; the others are a command's arguments
 STAGES = (
     "model and template", "local training", "normalization", "coordination", "aggregation",
     "embedding entries", "at home",
@@ -39,7 +39,13 @@ STAGES = (
 
 
 class Parser(argparse.ArgumentParser):
-    """A wrong command line gets one paragraph, as every other bad input, not a page of usage."""
+    """A wrong command line gets one paragraph, as every other bad input, not a page of usage.
+
+    do  of a command: options → exit code;  commands  of the parser of all: name → its parser
+    """
+
+    do: Callable[[argparse.Namespace], int]
+    commands: dict[str, "Parser"]
 
     def error(self, message: str) -> None:
         raise UserError(f"{message[0].upper()}{message[1:]}. All options: {self.prog} --help")

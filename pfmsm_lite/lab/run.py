@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
         job = Job("checkpoint_seconds", ("rounds", "threads", "processes"), dict, work)
         return carry_out(job, run, options)
 
-    run.set_defaults(do=do)
+    run.do = do
 
 
 def work(out: Path, arguments: Arguments) -> dict:

@@ -41,7 +41,7 @@ def test_a_method_that_is_no_name_is_taken_as_it_is():
 @pytest.fixture(scope="module")
 def run():
     """The parser of `run`."""
-    return parser()._subparsers._group_actions[0].choices["run"]
+    return parser().commands["run"]
 
 
 def test_every_option_is_explained_with_its_default(run):
@@ -77,7 +77,7 @@ def test_choices_come_from_the_tables_each_with_its_line(run, monkeypatch):
 
     monkeypatch.setitem(OPERATORS["aggregate"], "mine", Entry())
     monkeypatch.setitem(READERS, "ours", Reader(None, "what we have"))
-    text = parser()._subparsers._group_actions[0].choices["run"].format_help()
+    text = parser().commands["run"].format_help()
     assert re.search(r"^ +mine: one line for --help$", text, re.MULTILINE)
     assert re.search(r"^ +ours: what we have$", text, re.MULTILINE) and "kuairand,ours,FILE" in text
     for name in OPERATORS["coordinate"]:
