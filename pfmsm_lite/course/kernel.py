@@ -58,10 +58,16 @@ def kernel_config(**variables):
     It talks over files, not ports: no other kernel can take its port, nobody else can listen, and it has no
     warning to print. On Windows, where there are no such sockets, it talks over ports.
     """
-    client = {"kernel_manager_class": Kernel, "iopub_timeout": LONG, "startup_timeout": LONG}
+    client = {"kernel_manager_class": Kernel, "startup_timeout": LONG}
+    patient = {"iopub_timeout": LONG}  # papermill fails where an output comes late; Student goes on
     files = Path(tempfile.gettempdir()) / f"pfmsm-{uuid4().hex[:12]}"  # or two in one folder share a socket
     talk = {} if sys.platform == "win32" else {"transport": "ipc", "ip": str(files)}
-    return Config(NotebookClient=client, KernelManager=talk, Kernel={"variables": variables})
+    return Config(
+        NotebookClient=client,
+        PapermillNotebookClient=patient,
+        KernelManager=talk,
+        Kernel={"variables": variables},
+    )
 
 
 class Student(NotebookClient):

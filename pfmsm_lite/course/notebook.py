@@ -205,7 +205,7 @@ def _is_number(answer):
 
 KINDS = {  # kind → (is an answer of that kind, in words)
     "number": (_is_number, "a number"),
-    "text": (lambda answer: isinstance(answer, str), 'a text, such as "a"'),
+    "text": (lambda answer: isinstance(answer, str), 'a string, such as "a"'),
     "function": (callable, "a function"),
     "array": (
         lambda answer: hasattr(answer, "shape") and hasattr(answer, "__array__"),

@@ -16,7 +16,7 @@ WRONG = [
     ("ex2", "Rows", "no part of the model"),
     ("ex2", "expert.local", "part of an expert"),
     ("ex2", "server", "compare the list"),
-    ("ex2", 3, "expected a text"),
+    ("ex2", 3, "expected a string"),
     ("ex3", lambda method: replace(method, aggregate="self"), "fixed weights"),
     ("ex3", lambda method: method, "still mixes"),
     ("ex3", lambda method: replace(method, aggregate="cosine"), "FedAvg's"),

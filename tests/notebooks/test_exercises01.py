@@ -58,7 +58,7 @@ WRONG = [
     ("ex2", lambda labels, scores: 0.5, "your code stopped with TypeError"),
     ("ex2", 0.7, "expected a function"),
     ("ex3", without_unknown, "kept for `unknown`"),
-    ("ex3", small_table, "1 + count rows"),
+    ("ex3", small_table, "1 + count entries"),
     ("ex3", only_train, "rows of `valid`"),
     ("ex3", only_fields, "one more column"),
     ("ex3", overwrites, "old columns"),

@@ -43,7 +43,7 @@ WRONG = [
     ("ex3", "Scenario ", "local · task"),
     ("ex3", "task", "scenario · local"),
     ("ex3", "nothing at all", "one word"),
-    ("ex3", 3, "expected a text"),
+    ("ex3", 3, "expected a string"),
 ]
 
 test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("03", WRONG)

@@ -26,7 +26,7 @@ WRONG = [
     ("ex4", "a", "other seven"),
     ("ex4", "b", "seven of eight"),
     ("ex4", "too much", "one letter"),
-    ("ex4", 3, "expected a text"),
+    ("ex4", 3, "expected a string"),
 ]
 
 test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("04", WRONG)

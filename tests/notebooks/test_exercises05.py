@@ -40,14 +40,14 @@ WRONG = [
     ("ex1", {"scale.weight"}, "expected a function"),
     ("ex3", own_deviation, "AVERAGE deviation"),
     ("ex3", over_entries, "dim=0"),
-    ("ex3", lambda stack: (stack - stack.mean(0)) / stack.std(0, correction=0), "not given back"),
+    ("ex3", lambda stack: (stack - stack.mean(0)) / stack.std(0, correction=0), "not scaled back"),
     ("ex3", lambda stack: stack - stack.mean(0), "Per entry"),
     ("ex3", lambda stack: stack.mean(0), "expected shape (2, 3)"),
     ("ex3", torch.ones(2, 3), "expected a function"),
     ("ex4", "a", "order"),
     ("ex4", "c", "Row counts"),
     ("ex4", "scale", "one letter"),
-    ("ex4", 2, "expected a text"),
+    ("ex4", 2, "expected a string"),
 ]
 
 test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("05", WRONG)

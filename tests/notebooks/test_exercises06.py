@@ -19,7 +19,7 @@ def without_zero(a, b):
 WRONG = [
     ("ex1", torch.tensor([2.0, 0.5]), "times the length of a"),
     ("ex1", torch.tensor([4.0, 2.0]) / 5**0.5, "before any rescaling"),
-    ("ex1", torch.tensor([1.0, 3.0]), "outside of the disc"),
+    ("ex1", torch.tensor([1.0, 3.0]), "outside the disc"),
     ("ex1", torch.tensor([3.0, 0.0]), "smaller one"),
     ("ex1", 2.0, "expected a tensor or an array"),
     ("ex1", torch.zeros(3), "expected shape (2,)"),

@@ -78,7 +78,7 @@ WRONG = [
     ("ex3", torch.tensor([3.2, 0.4]), "balance first"),
     ("ex3", torch.tensor([1.8, 1.2]), "Task Focusing is missing"),
     ("ex3", torch.tensor([0.9, 0.6]), "adds λ"),
-    ("ex3", torch.tensor([-2.4, -0.6]), "minus stands outside"),
+    ("ex3", torch.tensor([-2.4, -0.6]), "minus sign stays outside"),
     ("ex3", torch.tensor([2.25, 0.75]), "weights are given"),
     ("ex3", torch.tensor([3.3, 1.2]), "sum to one"),
     ("ex3", torch.ones(2), "balanced: (3, 0)"),

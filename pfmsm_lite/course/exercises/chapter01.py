@@ -38,7 +38,7 @@ def _average(answer):
     if abs(given - roc_auc_score(labels, scores)) < 1e-9:
         return "that is the AUC of all rows together: it compares rows of different scenarios."
     if abs(given - (30 * inside[0] + 90 * inside[1]) / 120) < 1e-9:
-        return "that weighs a scenario by its rows, so the large one drowns the small one. Weigh both alike."
+        return "that weights a scenario by its rows: the large one drowns the small one. Weight both alike."
     if abs(given - sum(inside)) < 1e-9:
         return "that is the sum. Divide by the number of scenarios."
     return "one AUC for each scenario, from its own rows only; then their plain mean."
@@ -55,7 +55,7 @@ def _tell(answer):
     if list(told.fields)[-1] != extra[0]:
         return "the new field must be the last one, as its column is."
     if told.fields[extra[0]] != 3:
-        return "the table of the new field needs 1 + count rows: row 0 stands for `unknown`."
+        return "the table of the new field needs 1 + count entries: entry 0 stands for `unknown`."
     for split in SPLITS:
         before, after = scenario.rows(split).categorical, told.rows(split).categorical
         if after.shape != (len(before), before.shape[1] + 1):

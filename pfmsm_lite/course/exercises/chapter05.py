@@ -67,7 +67,7 @@ def _elementwise(answer):
         return "That is `moment`: moments over a client's entries (dim=1). Take them over clients (dim=0)."
     plain = (STACK - STACK.mean(0)) / STACK.std(0, correction=0)
     if torch.allclose(found, plain, atol=1e-3):
-        return "Normalized, but not given back: times the average deviation, plus each entry's mean."
+        return "Normalized, but not scaled back: times the average deviation, plus each entry's mean."
     if torch.allclose(found, normalize(STACK, "elementwise")[0], atol=1e-4):
         return ""
     own = STACK.std(0)

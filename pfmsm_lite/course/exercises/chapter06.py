@@ -14,7 +14,7 @@ def _by_hand(answer):
     if abs((x * x + y * y) ** 0.5 - 2) < 0.01:
         return "this has the length of a: the question is about U before any rescaling"
     if ((x - 2) ** 2 + y * y) ** 0.5 > 1.01:
-        return "this lies outside of the disc around a"
+        return "this lies outside the disc around a"
     return "which of the two inner products is the smaller one? Go as far as the disc allows to raise it"
 
 

@@ -32,8 +32,8 @@ def _nearest(answer):
     if answer not in table.index:
         return f"{answer!r} is no method of the table: {', '.join(table.index)}"
     if answer not in holding.index:
-        return f"the interval of {answer} does not hold zero: look at low and high"
-    return f"the interval of {answer} holds zero, but another difference is nearer to it"
+        return f"the interval of {answer} does not include zero: look at low and high"
+    return f"the interval of {answer} includes zero, but another difference is nearer to it"
 
 
 def _by_rows(answer):
@@ -50,7 +50,10 @@ def _by_rows(answer):
     weighted = float((ahead * share / share.sum()).sum())
     cases = (
         (weighted, ""),
-        (-weighted, "the sign: `behind` says how far a method is behind, and asked is how far it is ahead"),
+        (
+            -weighted,
+            "the sign: `behind` says how far a method is behind, and the question is how far it is ahead",
+        ),
         (weighted / 100, "in AUC points: one point is 0.01"),
         (float(ahead.mean()), "that counts every tab alike"),
         (float(-ahead.mean()), "that counts every tab alike, and the sign is that of `behind`"),

@@ -54,7 +54,7 @@ def _step(answer):
         ([3.2, 0.4], "balance first: both gradients get the mean of their lengths, 3"),
         ([1.8, 1.2], "Task Focusing is missing: half of the weight goes to the main task"),
         ([0.9, 0.6], "focusing also adds λ to the main task: (1 − λ)·w + λ·(1, 0)"),
-        ([-2.4, -0.6], "the minus stands outside: asked is the vector that −η is multiplied with"),
+        ([-2.4, -0.6], "the minus sign stays outside: the question asks for the vector that −η multiplies"),
         (
             [1.5, 1.5],
             "these are equal weights, or main and auxiliary alike; the weights are given: (0.6, 0.4)",

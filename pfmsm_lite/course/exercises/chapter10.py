@@ -30,7 +30,7 @@ def _at_least_one(answer):
     cases = (
         (1 - 0.95**20, ""),
         (0.95**20, "that is the probability of none"),
-        (1.0, "20 times 0.05 is how many there are on average, and no probability"),
+        (1.0, "20 times 0.05 is how many there are on average, not a probability"),
         (20 * 0.05 * 0.95**19, "that is the probability of exactly one"),
         (0.05, "that is one kind of data alone"),
         (0.05**20, "that is the probability that all of them look clear"),
