@@ -18,11 +18,10 @@ import pandas as pd
 
 import pfmsm_lite.rivals  # noqa: F401  adds the rivals to METHODS
 from pfmsm_lite.data import synthetic
-from pfmsm_lite.lab.compare import holm, paired_p
 from pfmsm_lite.lab.markdown import config, grid, interval, results, section, signed, small, source
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
-from pfmsm_lite.lab.statistics import against, per_seed, share_of_the_way
+from pfmsm_lite.lab.statistics import against, holm, paired_p, per_seed, share_of_the_way
 from pfmsm_lite.methods import METHODS
 
 HERO = "pf_msmtrec"

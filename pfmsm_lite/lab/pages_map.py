@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 
 from pfmsm_lite.lab import map as modules
-from pfmsm_lite.lab.compare import holm
 from pfmsm_lite.lab.markdown import grid, interval, results, section, small, source
-from pfmsm_lite.lab.statistics import paired_interval
+from pfmsm_lite.lab.statistics import holm, paired_interval
 
 
 def weights(folder):

@@ -10,8 +10,9 @@ import pytest
 
 from pfmsm_lite.lab import options
 from pfmsm_lite.lab.cli import parser
-from pfmsm_lite.lab.sources import READERS, Reader
+from pfmsm_lite.lab.sources import READERS
 from pfmsm_lite.methods import METHODS, OPERATORS
+from pfmsm_lite.registry import Operator
 
 
 def test_share_changes_the_policy_of_a_group_where_a_method_has_pf_msmtrecs():
@@ -76,7 +77,7 @@ def test_choices_come_from_the_tables_each_with_its_line(run, monkeypatch):
         text = "one line for --help"
 
     monkeypatch.setitem(OPERATORS["aggregate"], "mine", Entry())
-    monkeypatch.setitem(READERS, "ours", Reader(None, "what we have"))
+    monkeypatch.setitem(READERS, "ours", Operator(None, "what we have"))
     text = parser().commands["run"].format_help()
     assert re.search(r"^ +mine: one line for --help$", text, re.MULTILINE)
     assert re.search(r"^ +ours: what we have$", text, re.MULTILINE) and "kuairand,ours,FILE" in text

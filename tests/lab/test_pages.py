@@ -14,9 +14,10 @@ from pfmsm_lite.history import RESULTS
 from pfmsm_lite.lab import bench, pages
 from pfmsm_lite.lab import map as modules
 from pfmsm_lite.lab.cli import parser
-from pfmsm_lite.lab.compare import COLUMNS, candidates, checked
+from pfmsm_lite.lab.compare import COLUMNS, checked
 from pfmsm_lite.lab.markdown import grid, interval, signed, small
 from pfmsm_lite.lab.pages_speed import STAGES, speed_page, speed_table
+from pfmsm_lite.lab.search import candidates
 from pfmsm_lite.lab.statistics import against
 from pfmsm_lite.methods import Settings
 

@@ -8,6 +8,7 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab import sources
 from pfmsm_lite.lab.cli import parser
 from pfmsm_lite.lab.runs import compare
+from pfmsm_lite.registry import Operator
 
 
 def test_knobs_turn_the_generator_and_the_hard_preset_is_one_of_their_settings():
@@ -34,7 +35,7 @@ def test_a_reader_of_ones_own_is_a_choice_as_soon_as_it_is_in_the_table(monkeypa
 
     with pytest.raises(UserError, match="Unknown --data .* 'ours'.*Choose one of: synthetic, "):
         sources.reader({"data": "ours"})
-    monkeypatch.setitem(sources.READERS, "ours", sources.Reader(read, "what we have"))
+    monkeypatch.setitem(sources.READERS, "ours", Operator(read, "what we have"))
     found = compare("ours", ["local"], seeds=[0], rounds=1)
     assert list(found.sizes.values()) == [80, 60] and found.clusters is None
     assert sources.with_defaults({"data": "ours"})["rounds"] == 20
