@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from pfmsm_lite.errors import UserError, at_least_one, refuse_beside
 from pfmsm_lite.lab import plugins, sources
 from pfmsm_lite.lab.engine import Work, replace_text
@@ -157,8 +159,6 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
 
     raises  UserError where `out` was begun with other data, or a method has too few scenarios
     """
-    import torch
-
     torch.set_num_threads(arguments["threads"])
     scenarios, truth = sources.read(arguments)
     work, config = Work(out, arguments, digest(scenarios)), out / "config.json"
