@@ -62,7 +62,9 @@ class LoopMMoE(nn.Module):
         return torch.cat([tower(z) for tower, z in zip(self.towers, mixed, strict=True)], 1)
 
 
-def scenario(rows, values, seed, evaluated=256, fields=FIELDS, name=None):
+def scenario(
+    rows: int, values: int, seed: int, evaluated: int = 256, fields: int = FIELDS, name: str | None = None
+) -> Scenario:
     """One scenario of random rows: no signal, only work."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -76,7 +78,7 @@ def scenario(rows, values, seed, evaluated=256, fields=FIELDS, name=None):
     return Scenario(name or f"s{seed}", tasks, sizes, (), draw(rows), draw(evaluated), draw(evaluated))
 
 
-def big_client(values, rows, loop=False, **changes):
+def big_client(values: int, rows: int, loop: bool = False, **changes: Any) -> Client:
     """A client with the large model of the targets: 16 fields of `values` values."""
     settings = Settings(**{**BIG, **changes})
     fields = {f"field {f}": values for f in range(FIELDS)}
@@ -91,7 +93,7 @@ def big_client(values, rows, loop=False, **changes):
     )  # fmt: skip
 
 
-def matrix_products(settings):
+def matrix_products(settings: Settings) -> Callable[[], None]:
     """A function that does the experts' matrix products of one training step, and no more."""
     rows, width, (first, second) = settings.batch_size, FIELDS * settings.embedding_size, settings.hidden
     experts = settings.experts
@@ -109,7 +111,7 @@ def matrix_products(settings):
     return step
 
 
-def seconds(*functions, repeats=REPEATS):
+def seconds(*functions: Callable[[], Any], repeats: int = REPEATS) -> list[float]:
     """Median seconds of each function, run in turn so that a slow spell of the machine hits all alike."""
     for function in functions:
         function()
@@ -122,7 +124,7 @@ def seconds(*functions, repeats=REPEATS):
     return [statistics.median(own) for own in taken]
 
 
-def peak_mib():
+def peak_mib() -> float:
     """Peak memory of this process, MiB; NaN on Windows, which does not tell."""
     try:
         import resource
@@ -132,7 +134,9 @@ def peak_mib():
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def federation_round(clients, rows, evaluated=4096, values=200, **changes):
+def federation_round(
+    clients: int, rows: int, evaluated: int = 4096, values: int = 200, **changes: Any
+) -> dict[str, float]:
     """Seconds of one round by stage, for `rows` rows in all, dealt to `clients` clients."""
     settings = Settings(**{"batch_size": 512, **changes})
     scenarios = [scenario(rows // clients, values, n, evaluated // clients) for n in range(clients)]
@@ -182,7 +186,8 @@ def watched(seconds):
             setattr(place, name, usual[stage])
 
 
-def local_training(show):
+def local_training(show: Callable[[str], None]) -> None:
+    """Rows per second of a large client, beside its matrix products alone and the usual Python loop."""
     rows = 8 * BIG["batch_size"]
     clients = {
         "this MMoE": big_client(1000, rows),

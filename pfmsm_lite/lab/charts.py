@@ -3,6 +3,7 @@
 import textwrap
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from pfmsm_lite.errors import UserError
@@ -11,7 +12,7 @@ from pfmsm_lite.lab.style import DIVERGING, GREY, INK, finish, interval_line, me
 
 
 @styled
-def forest(results, hero="pf_msmtrec", data="these data"):
+def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these data") -> Figure:
     """Paired differences hero − method on test rows, in AUC points, with 95 % intervals; a dot is a seed.
 
     results  rows of results.csv, of several methods over the same seeds;  data: their name, for the title
@@ -51,7 +52,9 @@ def forest(results, hero="pf_msmtrec", data="these data"):
 
 
 @styled
-def module_map(gains, limit=2.0, title=None, note=None):
+def module_map(
+    gains: pd.DataFrame, limit: float = 2.0, title: str | None = None, note: str | None = None
+) -> Figure:
     """What each module gains (blue) or costs (red), one line a module, one column a level of a knob.
 
     gains    as `pfmsm_lite.lab.map.table` makes it;  limit: AUC points at which the colours end

@@ -1,7 +1,6 @@
 """`compare`: as many settings for every method, chosen on validation rows, tested once on many seeds."""
 
 import json
-import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -79,7 +78,7 @@ def checked(arguments: Arguments) -> Arguments:
 
 
 def compare(
-    out: Path, arguments: Arguments, show: Show = print, screen: TextIO = sys.stderr
+    out: Path, arguments: Arguments, show: Show = print, screen: TextIO | None = None
 ) -> dict[Cell, str]:
     """Search, choose, test, and write the tables; returns the cells that failed: {Cell: reason}.
 
@@ -110,7 +109,7 @@ def compare(
     return failed
 
 
-def _searched(begun: Opened, show: Show, screen: TextIO) -> tuple[list[Cell], dict, dict, list[dict]]:
+def _searched(begun: Opened, show: Show, screen: TextIO | None) -> tuple[list[Cell], dict, dict, list[dict]]:
     """(cells of the search, {cell: what is kept}, {cell: why it failed}, lines of settings.csv)."""
     arguments = begun.work.arguments
     settings_of = {

@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from pfmsm_lite.data import digest
 from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.lab import plugins, sources
@@ -159,8 +161,6 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
 
     raises  UserError where `out` was begun with other data, or a method has too few scenarios
     """
-    import torch
-
     torch.set_num_threads(arguments["threads"])
     scenarios, truth = sources.read(arguments)
     work, config = Work(out, arguments, digest(scenarios)), out / "config.json"

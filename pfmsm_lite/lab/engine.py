@@ -8,9 +8,12 @@ on from its checkpoint; what failed is named and done again.
 import contextlib
 import ctypes
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,10 +21,13 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from pfmsm_lite.data import digest
+import torch
+
+from pfmsm_lite.data import digest, synthetic
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
 from pfmsm_lite.lab import plugins, sources
@@ -90,10 +96,11 @@ def here(
 
 
 def finished(
-    cells: Iterable[Cell], work: Work, screen: TextIO, whole: bool = False
+    cells: Iterable[Cell], work: Work, screen: TextIO | None = None, whole: bool = False
 ) -> tuple[dict[Cell, Any], dict[Cell, str]]:
     """Do those cells that are not done yet, side by side in worker processes.
 
+    screen   where the progress is shown, if it is a terminal; None: stderr
     whole    keep the History of each, in its checkpoint, where more rounds can be added to it; the first
              failure is raised. Otherwise keep what `statistics.kept` makes of it, in a file in cells/
     returns  ({cell: what is kept}, {cell: why it failed})
@@ -105,7 +112,7 @@ def finished(
         found = {cell: result for cell in cells if (result := _read(work.out, cell)) is not None}
         checkpoints = {cell: _checkpoint(cell) for cell in cells if cell not in found}
     failed = {}
-    with contextlib.closing(_side_by_side(checkpoints, work, screen, whole)) as done:
+    with contextlib.closing(_side_by_side(checkpoints, work, screen or sys.stderr, whole)) as done:
         for cell, future in done:
             if (error := future.exception()) is None:
                 found[cell] = future.result() if whole else _keep(work.out, cell, future.result())
@@ -181,14 +188,9 @@ _worker = {}  # what a worker process keeps between cells
 
 def _start_worker(work, queue):
     """In a fresh process: remember what to do, and end with the parent, however that ends."""
-    import signal
-    import threading
-    from multiprocessing import connection, parent_process
-
-    import torch
 
     def watch():  # a resumed run must not meet the workers of a killed one
-        connection.wait([parent_process().sentinel])
+        connection.wait([multiprocessing.parent_process().sentinel])
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers
@@ -223,8 +225,6 @@ def _data():
 
 @lru_cache(maxsize=2)
 def _generated(knobs, seed):
-    from pfmsm_lite.data import synthetic
-
     return synthetic(**json.loads(knobs), seed=seed)[0]
 
 
@@ -234,8 +234,6 @@ def _side_by_side(checkpoints, work, screen, whole):
     checkpoints  {cell: name of its checkpoint file}
     gives        (cell, finished future) as they come; leaves no process behind, however it ends
     """
-    import multiprocessing
-
     if not checkpoints:
         return
     (work.out / "checkpoint").mkdir(exist_ok=True)

@@ -1,6 +1,5 @@
 """`map`: where each module of pf_msmtrec gains and where it costs, one knob of the data after the other."""
 
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterable
@@ -119,7 +118,7 @@ def checked(arguments: Arguments) -> Arguments:
 
 
 def draw_map(
-    out: Path, arguments: Arguments, show: Show = print, screen: TextIO = sys.stderr
+    out: Path, arguments: Arguments, show: Show = print, screen: TextIO | None = None
 ) -> dict[Cell, str]:
     """Train WHOLE and every method of WITHOUT on every level, and write the map; the cells that failed.
 

@@ -1,6 +1,5 @@
 """`run`: methods × seeds on one data set, side by side, resumable, into one directory."""
 
-import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -57,7 +56,7 @@ def work(out: Path, arguments: Arguments) -> dict:
 
 
 def run_all(
-    out: Path, arguments: Arguments, show: Show = print, screen: TextIO = sys.stderr
+    out: Path, arguments: Arguments, show: Show = print, screen: TextIO | None = None
 ) -> list[History]:
     """Run every method with every seed, then write tables and figures. Returns the list of History."""
     found = opened(out, arguments, show)

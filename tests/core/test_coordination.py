@@ -7,8 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from pfmsm_lite.coordination import COORDINATE, RESCALE, coefficients, coordinate
+import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
+from pfmsm_lite.coordination import coefficients, coordinate
 from pfmsm_lite.errors import UserError
+from pfmsm_lite.registry import OPERATORS
+
+COORDINATE, RESCALE = OPERATORS["coordinate"], OPERATORS["rescale"]
 
 quick = settings(deadline=None, max_examples=60, derandomize=True)
 numbers = st.integers(0, 10**6)

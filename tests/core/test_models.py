@@ -10,7 +10,9 @@ from torch import nn
 from pfmsm_lite import MMoE, compose
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
-from pfmsm_lite.template import TEMPLATES
+from pfmsm_lite.registry import OPERATORS
+
+TEMPLATES = OPERATORS["compose"]
 
 FIELDS = {"user": 7, "item": 5}
 SHAPES = {

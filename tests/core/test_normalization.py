@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.normalization import NORMALIZE, normalize
+from pfmsm_lite.normalization import normalize
+from pfmsm_lite.registry import OPERATORS
+
+NORMALIZE = OPERATORS["normalize"]
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
 SEGMENTS = (12, 3, 5)

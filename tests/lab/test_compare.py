@@ -156,7 +156,10 @@ def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_
     given = {"settings": file, "budget": None, "tuning-seeds": None}
     assert main(words(table, out, **given, seeds=2, methods="fedprox,local")) == 0
     said = capsys.readouterr().out
-    assert "choose settings" not in said and "4 tests of the chosen settings, seeds 0 to 1" in said
+    assert (
+        "choose settings" not in said
+        and "4 tests of the chosen settings, seeds 0 to 1: 4 trainings more" in said
+    )
     few = cells(out)
     tried = pd.read_csv(compared / "settings.csv")
     numbers = tried[tried["chosen"] == 1].groupby("method")["number"].first()

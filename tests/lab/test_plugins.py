@@ -112,3 +112,11 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path, capsys, monkeypatch):
     refused(["run", "--plugin", tmp_path], capsys, "cannot be read (Is a directory)")
     with pytest.raises(UserError, match="gone.py cannot be read"):
         compare("synthetic", ["local"], [0], plugin=["gone.py"])
+
+
+def test_a_page_is_made_in_another_folder_so_it_gets_the_whole_path(plugin, monkeypatch):
+    given = {}
+    monkeypatch.setattr("pfmsm_lite.course.report.report", lambda **options: given.update(options))
+    monkeypatch.chdir(plugin.parent)
+    assert main(["report", "--data", "synthetic", "--plugin", "mine.py", "--methods", "mine"]) == 0
+    assert given["options"]["plugin"] == [str(plugin)] and "mine" in METHODS
