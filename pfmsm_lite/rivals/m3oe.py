@@ -111,7 +111,50 @@ class Fusion(nn.Module):
         return shared + first * domain + second * task[:, None]
 
 
-class M3oE(OneModel):
+class BiLevel:
+    """Two levels of learning, for a model with outer_parameters(), an outer_rate and a variant.
+
+    The hooks that Client calls: an optimizer of its own for the outer parameters, and one first-order step of
+    them after each epoch, on the rows that the variant names.
+    """
+
+    def own_optimizer(self):
+        """(parameters that the main optimizer leaves alone, the outer optimizer): see Client."""
+        outer = self.outer_parameters()
+        return [] if self.variant.together else outer, torch.optim.Adam(outer, lr=self.outer_rate)
+
+    def outer_rows(self, client):
+        """The validation Rows that α and β learn on; None: the training rows, as the code does."""
+        if self.variant.rows != "valid":
+            return None
+        if getattr(client, "outer_rows", None) is None:  # put together once
+            valid = list(zip(*(view["valid"][:3] for _, view in client.views), strict=True))
+            client.outer_rows = Rows(*(torch.cat(column).to(client.labels.device) for column in valid))
+        return client.outer_rows
+
+    def outer_losses(self, client):
+        """Cross-entropy per task [T] of a mini-batch of the rows that α and β learn on."""
+        rows = self.outer_rows(client)
+        count = len(client.labels if rows is None else rows.labels)
+        index = torch.randperm(count, generator=client.generator)[: client.settings.batch_size]
+        index = index.to(client.labels.device)
+        if rows is None:
+            return client.losses(index)
+        labels = rows.labels[index]
+        logits = self(rows.categorical[index], rows.numerical[index])
+        return cross_entropy(logits, labels.nan_to_num(), (~labels.isnan()).float())
+
+    def after_epoch(self, client):
+        """One first-order step of α and β, the others as they are: bi-level optimization. See Client.fit."""
+        optimizer = client.optimizers[-1]
+        optimizer.zero_grad()
+        with client.autocast():
+            losses = self.outer_losses(client)
+        losses.sum().backward()
+        optimizer.step()
+
+
+class M3oE(BiLevel, OneModel):
     """Multi-domain multi-task mixture of experts (Zhang et al., SIGIR 2024), D domains and T tasks.
 
         h       = block((W_d ⊙ W_shared) x + b_d + b_shared) + block(x)       block: ReLU(LayerNorm(W · + b))
@@ -179,41 +222,6 @@ class M3oE(OneModel):
     def outer_parameters(self):
         """The scalars behind α and β: learned by an optimizer of their own, after each epoch."""
         return list(self.fusion.parameters())
-
-    def own_optimizer(self):
-        """(parameters that the main optimizer leaves alone, the optimizer of α and β): see Client."""
-        outer = self.outer_parameters()
-        return [] if self.variant.together else outer, torch.optim.Adam(outer, lr=self.outer_rate)
-
-    def outer_rows(self, client):
-        """The validation Rows that α and β learn on; None: the training rows, as the code does."""
-        if self.variant.rows != "valid":
-            return None
-        if getattr(client, "outer_rows", None) is None:  # put together once
-            valid = list(zip(*(view["valid"][:3] for _, view in client.views), strict=True))
-            client.outer_rows = Rows(*(torch.cat(column).to(client.labels.device) for column in valid))
-        return client.outer_rows
-
-    def outer_losses(self, client):
-        """Cross-entropy per task [T] of a mini-batch of the rows that α and β learn on."""
-        rows = self.outer_rows(client)
-        count = len(client.labels if rows is None else rows.labels)
-        index = torch.randperm(count, generator=client.generator)[: client.settings.batch_size]
-        index = index.to(client.labels.device)
-        if rows is None:
-            return client.losses(index)
-        labels = rows.labels[index]
-        logits = self(rows.categorical[index], rows.numerical[index])
-        return cross_entropy(logits, labels.nan_to_num(), (~labels.isnan()).float())
-
-    def after_epoch(self, client):
-        """One first-order step of α and β, the others as they are: bi-level optimization. See Client.fit."""
-        optimizer = client.optimizers[-1]
-        optimizer.zero_grad()
-        with client.autocast():
-            losses = self.outer_losses(client)
-        losses.sum().backward()
-        optimizer.step()
 
     def all_logits(self, inputs, domain):
         """inputs [B, I], domain [B] → [T, D, B]: a row by its own domain's input layer, then by all cells."""

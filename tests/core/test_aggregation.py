@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pfmsm_lite.rivals  # noqa: F401 their rules in the table
 from pfmsm_lite.aggregation import (
-    AGGREGATE,
-    EmbeddingExchange,
     Exchange,
+    Past,
     aggregate,
     cosines,
     mixing_weights,
@@ -22,11 +22,12 @@ from pfmsm_lite.aggregation import (
 )
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.methods import Method
+from pfmsm_lite.registry import OPERATORS
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
 UNITS, SIZE, ROUNDS = 2, 6, 3
 OWN = ("fedhca2", "attention")  # rules that add to a client's own parameters, and mix none
-every_rule = pytest.mark.parametrize("rule", AGGREGATE)
+every_rule = pytest.mark.parametrize("rule", OPERATORS["aggregate"])
 
 
 def random(*shape, seed=0):
@@ -49,17 +50,45 @@ def game(clients, seed=0):
     )
 
 
+def exchanged(received, delta, update=None, rows=None, present=None, has=None, previous=None):
+    """An Exchange of one round; left out: the plain update, equal rows, everybody there."""
+    everybody = torch.ones(delta.shape[:2], dtype=torch.bool)
+    update = delta if update is None else update
+    return Exchange(
+        received,
+        delta,
+        update,
+        received + update,
+        delta @ delta.transpose(-2, -1),
+        torch.ones(delta.shape[1]).double() if rows is None else rows,
+        everybody if present is None else present,
+        everybody if has is None else has,
+        previous,
+    )
+
+
+def mixed(exchange, method):
+    """What the server makes of an Exchange: its parts, weights, mixtures, and the Past for the next round."""
+    weights, memory = mixing_weights(exchange, method)
+    sources = memory.pop("sources", exchange.sources)
+    return SimpleNamespace(
+        **{**vars(exchange), "sources": sources},
+        weights=weights,
+        memory=memory,
+        mixtures=aggregate(sources, weights),
+        past=Past(exchange.delta, sources, weights, memory),
+    )
+
+
 def play(rule, inputs):
-    """The rounds one after another, as the server plays them: the last Exchange, with its mixtures."""
-    received, exchange = inputs.start, None
+    """The rounds one after another, as the server plays them: the last one, with its mixtures."""
+    received, past = inputs.start, None
     for delta, present in zip(inputs.deltas, inputs.present, strict=True):
-        gram = delta @ delta.transpose(-2, -1)
-        update = 1.1 * delta
-        exchange = Exchange(received, delta, update, gram, inputs.rows, present, inputs.has, exchange)
-        exchange.sources = received + update
-        exchange.weights = mixing_weights(exchange, method(rule))
-        received = exchange.mixtures = aggregate(exchange.sources, exchange.weights)
-    return exchange
+        last = mixed(
+            exchanged(received, delta, 1.1 * delta, inputs.rows, present, inputs.has, past), method(rule)
+        )
+        received, past = last.mixtures, last.past
+    return last
 
 
 @every_rule
@@ -118,8 +147,7 @@ def test_cosine_is_the_softmax_of_the_updates_similarity():
 def test_fedamp_is_attention_by_distance_also_for_many_clients_that_differ_little(clients):
     base, noise = random(1, 1, 300), random(1, clients, 300, seed=1)
     sources = (base + 1e-3 * noise).float()
-    everybody = torch.ones(1, clients, dtype=torch.bool)
-    got = mixing_weights(Exchange(sources=sources, present=everybody, has=everybody), method("fedamp"))
+    got, _ = mixing_weights(exchanged(torch.zeros_like(sources), sources), method("fedamp"))
     squared = (sources.double()[0, :, None] - sources.double()[0]).square().sum(-1)
     want = (-squared / squared.mean() / method("fedamp").temperature).softmax(-1)
     assert torch.allclose(got[0].double(), want, atol=1e-3)
@@ -221,7 +249,7 @@ def test_absent_clients_are_taken_out_by_hand():
 
 def test_an_unknown_rule_is_refused_with_a_hint():
     with pytest.raises(UserError, match="Unknown aggregate 'learnt'. Did you mean 'learned'"):
-        mixing_weights(Exchange(), SimpleNamespace(aggregate="learnt"))
+        mixing_weights(None, SimpleNamespace(aggregate="learnt"))
 
 
 # ---- the learned weights ----
@@ -304,19 +332,12 @@ def test_centring_the_sources_changes_nothing_behind_the_softmax():
 
 def learn(problem, rounds, steps, rate, rule):
     """Rounds of local training and aggregation on the quadratic problem: (last Exchange, losses after)."""
-    clients = len(problem.target)
-    everybody = torch.ones(1, clients, dtype=torch.bool)
-    received, exchange = torch.zeros_like(problem.target)[None], None
+    received, past = torch.zeros_like(problem.target)[None], None
     for _ in range(rounds):
         delta = problem.train(received[0], steps, rate)[None]
-        gram = delta @ delta.transpose(-2, -1)
-        exchange = Exchange(
-            received, delta, delta, gram, torch.ones(clients).double(), everybody, everybody, exchange
-        )
-        exchange.sources = received + delta
-        exchange.weights = mixing_weights(exchange, method(rule))
-        received = aggregate(exchange.sources, exchange.weights)
-    return exchange, problem.losses(received[0])
+        last = mixed(exchanged(received, delta, previous=past), method(rule))
+        received, past = last.mixtures, last.past
+    return last, problem.losses(received[0])
 
 
 def mixture(rule, logits):
@@ -380,9 +401,9 @@ def test_evidence_is_partners_where_all_have_as_many_rows():
 def test_evidence_starts_by_rows_by_hand():
     """Rows 100, 200, 600, mean 300, self-weight 1/4: own weights r / (r + 900), the rest by rows."""
     rows = torch.tensor([100.0, 200.0, 600.0]).double()
-    gram, everybody = torch.zeros(1, 3, 3).double(), torch.ones(1, 3, dtype=torch.bool)
-    exchange = Exchange(gram=gram, rows=rows, present=everybody, has=everybody)
-    weights = mixing_weights(exchange, replace(method("evidence"), self_weight=0.25))[0]
+    nothing = torch.zeros(1, 3, 4).double()
+    exchange = exchanged(nothing, nothing, rows=rows)
+    weights = mixing_weights(exchange, replace(method("evidence"), self_weight=0.25))[0][0]
     own = torch.tensor([0.1, 200 / 1100, 0.4]).double()
     assert torch.allclose(weights.diagonal(), own)
     assert torch.allclose(weights[0, 1:], 0.9 * torch.tensor([0.25, 0.75]).double())
@@ -402,27 +423,21 @@ def test_fedhca2_adds_more_of_an_update_that_went_on_helping_and_less_of_another
 def test_attention_by_hand():
     """Scores ⟨Δ_n, Δ_m⟩ / √P with P = 4: client 0 scores itself 2 and the others 0 and −2."""
     deltas = torch.tensor([[2.0, 0, 0, 0], [0, 2.0, 0, 0], [-2.0, 0, 0, 0]]).double()[None]
-    everybody = torch.ones(1, 3, dtype=torch.bool)
-    gram = deltas @ deltas.transpose(-2, -1)
-    exchange = Exchange(torch.zeros_like(deltas), deltas, deltas, gram, torch.ones(3), everybody, everybody)
-    mixing_weights(exchange, method("attention"))
+    last = mixed(exchanged(torch.zeros_like(deltas), deltas), method("attention"))
     e = torch.tensor([2.0, 0.0, -2.0]).double().exp()
     attended = (e[0] * deltas[0, 0] + e[1] * deltas[0, 1] + e[2] * deltas[0, 2]) / e.sum()
-    assert torch.allclose(exchange.sources[0, 0], deltas[0, 0] + 0.1 * attended)
+    assert torch.allclose(last.sources[0, 0], deltas[0, 0] + 0.1 * attended)
 
 
 def test_the_share_of_what_is_added_moves_down_the_finite_difference_of_the_loss():
     """Quadratic losses |x − goal|²/2: one exact gradient step is what training does."""
     goal, received = random(1, 4, 5, seed=7), random(1, 4, 5, seed=8)
-    everybody, rows = torch.ones(1, 4, dtype=torch.bool), torch.ones(4)
     first = 0.1 * (goal - received)
-    exchange = Exchange(received, first, first.mean(1, keepdim=True).expand_as(first),
-                        first @ first.mT, rows, everybody, everybody)  # fmt: skip
-    mixing_weights(exchange, method("fedhca2"))
+    common = first.mean(1, keepdim=True).expand_as(first)
+    exchange = mixed(exchanged(received, first, common), method("fedhca2"))
     start = exchange.sources
     second = 0.1 * (goal - start)
-    following = Exchange(start, second, second, second @ second.mT, rows, everybody, everybody, exchange)
-    mixing_weights(following, method("fedhca2"))
+    following = mixed(exchanged(start, second, previous=exchange.past), method("fedhca2"))
     moved = following.memory["share"] - exchange.memory["share"]
 
     def loss(share):
@@ -439,126 +454,3 @@ def test_fedamp_with_equal_models_is_the_mean():
     inputs.deltas = [torch.zeros_like(inputs.start)]
     inputs.present = inputs.present[:1]
     assert torch.allclose(play("fedamp", inputs).weights, torch.tensor(0.25).double())
-
-
-# ---- the shared embedding table ----
-
-
-def two_clients(rule, evidence=1.0):
-    """Rows: 0 both use; 1 client a holds, but never uses; 2 client b alone uses; 3 nobody holds."""
-    return EmbeddingExchange(
-        torch.tensor([[10.0], [20.0], [30.0], [40.1]]),
-        [torch.tensor([0, 1]), torch.tensor([0, 2])],
-        [torch.tensor([3.0, 0.0]), torch.tensor([1.0, 2.0])],
-        [6, 4],
-        rule,
-        evidence,
-    )
-
-
-TRAINED = [torch.tensor([[16.0], [20.0]]), torch.tensor([[12.0], [33.3]])]
-
-
-def column(values):
-    return torch.tensor(values)[:, None]
-
-
-def test_used_weighs_each_row_by_its_uses_by_hand():
-    exchange = two_clients("used")
-    first, second = exchange.step(TRAINED, [True, True])
-    assert torch.equal(exchange.table, column([15.0, 20.0, 33.3, 40.1]))  # 16·3/4 + 12·1/4
-    assert torch.equal(first, column([15.0, 20.0])) and torch.equal(second, column([15.0, 33.3]))
-
-
-def test_rows_weighs_by_client_size_and_who_never_used_a_row_votes_for_the_old_one_by_hand():
-    exchange = two_clients("rows")
-    exchange.step(TRAINED, [True, True])
-    want = column([0.6 * 16 + 0.4 * 12, 20.0, 0.6 * 30 + 0.4 * 33.3, 40.1])
-    assert torch.allclose(exchange.table, want) and torch.equal(exchange.table[[1, 3]], want[[1, 3]])
-
-
-def test_personal_is_used_and_then_back_to_ones_own_row_by_evidence_by_hand():
-    exchange = two_clients("personal", evidence=1.0)
-    first, second = exchange.step(TRAINED, [True, True])
-    assert torch.equal(exchange.table, column([15.0, 20.0, 33.3, 40.1]))
-    assert torch.allclose(first, column([15 + 0.75 * 1, 20.0]))  # trust 3/(3 + 1) in its 16
-    assert torch.allclose(second, column([15 - 0.5 * 3, 33.3]))  # trust 1/(1 + 1) in its 12
-
-
-def test_a_server_step_goes_that_much_further_from_the_old_table():
-    exchange = two_clients("used")
-    first, _ = exchange.step(TRAINED, [True, True], server_step=2.0)
-    assert torch.allclose(exchange.table, column([20.0, 20.0, 36.6, 40.1]))
-    assert torch.equal(first, exchange.table[[0, 1]]) and torch.equal(
-        exchange.table[[1, 3]], column([20.0, 40.1])
-    )
-
-
-@pytest.mark.parametrize("rule", ["used", "rows", "personal"])
-def test_a_refused_client_leaves_no_trace_in_the_table_and_gets_the_others_rows(rule):
-    tables = []
-    for garbage in (0.0, 1e6):
-        exchange = two_clients(rule)
-        exchange.step(TRAINED, [True, True])  # shares of another round must not be remembered
-        before = exchange.table.clone()
-        first, second = exchange.step([TRAINED[0], torch.full((2, 1), garbage)], [True, False])
-        tables.append(exchange.table)
-        assert torch.equal(exchange.table[1:], before[1:])  # of the rows in use, b alone used row 2
-        assert torch.equal(second, exchange.table[[0, 2]])
-    assert torch.equal(*tables) and torch.allclose(tables[0][0], torch.tensor(16.0))
-
-
-def federation(rule, seed, clients=4, rows=30, width=3):
-    """Clients with random parts of a random table, their random counts (many zero) and trained rows."""
-    generator = torch.Generator().manual_seed(seed)
-    table = torch.randn(rows, width, generator=generator)
-    index, counts, trained = [], [], []
-    for n in range(clients):
-        held = torch.randperm(rows, generator=generator)[: 10 + 3 * n].sort().values
-        uses = torch.randint(-5, 10, (len(held),), generator=generator).clamp(min=0).float()
-        moved = torch.randn(len(held), width, generator=generator) * (uses > 0)[:, None]
-        index.append(held), counts.append(uses), trained.append(table[held] + moved)
-    return table, index, counts, [100, 300, 200, 50], trained
-
-
-RULES = st.sampled_from(["used", "rows", "personal"])
-
-
-@quick
-@given(RULES, st.integers(0, 10**6), st.sampled_from([0.5, 1.0, 1.3]))
-def test_the_table_is_the_weighted_mean_of_a_plain_loop(rule, seed, server_step):
-    table, index, counts, sizes, trained = federation(rule, seed)
-    exchange = EmbeddingExchange(table, index, counts, sizes, rule)
-    present = [True, True, False, True]
-    exchange.step(trained, present, server_step)
-    for row in range(len(table)):
-        weights, moves = [], []
-        for n in range(4):
-            at = (index[n] == row).nonzero().flatten().tolist()
-            uses = float(counts[n][at]) if at and present[n] else 0.0
-            weights.append((sizes[n] if uses else 0.0) if rule == "rows" else uses)
-            moves.append(trained[n][at[0]] - table[row] if at else 0 * table[row])
-        total = 450 if rule == "rows" else sum(weights)
-        if not sum(weights):
-            assert torch.equal(exchange.table[row], table[row])  # nobody uses it: bit for bit
-            continue
-        move = sum(w / total * m for w, m in zip(weights, moves, strict=True))
-        assert torch.allclose(exchange.table[row], table[row] + server_step * move, atol=1e-5)
-        if rule != "rows" and server_step == 1.0 and sum(w > 0 for w in weights) == 1:
-            n = max(range(4), key=weights.__getitem__)
-            assert torch.equal(exchange.table[row], trained[n][index[n] == row][0])  # one alone uses it
-
-
-@quick
-@given(RULES, st.integers(0, 10**6), st.permutations(range(4)))
-def test_permuting_the_clients_permutes_their_rows_and_leaves_the_table(rule, seed, order):
-    table, index, counts, sizes, trained = federation(rule, seed)
-    present = [True, True, False, True]
-    one = EmbeddingExchange(table, index, counts, sizes, rule)
-    received = one.step(trained, present)
-    parts = ([part[k] for k in order] for part in (index, counts, sizes))
-    two = EmbeddingExchange(table, *parts, rule)
-    shuffled = two.step([trained[k] for k in order], [present[k] for k in order])
-    assert torch.allclose(two.table, one.table, atol=1e-6)
-    for k, rows in zip(order, shuffled, strict=True):
-        assert torch.allclose(rows, received[k], atol=1e-6)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from small import scenario, scenarios
 
+import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Settings, run
-from pfmsm_lite.embedding import log_odds
+from pfmsm_lite.client import log_odds
 from pfmsm_lite.errors import UserError
 
 SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
@@ -42,7 +43,7 @@ def test_before_any_training_a_silent_model_predicts_its_clients_base_rates(ctcv
         with torch.no_grad():
             client.model.towers.weight[1].zero_()
             client.model.towers.bias[1].zero_()
-        labels, predicted = client.train.labels, client.predict(client.train).mean(0)
+        labels, predicted = client.train_rows.labels, client.predict(client.train_rows).mean(0)
         assert torch.allclose(predicted, (labels.sum(0) + 0.5) / (len(labels) + 1), atol=1e-6)
 
 
@@ -54,8 +55,7 @@ def test_for_one_client_it_is_a_tower_that_starts_at_the_log_odds():
         bias = moved.clients[0].model.towers.bias[1]
         bias += log_odds(data[0].train.labels).view_as(bias)
     for federation in (fixed, moved):
-        for block in federation.blocks:
-            block.received = block.pack()
+        federation.server = federation.make_server()  # it starts from what the clients hold now
         for _ in range(3):
             federation.serve(federation.train()[2])
     rows = data[0].test._replace(categorical=fixed.clients[0].views[0][1]["test"].categorical)
@@ -78,9 +78,13 @@ def test_it_is_not_sent_not_stored_and_not_learned():
 def test_a_checkpoint_goes_on_with_the_same_numbers(name, tmp_path):
     data, method = scenarios(3), home(METHODS[name])
     whole = run(data, method, rounds=4, **SMALL)
-    keep = {"checkpoint": tmp_path / "cell.pt", "checkpoint_seconds": 0}
-    run(data, method, rounds=2, **SMALL, **keep)
-    assert run(data, method, rounds=4, **SMALL, **keep).results.equals(whole.results)
+
+    def keep(history, federation):
+        torch.save({"history": history.state(), "federation": federation.state()}, tmp_path / "state.pt")
+
+    run(data, method, rounds=2, **SMALL, after_round=keep)
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert run(data, method, rounds=4, **SMALL, state=kept).results.equals(whole.results)
 
 
 def test_the_second_model_of_ditto_has_it_too():

@@ -10,12 +10,14 @@ from mdmtrec import Published, carried
 from small import scenario, scenarios
 from torch import nn
 
+import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Settings, run
 from pfmsm_lite.client import Client
 from pfmsm_lite.data import Rows
+from pfmsm_lite.embedding import Embedding, Held
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
-from pfmsm_lite.rivals.m3oe import VARIANTS, M3oE, balance
+from pfmsm_lite.rivals.m3oe import VARIANTS, BiLevel, M3oE, balance
 
 SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 SHAPES = {
@@ -264,14 +266,16 @@ def fusion(client):
 
 def test_the_paper_learns_on_all_validation_rows_the_code_on_training_rows():
     paper, code = federation().clients[0], federation(METHOD_CODE).clients[0]
-    assert code.outer_rows is None
-    assert len(paper.outer_rows.labels) == sum(len(view["valid"].labels) for _, view in paper.views)
-    assert torch.equal(paper.outer_rows.categorical[:80], paper.views[0][1]["valid"].categorical)
+    rows = paper.model.outer_rows(paper)
+    assert code.model.outer_rows(code) is None
+    assert len(rows.labels) == sum(len(view["valid"].labels) for _, view in paper.views)
+    assert torch.equal(rows.categorical[:80], paper.views[0][1]["valid"].categorical)
     for client in (paper, code):
         with torch.no_grad():  # whoever learns on training rows no longer learns anything
-            client.train.numerical.fill_(float("nan"))
+            client.train_rows.numerical.fill_(float("nan"))
         client.model.train()
-    assert paper.outer_losses().isfinite().all() and not code.outer_losses().isfinite().any()
+    assert paper.model.outer_losses(paper).isfinite().all()
+    assert not code.model.outer_losses(code).isfinite().any()
 
 
 @pytest.mark.parametrize(("method", "moves"), [(METHODS["m3oe"], False), (METHOD_CODE, True)])
@@ -279,7 +283,7 @@ def test_the_paper_learns_on_all_validation_rows_the_code_on_training_rows():
 def test_only_in_the_code_the_main_optimizer_moves_alpha_and_beta(method, moves, lazy):
     client = federation(method, embedding_optimizer=lazy, weight_decay=0.1).clients[0]
     before, weights = fusion(client), client.model.shared.weight[0].detach().clone()
-    client.outer_step = lambda: None
+    client.model.after_epoch = lambda client: None
     client.fit(1)
     assert torch.equal(fusion(client), before) != moves
     assert not torch.equal(client.model.shared.weight[0], weights)
@@ -290,7 +294,7 @@ def test_the_outer_step_moves_nothing_but_alpha_and_beta(method):
     client = federation(method).clients[0]
     client.model.train()
     before = client.snapshot()
-    client.outer_step()
+    client.model.after_epoch(client)
     moved = {
         name for name, value in client.model.state_dict().items() if not torch.equal(value, before[name])
     }
@@ -301,8 +305,8 @@ def test_the_outer_step_moves_nothing_but_alpha_and_beta(method):
 
 def test_there_is_one_outer_step_after_each_epoch():
     client = federation().clients[0]
-    order, step, batches = [], client.outer_step, client.batches
-    client.outer_step = lambda: (order.append("outer"), step())
+    order, step, batches = [], client.model.after_epoch, client.batches
+    client.model.after_epoch = lambda client: (order.append("outer"), step(client))
     client.batches = lambda: (order.append("epoch"), batches())[1]
     client.fit(3)
     assert order == ["epoch", "outer"] * 3
@@ -314,11 +318,11 @@ def test_alpha_and_beta_move_as_a_finite_difference_says(seed, method):
     """Against the slope of the loss on the rows that the variant names, in double precision."""
     client = federation(method, batch_size=10_000).clients[0]  # all rows in the mini-batch
     shaken(client.model.double(), seed)
-    client._make_optimizers(False)
-    rows = client.outer_rows or client.train
+    client.optimizers = client._optimizers(False)
+    rows = client.model.outer_rows(client) or client.train_rows
     numerical = rows.numerical.double()
-    if client.outer_rows is None:
-        client.train, client.labels = rows._replace(numerical=numerical), client.labels.double()
+    if client.model.outer_rows(client) is None:
+        client.train_rows, client.labels = rows._replace(numerical=numerical), client.labels.double()
     else:
         client.outer_rows = rows._replace(numerical=numerical, labels=rows.labels.double())
 
@@ -339,7 +343,7 @@ def test_alpha_and_beta_move_as_a_finite_difference_says(seed, method):
                 slopes.append((values[0] - values[1]) / (2 * step))
     before = fusion(client)
     client.model.train()
-    client.outer_step()
+    client.model.after_epoch(client)
     slopes = torch.tensor(slopes, dtype=torch.float64)
     gradient = torch.cat([p.grad for p in client.model.outer_parameters()])
     # the client computes its loss in float32, from logits in double
@@ -349,23 +353,24 @@ def test_alpha_and_beta_move_as_a_finite_difference_says(seed, method):
     assert torch.equal((fusion(client) - before).sign()[clear], -slopes.sign()[clear])
 
 
-class Toy(nn.Module):
+class Toy(BiLevel, nn.Module):
     """Logit = w + σ(a): two parameters, of which w learns on training rows and a on others."""
 
     outer_rate = 0.05
     variant = VARIANTS["paper"]
+    PARTS = {"w": "gate", "a": "gate"}
 
     def __init__(self, weight, alpha):
         super().__init__()
         self.w, self.a = nn.Parameter(torch.tensor(weight)), nn.Parameter(torch.tensor([alpha]))
-        self.embedding = nn.Embedding(2, 1)
+        self.embedding = Embedding({"id": 2}, 1)
 
     def outer_parameters(self):
         return [self.a]
 
     def forward(self, categorical, numerical):
         both = numerical @ torch.stack([self.w, self.a[0].sigmoid()])
-        return (both + 0 * self.embedding(categorical).sum((1, 2)))[:, None]
+        return (both + 0 * self.embedding(categorical).sum(1))[:, None]
 
 
 def test_two_levels_find_the_known_optimum_of_a_toy_problem():
@@ -378,7 +383,11 @@ def test_two_levels_find_the_known_optimum_of_a_toy_problem():
 
     train, valid = rows(0.0, [1.0, 1.0, 1.0, 0.0]), rows(-3.0, [1.0, 0.0])
     settings = Settings(batch_size=8, learning_rate=0.05)
-    client = Client("toy", Toy(0.0, 1.0), train, [("toy", {"valid": valid})], settings, 0, False)
+    held, has = Held(torch.arange(2), torch.ones(2), torch.zeros(1, dtype=torch.long)), torch.tensor([True])
+    views = [("toy", {"valid": valid})]
+    client = Client(
+        "toy", ("click",), has, Toy(0.0, 1.0), held, train, views, METHODS["local"], settings, 0, False
+    )
     client.fit(600)
     assert client.model.w.item() == pytest.approx(1.0986, abs=1e-2)
     assert client.model.a.sigmoid().item() == pytest.approx(1.0986 / 3, abs=1e-2)
@@ -399,9 +408,9 @@ def test_the_outer_step_never_sees_a_test_row():
 def test_a_refused_round_forgets_the_outer_moments_too():
     client = federation().clients[0]
     client.fit(1)
-    assert client.outer.state
+    assert client.optimizers[-1].state
     client.forget_optimizer()
-    assert not client.outer.state
+    assert not client.optimizers[-1].state
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from small import scenario, scenarios
 from torch import nn
 
+import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Method, Settings, run
-from pfmsm_lite.embedding import MODELS
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.options import declared
-from pfmsm_lite.lab.statistics import compact, table
-from pfmsm_lite.methods import OPERATORS, POOLED
+from pfmsm_lite.lab.statistics import compact, pooled_names, table
 from pfmsm_lite.mmoe import parameter_groups
+from pfmsm_lite.registry import OPERATORS, lookup
 from pfmsm_lite.rivals.pooled import PLE, STAR, PartitionedNorm, SharedBottom, domain_of
 
 SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
@@ -240,14 +240,14 @@ def test_a_single_row_of_a_domain_does_not_break_the_normalization():
 
 @every_model
 def test_every_parameter_is_in_exactly_one_group(name):
-    model = MODELS[name]({"u": 5, "scenario": 4}, 1, 2, batch_norm=True, generator=generator())
+    model = lookup("model", name)({"u": 5, "scenario": 4}, 1, 2, batch_norm=True, generator=generator())
     groups = parameter_groups(model)
     names = [name for group in groups.values() for name in group]
     assert len(names) == len(set(names)) and set(dict(model.named_parameters())) <= set(names)
 
 
 def test_the_tables_name_the_same_models():
-    assert [*MODELS, "boosted_tree"] == list(OPERATORS["model"])
+    assert set(OPERATORS["model"]) == {"mmoe", *NAMES, "m3oe_code", "boosted_tree"}
     assert {name: METHODS[name].model for name in NAMES} == {name: name for name in NAMES}
     assert all(METHODS[name].pooled for name in NAMES)
     others = [method for name, method in METHODS.items() if name not in (*NAMES, "boosted_tree")]
@@ -265,7 +265,7 @@ def test_a_model_trains_as_a_method(name, options):
 
 def test_a_pooled_methods_seconds_count_once_and_it_sends_its_rows():
     histories = [run(scenarios(3), METHODS[name], rounds=2, **SMALL) for name in ("ple", "fedavg")]
-    assert set(POOLED) == {"pooled", *NAMES, "boosted_tree"}
+    assert set(pooled_names()) == {"pooled", *NAMES, "boosted_tree"}
     ple, fedavg = (compact(history.rounds) for history in histories)
     each = histories[0].rounds.query("round == 1")["seconds"]
     assert each.nunique() == 1 and ple["seconds"][0] == pytest.approx(each.iloc[0])
@@ -300,7 +300,7 @@ def test_the_domain_is_never_hidden_and_the_other_ids_are(name, rate):
     client.model.train()
     index = torch.arange(200)
     client.losses(index)
-    given = client.train.categorical[index]
+    given = client.train_rows.categorical[index]
     assert torch.equal(seen[0][:, -1], given[:, -1])
     assert ((seen[0][:, :-1] != given[:, :-1]).float().mean() > 0.7) == (rate > 0)
 

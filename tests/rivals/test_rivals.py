@@ -6,9 +6,11 @@ import pytest
 import torch
 from small import scenario, scenarios
 
+import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Method, Settings, run
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
+from pfmsm_lite.personal import ditto, finetune
 
 SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 SUM = METHODS["fedavg_sum"]  # FedAvg with the embedding rule that all rivals have
@@ -78,7 +80,7 @@ def test_ditto_takes_the_proximal_step_by_hand():
         with torch.no_grad():
             for parameter in client.model.parameters():
                 parameter.add_(1.0)  # what is received differs from the own model
-        client.use_at_home("ditto", 1, pulls[kind])
+        ditto(client, 1, pulls[kind])
         ends[kind] = held(federation, own=True)[0]
         shared = held(federation)[0]
     assert torch.allclose(ends["half"], (ends["none"] + shared) / 2, atol=1e-6)
@@ -87,10 +89,10 @@ def test_ditto_takes_the_proximal_step_by_hand():
 def test_finetuning_starts_each_round_from_what_was_received_and_no_epochs_change_nothing():
     federation = played(METHODS["local_finetune"])
     for client in federation.clients:
-        client.use_at_home("finetune", 0, 0.0)
+        finetune(client, 0, 0.0)
     assert same(held(federation, own=True), held(federation))
     client = federation.clients[0]
-    client.use_at_home("finetune", 1, 0.0)
+    finetune(client, 1, 0.0)
     assert not same(held(federation, own=True)[:1], held(federation)[:1])
 
 

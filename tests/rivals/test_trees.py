@@ -8,6 +8,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import TargetEncoder
 from small import scenario, scenarios
 
+import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Settings, run
 from pfmsm_lite.data import Rows, Scenario
 from pfmsm_lite.rivals.trees import LEVELS, TREES, TreeClient
@@ -32,14 +33,14 @@ def whole(train):
 def client(train, seed=0):
     made = whole(train)
     views = [("s0", {"valid": made.valid, "test": made.test})]
-    return TreeClient(made, views, METHOD, seed)
+    return TreeClient(made, views, METHOD, Settings(), seed)
 
 
 def test_it_is_scikit_learn_with_means_for_large_fields_and_classes_for_small_ones():
     train, test = rows(500, 0), rows(100, 1)
     found = client(train)
-    found.fit(1)
-    found.fit(2)
+    for _ in range(3):
+        found.train()
     X, Z = (
         np.concatenate([part.categorical, part.numerical], 1).astype(np.float32) for part in (train, test)
     )
@@ -59,7 +60,7 @@ def test_before_the_first_tree_it_says_the_rate_and_each_round_lowers_the_traini
     train = rows(500, 0)
     found = client(train)
     assert found.predict(rows(7, 1))[:, 0].tolist() == pytest.approx([train.labels[:, 0].mean().item()] * 7)
-    losses = torch.stack([found.fit(1) for _ in range(4)])
+    losses = torch.stack([found.train()[0] for _ in range(4)])
     assert (losses.diff(dim=0) < 0).all()
 
 
@@ -70,7 +71,7 @@ def test_a_row_without_a_label_does_not_count():
     some = client(train._replace(labels=labels))
     fewer = client(Rows(*(part[:300] for part in train[:3])))
     for one in (some, fewer):
-        one.fit(2)
+        one.train(), one.train()
     test = rows(50, 1)
     assert torch.equal(some.predict(test)[:, 1], fewer.predict(test)[:, 1])
     assert not torch.equal(some.predict(test)[:, 0], fewer.predict(test)[:, 0])
@@ -82,19 +83,19 @@ def test_a_task_with_labels_of_one_kind_or_none_has_no_trees(value, said):
     labels = train.labels.clone()
     labels[:, 1] = value
     found = client(train._replace(labels=labels))
-    assert found.fit(1).isfinite().all()
+    assert found.train()[0].isfinite().all()
     assert found.predict(rows(5, 1))[:, 1].tolist() == [said] * 5
 
 
 def test_from_its_state_the_same_trees_grow_again():
     first, second = client(rows(400, 0)), client(rows(400, 0))
     for _ in range(3):
-        first.fit(1)
+        first.train()
     second.load(first.state())
     test = rows(50, 1)
     assert torch.equal(first.predict(test), second.predict(test))
     assert first.stored_bytes() == second.stored_bytes() > 1000
-    first.fit(1), second.fit(1)
+    first.train(), second.train()
     assert torch.equal(first.predict(test), second.predict(test))
 
 
@@ -112,8 +113,12 @@ def test_it_learns_what_there_is_to_learn():
     assert run(data, METHOD, rounds=5).results["auc"].mean() > 0.6
 
 
-def test_a_stopped_run_goes_on_from_its_checkpoint(tmp_path):
-    file = tmp_path / "trees.pt"
-    run(scenarios(2), METHOD, rounds=2, checkpoint=file)
-    resumed = run(scenarios(2), METHOD, rounds=4, checkpoint=file)
+def test_a_stopped_run_goes_on_from_its_state():
+    kept = {}
+
+    def keep(history, federation):
+        kept.update(history=history.state(), federation=federation.state())
+
+    run(scenarios(2), METHOD, rounds=2, after_round=keep)
+    resumed = run(scenarios(2), METHOD, rounds=4, state=kept)
     assert resumed.results.equals(run(scenarios(2), METHOD, rounds=4).results)
