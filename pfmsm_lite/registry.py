@@ -54,7 +54,7 @@ def register(kind: str, name: str, function: Any = None, text: str = "") -> Any:
         raise UserError(f"register({kind!r}, {name!r}, …): a name is letters, digits, - and _.")
     home = _home(function)
     if name in table and (home != _home(table[name].function) or "<lambda>" in home[1]):
-        raise UserError(f"There is already a {kind} {name!r}: {table[name].text}. Choose another name.")
+        raise UserError(f"{name!r} is already a choice of {kind}: {table[name].text}. Choose another name.")
     table[name] = Operator(function, text or (function.__doc__ or "").partition("\n")[0].rstrip("."))
     return function
 

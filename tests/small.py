@@ -26,3 +26,7 @@ def scenario(name="a", rows=120, seed=0, tasks=TASKS, evaluated=80, missing=()):
 
 def scenarios(count=3, **options):
     return [scenario(f"s{n}", rows=60 + 60 * n, seed=n, **options) for n in range(count)]
+
+
+# settings of a model that trains in a moment
+SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
