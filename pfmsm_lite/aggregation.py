@@ -199,5 +199,7 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
     if not is_finite(weights, shape):
         refuse("aggregate", name, weights, wanted)
     if (gap := float((weights.sum(-1) - 1).abs().max())) > 1e-3:
-        raise UserError(f"The aggregate rule {name!r} returned rows that are {gap:.2g} off one; {wanted}.")
+        raise UserError(
+            f"The aggregate rule {name!r}: a row's sum is {gap:.2g} away from one. Wanted: {wanted}."
+        )
     return present_only(weights, exchange.present, exchange.has), memory

@@ -39,7 +39,7 @@ def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these d
     lost = int((table["high"] < 0).sum())
     title = f"On {data}, {hero} is clearly ahead of {won} of {len(table)} methods, clearly behind {lost}"
     seeds = len(averages)
-    note = f"Line: 95 % interval over {seeds} paired seeds. Hollow: it holds zero. Grey: single seeds."
+    note = f"Line: 95 % interval over {seeds} paired seeds. Hollow: it includes zero. Grey: single seeds."
     note = (
         note
         if seeds > 1

@@ -38,6 +38,17 @@ def on_weights(weights, gradient, size):
     return weights - size * g / g.norm()
 
 
+def mates(scores, count=2, own_share=0.5):
+    own = torch.eye(len(scores))
+    best = scores.masked_fill(own > 0, -torch.inf).topk(count).indices
+    return own_share * own + torch.zeros_like(scores).scatter(1, best, (1 - own_share) / count)
+
+
+def angles(gram):
+    length = gram.diagonal().sqrt()
+    return gram / length / length[:, None]
+
+
 WRONG = [
     ("ex1", torch.tensor([-0.6, 0.6, -1.2]), "the sign"),
     ("ex1", torch.tensor([0.2, -1.0, 0.8]), "centred"),
@@ -55,6 +66,12 @@ WRONG = [
     ("ex3", any_length, "fixed length"),
     ("ex3", on_weights, "on the logits"),
     ("ex3", "softmax", "expected a function"),
+    ("ex4", mates, "divide by both lengths"),
+    ("ex4", lambda gram: mates(-angles(gram)), "least alike"),
+    ("ex4", lambda gram: mates(angles(gram), 1), "`nearest`"),
+    ("ex4", lambda gram: 2 * mates(angles(gram)), "sum to one"),
+    ("ex4", lambda gram: mates(angles(gram), own_share=0.25), "own weight"),
+    ("ex4", lambda gram: gram[0], "must return a tensor"),
 ]
 
 test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("07", WRONG)
