@@ -11,7 +11,7 @@ RESULTS = home() / "notebooks" / "results"
 points = [0.4, 0.9, -0.1, 0.6, 0.5]
 lower = paired_interval(points, [0.0] * 5)[1]
 
-# 2: of the methods whose interval holds zero, the one with the smallest difference
+# 2: of the methods whose interval includes zero, the one with the smallest difference
 table = against(pd.read_csv(RESULTS / "kuairand" / "results.csv"))
 holding = table[(table["low"] <= 0) & (table["high"] >= 0)]
 nearest = holding["difference"].abs().idxmin()

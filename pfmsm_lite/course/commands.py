@@ -1,10 +1,11 @@
-"""The course's commands: `report`, `notebooks` and `grade`, for `pfmsm_lite.lab.cli`."""
+"""The course's commands: `course`, `report`, `notebooks` and `grade`, for `pfmsm_lite.lab.cli`."""
 
 import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from pfmsm_lite.course import shelf
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab import plugins
@@ -13,7 +14,8 @@ from pfmsm_lite.lab.sources import READERS
 
 
 def add(commands: Any) -> None:
-    """The three commands and their options."""
+    """The four commands and their options."""
+    shelf.add(commands)
     _add_report(commands)
     _add_notebooks(commands)
     _add_grade(commands)

@@ -129,7 +129,7 @@ def course(options):
 
 
 def add(commands):
-    """Add `course` to the commands of the command line; returns its parser. It is run by `course`."""
+    """Add `course` to the commands of the command line; returns its parser."""
     command = commands.add_parser(
         "course",
         help="copy the notebooks to my_course/ and open chapter 00 in JupyterLab",
@@ -143,4 +143,5 @@ def add(commands):
     command.add_argument(
         "jupyter", nargs="*", metavar="OPTION", help="after --: options that JupyterLab itself takes"
     )
+    command.set_defaults(do=course)
     return command

@@ -93,7 +93,7 @@ def module_map(
     note = note or (
         "AUC points: pf_msmtrec minus itself without the module; the two lower lines: minus a plain MMoE "
         f"that sends less. Test rows, mean over {seeds} paired seeds, each with data of its own. Bold: the "
-        "95 % interval leaves zero out. Blue gains, red costs."
+        "95 % interval excludes zero. Blue gains, red costs."
     )
     said = "; ".join(
         f"{row.module}, {row.factor} {row.level}: {row.gain:+.2f}"

@@ -218,7 +218,7 @@ def average(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def printed(gains: pd.DataFrame) -> str:
-    """The map as text: a star where the interval leaves zero out."""
+    """The map as text: a star where the interval excludes zero."""
     shown = gains.assign(
         text=[
             f"{g:+.2f}{'*' if low > 0 or high < 0 else ' '}"

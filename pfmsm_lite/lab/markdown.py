@@ -18,7 +18,7 @@ def signed(value, digits=2):
 
 
 def interval(mean, low, high):
-    """A gain in points with its interval, bold where that leaves zero out; empty where there is none."""
+    """A gain in points with its interval, bold where that excludes zero; empty where there is none."""
     if not np.isfinite([mean, low, high]).all():
         return "" if np.isnan(mean) else signed(mean)
     text = f"{signed(mean)} [{signed(low)}, {signed(high)}]"

@@ -44,7 +44,7 @@ Brackets hold a 95 % interval over paired seeds (Student's t).
 If it includes zero, the seeds do not separate the two methods.
 A seed changes the start of a training and the order of its rows, and in the map of the modules also the data.
 *p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
-**Bold** marks an interval that leaves zero out."""
+**Bold** marks an interval that excludes zero."""
 
 
 def methods(folder):
@@ -139,7 +139,7 @@ def rivals(folder):
         "`python -m pfmsm_lite compare` tries the same number of settings for every method on validation "
         "rows: as declared first, then those that differ in one field, the method's own short list before "
         "the one for all. The chosen setting is tested once on every seed.",
-        f"How many methods are behind `{HERO}`, or ahead of it, with an interval that leaves zero out:",
+        f"How many methods are behind `{HERO}`, or ahead of it, with an interval that excludes zero:",
         grid(head, lines),
         *(comparison(folder, name) for name in COMPARED),
     )

@@ -131,7 +131,7 @@ def picked(folder):
     return section(
         "Where the quiet modules do something",
         f"Twelve kinds of data far from the default were searched with {searched['seed'].nunique()} other "
-        f"seeds. {bold} of {len(quiet)} cells leave zero out, {stay} after Holm's correction.",
+        f"seeds. {bold} of {len(quiet)} cells exclude zero, {stay} after Holm's correction.",
         _map(quiet, ["level"]),
         "Two of them, chosen for what coordination did there, were trained again with "
         f"{gains['seeds'].max()} new seeds:",
