@@ -17,7 +17,7 @@ run: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite run $(ARGS)
 
 test: .venv/test.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-browser: .venv/browser.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rfEsP tests/browser $(ARGS)

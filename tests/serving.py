@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-TOP = ("figures", "notebooks", "pfmsm_lite", "README.md", "requirements.txt")
+TOP = ("figures", "notebooks", "pfmsm_lite", "README.md", "CONTRIBUTING.md", "requirements.txt")
 LONG = 300  # seconds to wait at most for what comes sooner or later
 
 

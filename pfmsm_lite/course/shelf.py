@@ -143,5 +143,5 @@ def add(commands):
     command.add_argument(
         "jupyter", nargs="*", metavar="OPTION", help="after --: options that JupyterLab itself takes"
     )
-    command.set_defaults(do=course)
+    command.do = course
     return command
