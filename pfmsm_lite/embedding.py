@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pfmsm_lite.registry import is_finite, lookup, refuse, register
-from pfmsm_lite.scenario import Rows
+from pfmsm_lite.scenario import Rows, Scenario
 
 LAZY_ABOVE = 20_000  # entries of the federation; embedding_optimizer "auto" is lazy above
 
@@ -52,6 +52,14 @@ class Held(NamedTuple):
 def in_use(train: Rows, offset: Tensor) -> tuple[Tensor, Tensor]:
     """Numbers of the entries that training rows use, ascending, and how often: ([R], [R])."""
     return torch.unique(train.categorical + offset, return_counts=True)
+
+
+def trained(scenarios: list[Scenario], offset: Tensor, size: int) -> Tensor:
+    """[V] bool: entries that the training rows of these scenarios use; size: V."""
+    known = torch.zeros(size, dtype=torch.bool)
+    for scenario in scenarios:
+        known[in_use(scenario.train, offset)[0]] = True
+    return known
 
 
 def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float) -> tuple[Held, Rows, list]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pfmsm_lite.client import Client
-from pfmsm_lite.embedding import LAZY_ABOVE, hold, in_use
+from pfmsm_lite.embedding import LAZY_ABOVE, hold, trained
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup
@@ -66,28 +66,23 @@ class Federation:
             self.clients = [model.make_client(scenarios[0], views[0], method, self.settings, seed)]
             self.table = torch.zeros(0, self.settings.embedding_size)
         else:
-            self._begin(scenarios, views, seed)
+            self._make_clients(scenarios, views, seed)
         self.server = self.make_server()
 
-    def _begin(self, scenarios: list, views: list, seed: int) -> None:
+    def _make_clients(self, scenarios: list, views: list, seed: int) -> None:
         """Clients that start from the same parameters, each with the entries that its own ids name."""
         method, settings = self.method, self.settings
         model = build(scenarios[0], method, settings, seed)
         # each client gets its part of the table [V, K]; the model goes to them without it
         offset, table = model.embedding.offset, model.embedding.weight.data
         self.table, model.embedding.weight = table, None
-        kinds = {"adam": False, "lazy_adam": True, "auto": len(table) > LAZY_ABOVE}
-        lazy = kinds[settings.embedding_optimizer]
+        lazy = {"adam": False, "lazy_adam": True}.get(settings.embedding_optimizer, len(table) > LAZY_ABOVE)
         # which entries anybody trains: all clients' where the table is shared, else a client's own
-        own = [torch.zeros(len(table), dtype=torch.bool) for _ in scenarios]
-        for known, scenario in zip(own, scenarios, strict=True):
-            known[in_use(scenario.train, offset)[0]] = True
-        if "embedding" in method.sent:
-            own = [torch.stack(own).any(0)] * len(own)
-        self.clients = [
-            self._client(scenario, view, model, table, known, seed, lazy)
-            for scenario, view, known in zip(scenarios, views, own, strict=True)
-        ]
+        together = trained(scenarios, offset, len(table)) if "embedding" in method.sent else None
+        self.clients = []
+        for scenario, view in zip(scenarios, views, strict=True):
+            known = trained([scenario], offset, len(table)) if together is None else together
+            self.clients.append(self._client(scenario, view, model, table, known, seed, lazy))
 
     def _client(self, scenario, views, model, table, known, seed, lazy):
         settings, labels = self.settings, scenario.train.labels

@@ -208,9 +208,9 @@ PF_MSMTREC = Method(
 
 
 def without(module: str, **changes: Any) -> Method:
-    """PF-MSMTrec without one of its modules: an ablation."""
-    summary = f"pf_msmtrec without {module}"
-    return replace(PF_MSMTREC, name=f"no_{module.split()[-1]}", summary=summary, **changes)
+    """PF-MSMTrec without one of its modules: an ablation. module: its name, the last word before a colon."""
+    name = module.split(":")[0].split()[-1]
+    return replace(PF_MSMTREC, name=f"no_{name}", summary=f"pf_msmtrec without {module}", **changes)
 
 
 declare(
@@ -226,6 +226,6 @@ declare(
     without("the parameter template", compose="none"),
     without("normalization", normalize="none"),
     without("coordination", coordinate="none"),
-    # FedAvg's mean instead of mixtures, so the rest of its search list has no meaning
-    without("personalization", aggregate="mean", search={"personal": PF_MSMTREC.search["personal"]}),
+    # the rest of its search list is about mixtures
+    without("personalization: FedAvg's mean", aggregate="mean", search={"personal": ("none", "ditto")}),
 )

@@ -1,4 +1,4 @@
-"""Scenario: the rows of one client, encoded and split. A client reads its own; nobody else does."""
+"""Scenario: the rows of one client, encoded and split. In a round only the client itself reads them."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class Rows(NamedTuple):
     """A block of encoded rows.
 
     categorical  [R, F] int64    entry of each field's embedding table; 0 is the field's "unknown"
-    numerical    [R, D] float32  standardized as the reader was told to
+    numerical    [R, D] float32  in the scale that the reader was told to give them
     labels       [R, T] float32  0, 1, or NaN where the label is missing
     probability  [R, T] float64  the true P(label = 1), where a generator knows it; else None
     """
