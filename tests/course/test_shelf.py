@@ -15,6 +15,7 @@ import serving
 
 from pfmsm_lite.course import shelf
 from pfmsm_lite.course.execute import chapters
+from pfmsm_lite.course.notebook import INSTALL
 from pfmsm_lite.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +159,13 @@ def test_every_link_leads_somewhere_inside_the_project_from_the_copy_too(page, c
 def test_every_path_that_a_page_names_exists(page):
     for name in PATH.findall(prose(ROOT / "notebooks" / page)):
         assert (ROOT / name).exists() or (ROOT / "notebooks" / name).exists(), f"{page}: {name}"
+
+
+def test_chapter_00_names_the_commands_that_open_the_course():
+    text = prose(ROOT / "notebooks" / shelf.FIRST)
+    targets = (ROOT / "Makefile").read_text()
+    assert f"\n{INSTALL}\npython -m pfmsm_lite course\n" in text and "`make course`" in text
+    assert all(re.search(rf"^{name}:", targets, re.M) for name in re.findall(r"`make (\w+)", text))
 
 
 def ask(lab, address, method="GET", **body):
