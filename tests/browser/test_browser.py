@@ -153,6 +153,6 @@ def test_a_link_of_chapter_00_opens_the_readme(page, lab):
         timeout=1000 * LONG,
     )
     page.wait_for_function(f"() => {NOTEBOOK}?.cells.length > 1", timeout=1000 * LONG)
-    page.locator('.jp-MarkdownOutput a:has-text("README")').first.click(timeout=1000 * LONG)
+    page.locator('.jp-MarkdownOutput a:has-text("about the project")').first.click(timeout=1000 * LONG)
     page.wait_for_function(f"() => {SHOWN}?.context?.path === 'README.md'", timeout=1000 * LONG)
     assert page.wrong == []
