@@ -39,6 +39,8 @@ FIELDS, TASKS, REPEATS = 16, 2, 7
 class LoopMMoE(nn.Module):
     """The same MMoE as it is usually written: a Python loop over experts, gates and towers of nn.Linear."""
 
+    PARTS = {"embedding": "embedding", "experts": "expert.scenario", "gates": "gate", "towers": "tower"}
+
     def __init__(self, values, settings):
         super().__init__()
         width = FIELDS * settings.embedding_size

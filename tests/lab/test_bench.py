@@ -1,0 +1,28 @@
+"""What `bench` measures really trains; its clients and stages are those of the package."""
+
+import pytest
+import torch
+
+from pfmsm_lite.lab import bench
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"loop": True}, {"precision": "bf16"}, {"embedding_optimizer": "adam"}]
+)
+def test_a_client_of_the_bench_trains(monkeypatch, options):
+    monkeypatch.setattr(bench, "BIG", {**bench.BIG, "hidden": (8, 4), "tower": 4, "batch_size": 64})
+    client = bench.big_client(20, 128, **options)
+    before = client.model.embedding.weight.detach().clone()
+    assert client.fit(1).isfinite().all()
+    assert not torch.equal(before, client.model.embedding.weight)
+
+
+def test_a_round_is_told_by_stage_and_nothing_stays_watched():
+    from pfmsm_lite import server
+
+    usual = server.normalized
+    found = bench.federation_round(2, 256, evaluated=64, values=10, hidden=(8, 4), batch_size=64)
+    stages = {"train", "pack", "normalize", "coordinate", "aggregate", "unpack", "embedding", "evaluate"}
+    assert stages | {"round", "fit"} == set(found)
+    assert all(found[stage] > 0 for stage in stages) and server.normalized is usual
+    assert sum(found[stage] for stage in stages) < 1.05 * found["round"]
