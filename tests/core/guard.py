@@ -15,13 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import torch
-from small import scenario, scenarios
+from small import SMALL, scenario, scenarios
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in METHODS
 from pfmsm_lite import METHODS, loop
 
 KEPT = Path(__file__).with_name("guard.json")
-SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 ROUNDS, SEED = 3, 5
 PF = METHODS["pf_msmtrec"]
 

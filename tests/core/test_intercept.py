@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small import scenario, scenarios
+from small import SMALL, scenario, scenarios
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Settings, run
 from pfmsm_lite.client import log_odds
 from pfmsm_lite.errors import UserError
 
-SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 PF, FEDAVG = METHODS["pf_msmtrec"], METHODS["fedavg"]
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
-from small import scenario, scenarios
+from small import SMALL, scenario, scenarios
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Settings, run
@@ -19,7 +19,6 @@ from pfmsm_lite.history import score
 from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.scenario import pool
 
-SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 PF, LOCAL, FEDAVG = METHODS["pf_msmtrec"], METHODS["local"], METHODS["fedavg"]
 
 

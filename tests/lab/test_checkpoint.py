@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from small import scenarios
+from small import SMALL, scenarios
 
 from pfmsm_lite import METHODS, Settings
 from pfmsm_lite import run as plain
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab import checkpoint as checkpoints
 
-SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 PF, LOCAL = METHODS["pf_msmtrec"], METHODS["local"]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mdmtrec import Published, carried
-from small import scenario, scenarios
+from small import SMALL, scenario, scenarios
 from torch import nn
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
@@ -19,7 +19,6 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.rivals.m3oe import VARIANTS, BiLevel, M3oE, balance
 
-SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 SHAPES = {
     "three domains, two tasks": {},
     "two domains": {"domains": 2},

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 import torch.nn.functional as F
-from small import scenario, scenarios
+from small import SMALL, scenario, scenarios
 from torch import nn
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
@@ -18,7 +18,6 @@ from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.registry import OPERATORS, lookup
 from pfmsm_lite.rivals.pooled import PLE, STAR, PartitionedNorm, SharedBottom, domain_of
 
-SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 SIZES = (7, 5, 4)  # user, item, and three domains with the unknown row
 NAMES = ("m3oe", "shared_bottom", "ple", "star")
 every_model = pytest.mark.parametrize("name", NAMES)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small import scenario, scenarios
+from small import SMALL, scenario, scenarios
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Method, Settings, run
@@ -12,7 +12,6 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.personal import ditto, finetune
 
-SMALL = {"batch_size": 32, "experts": 3, "hidden": (8, 4), "tower": 4, "embedding_size": 4}
 SUM = METHODS["fedavg_sum"]  # FedAvg with the embedding rule that all rivals have
 
 
