@@ -236,7 +236,7 @@ class Client:
             hide = torch.rand(ids.shape, generator=self.generator).to(ids.device) < rate
             if self.method.pooled:
                 hide[:, -1] = False  # every row knows its scenario, also on the day of the test
-            ids = torch.where(hide, self.held.unknown, ids)
+            ids = torch.where(hide & (ids >= 0), self.held.unknown, ids)
         logits = self.model(ids, self.train_rows.numerical[index])
         mask = None if self.mask is None else self.mask[index]
         return cross_entropy(logits, self.labels[index], mask)

@@ -18,30 +18,48 @@ LAZY_ABOVE = 20_000  # entries of the federation; embedding_optimizer "auto" is 
 
 
 class Embedding(nn.Module):
-    """One table for all categorical fields: field f's entries start at offset[f]."""
+    """One table for all categorical fields: the entries of column c's field start at offset[c]."""
 
     PARTS = {"weight": "embedding"}
     offset: Tensor
+    field: Tensor
 
     def __init__(self, fields: dict[str, int], width: int, generator=None, spread: float = 0.05):
         super().__init__()
         sizes = torch.tensor([0, *fields.values()])
+        self.fields = list(fields)
         self.register_buffer("offset", sizes.cumsum(0)[:-1], persistent=False)
+        self.register_buffer("field", torch.arange(len(fields)), persistent=False)
         self.weight = nn.Parameter(torch.randn(int(sizes.sum()), width, generator=generator) * spread)
         with torch.no_grad():
             self.weight[self.offset] = 0  # the unknown entries: the middle of what they stand for
         self.sparse = False
 
+    def set_bags(self, bags: dict[str, int]) -> None:
+        """From now on these fields have several columns, and their vector is the mean of a row's entries."""
+        columns = torch.tensor([bags.get(name, 1) for name in self.fields])
+        self.field = torch.arange(len(columns)).repeat_interleave(columns)  # [C]
+        self.offset = self.offset[self.field]
+
     def forward(self, categorical: Tensor) -> Tensor:
-        """[B, F] ids within each field → [B, F * K], the fields' vectors side by side."""
-        return F.embedding(categorical + self.offset, self.weight, sparse=self.sparse).flatten(1)
+        """[B, C] ids within each column's field → [B, F * K], the fields' vectors side by side."""
+        ids = categorical + self.offset
+        if len(self.field) == len(self.fields):
+            return F.embedding(ids, self.weight, sparse=self.sparse).flatten(1)
+        # bags: the mean over the columns of a field, without those of no entry: [B, C, K] → [B, F, K]
+        there = (categorical >= 0).unsqueeze(2).float()
+        vectors = F.embedding(ids.clamp(min=0), self.weight, sparse=self.sparse) * there
+        size = len(ids), len(self.fields), 1
+        count = there.new_zeros(size).index_add(1, self.field, there)
+        total = vectors.new_zeros(*size[:2], vectors.shape[2]).index_add(1, self.field, vectors)
+        return (total / count.clamp(min=1)).flatten(1)
 
 
 class Held(NamedTuple):
     """What one client holds of the table.
 
     entries  [R] numbers of its entries, ascending;  uses [R] how often its training rows use each
-    unknown  [F] where the fields' unknown entries lie among them
+    unknown  [C] where the columns' unknown entries lie among them
     """
 
     entries: Tensor
@@ -49,9 +67,15 @@ class Held(NamedTuple):
     unknown: Tensor
 
 
+def numbered(ids: Tensor, offset: Tensor) -> Tensor:
+    """Ids [R, C] of each column's field → numbers in the one table; −1, no entry, stays."""
+    return torch.where(ids < 0, ids, ids + offset)
+
+
 def in_use(train: Rows, offset: Tensor) -> tuple[Tensor, Tensor]:
     """Numbers of the entries that training rows use, ascending, and how often: ([R], [R])."""
-    return torch.unique(train.categorical + offset, return_counts=True)
+    numbers = numbered(train.categorical, offset)
+    return torch.unique(numbers[numbers >= 0], return_counts=True)
 
 
 def trained(scenarios: list[Scenario], offset: Tensor, size: int) -> Tensor:
@@ -74,18 +98,20 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
     used, counts = in_use(train, offset)
 
     def global_ids(rows: Rows) -> Rows:
-        ids = rows.categorical + offset
-        return rows._replace(categorical=torch.where(known[ids], ids, offset.expand_as(ids)))
+        ids = numbered(rows.categorical, offset)
+        return rows._replace(categorical=torch.where((ids < 0) | known[ids], ids, offset.expand_as(ids)))
 
-    # ids of each field become numbers in the one table [V, K]; strangers are read as unknown
-    train = train._replace(categorical=train.categorical + offset)
+    # ids of each field become numbers in the one table [V, K]; entries that nobody trains are read as unknown
+    train = train._replace(categorical=numbered(train.categorical, offset))
     views = [(name, {split: global_ids(rows) for split, rows in view.items()}) for name, view in views]
     # the client holds what its rows name, and every field's unknown entry: [R]
     blocks = [train.categorical, *(rows.categorical for _, view in views for rows in view.values())]
     entries = torch.unique(torch.cat([offset, *(torch.unique(block) for block in blocks)]))
+    entries = entries[entries >= 0]
 
     def local_ids(rows: Rows) -> Rows:
-        return rows._replace(categorical=torch.searchsorted(entries, rows.categorical))
+        ids = rows.categorical
+        return rows._replace(categorical=torch.where(ids < 0, ids, torch.searchsorted(entries, ids)))
 
     # how often its training rows use each: [R]; hidden ids count as uses of the unknown entries
     uses = torch.zeros(len(entries))

@@ -37,12 +37,15 @@ def product(tasks: tuple, ctcvr: str) -> tuple[int, int] | None:
 def build(first: Scenario, method: Method, settings: Settings, seed: int):
     """The model that every client starts from, drawn from the seed, its embedding table whole."""
     template = {} if method.compose == "none" else {"template": method.compose}
-    return lookup("model", method.model)(
+    model = lookup("model", method.model)(
         first.fields, len(first.numericals), len(first.tasks), settings.embedding_size, settings.experts,
         settings.hidden, settings.tower, batch_norm=settings.batch_norm,
         product=product(first.tasks, settings.ctcvr), generator=torch.Generator().manual_seed(seed),
         **template,
     )  # fmt: skip
+    if first.bags:
+        model.embedding.set_bags(first.bags)
+    return model
 
 
 class Federation:

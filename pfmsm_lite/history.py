@@ -49,9 +49,9 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int, floa
         return rows, positives, float(auc(false, true)), logloss
 
 
-def average_auc(scores: list[tuple]) -> float:
-    """Mean AUC over scenarios and tasks that have one; NaN where none has."""
-    found = [entry[4] for entry in scores if not math.isnan(entry[4])]
+def average_auc(scores: list[tuple], place: int = 4) -> float:
+    """Mean AUC over scenarios and tasks that have one, NaN where none has; place 5: of log losses."""
+    found = [entry[place] for entry in scores if not math.isnan(entry[place])]
     return sum(found) / len(found) if found else math.nan
 
 
@@ -78,12 +78,13 @@ class History:
     """One method, one seed. `.results` and `.rounds` are DataFrames; `.weights`, `.cosines`, `.norms` and
     `.array(name)` are xarray.DataArrays with named axes (see AXES), one unit per expert and tower."""
 
-    def __init__(self, method: str, seed: int, clients, units):
+    def __init__(self, method: str, seed: int, clients, units, choose: str = "auc"):
         self.method, self.seed, self.clients, self.units = method, seed, list(clients), list(units)
+        self.chosen_by = choose  # what chooses the round: auc or logloss
         self.lines: list[list] = []
         self.best: dict | None = None
         self.arrays: dict[str, list] = {}
-        self.best_round, self.best_auc, self.last_auc = 0, -math.inf, math.nan
+        self.best_round, self.best_auc, self.last_auc, self.best_loss = 0, -math.inf, math.nan, math.inf
         self.rounds_done, self.seconds, self.stopped = 0, 0.0, ""
         self.stored_bytes = 0.0
 
@@ -94,8 +95,16 @@ class History:
         return f"History of {self.method}, seed {self.seed}: {size}, {best}\n  arrays: {arrays}"
 
     def improves(self, valid: list[tuple]) -> bool:
-        self.last_auc = average_auc(valid)
-        return self.best is None or self.last_auc > self.best_auc
+        """Whether this is the best round so far: by AUC, or by log loss where nothing has an AUC."""
+        self.last_auc, loss = average_auc(valid), average_auc(valid, 5)
+        if self.best is None and all(line[3] in (0, line[2]) for line in valid):
+            self.chosen_by = "logloss"
+        by_auc = self.last_auc > self.best_auc or (
+            math.isnan(self.best_auc) and not math.isnan(self.last_auc)
+        )
+        better = self.best is None or (by_auc if self.chosen_by == "auc" else loss < self.best_loss)
+        self.best_loss = loss if better else self.best_loss
+        return better
 
     def goes_on(self, rounds: int, patience: int) -> bool:
         """Whether there is another round: of `rounds`, and at most `patience` after the best one."""

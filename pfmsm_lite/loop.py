@@ -44,7 +44,8 @@ def run(
     at_least_one(rounds=rounds)
     check_device(settings.device)
     federation = Federation(scenarios, method, settings, seed)
-    history = History(method.name, seed, [c.name for c in federation.clients], federation.units)
+    names = [client.name for client in federation.clients]
+    history = History(method.name, seed, names, federation.units, settings.choose)
     if state:
         history.load(state["history"])
         federation.load(state["federation"])

@@ -15,16 +15,19 @@ EVALUATED = ("valid", "test")
 class Rows(NamedTuple):
     """A block of encoded rows.
 
-    categorical  [R, F] int64    entry of each field's embedding table; 0 is the field's "unknown"
+    categorical  [R, C] int32 or int64   entry of each field's embedding table; 0 is the field's "unknown". A
+                 field has one column, a bag several, where −1 is no entry
     numerical    [R, D] float32  in the scale that the reader was told to give them
     labels       [R, T] float32  0, 1, or NaN where the label is missing
     probability  [R, T] float64  the true P(label = 1), where a generator knows it; else None
+    source       [R] int64       number of the row in the table that it was read from, from 0; else None
     """
 
     categorical: Tensor
     numerical: Tensor
     labels: Tensor
     probability: Tensor | None = None
+    source: Tensor | None = None
 
 
 def shortened(names, most: int = 6) -> str:
@@ -44,6 +47,7 @@ class Scenario:
                 the same in every scenario of a federation
     numericals  names of the D numerical columns
     train, valid, test   Rows
+    bags        field → its columns, for fields of which a row may have several entries; the others have one
     """
 
     name: str
@@ -54,6 +58,7 @@ class Scenario:
     valid: Rows
     test: Rows
     notes: dict = field(default_factory=dict)  # how the reader typed and encoded the columns
+    bags: dict[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         sizes = " + ".join(f"{len(self.rows(split).labels):,}" for split in SPLITS)
@@ -80,16 +85,17 @@ def check(scenarios: list[Scenario]) -> list[Scenario]:
         raise UserError(f"Two scenarios share a name: {', '.join(sorted(names))}. Give each its own.")
     for scenario in scenarios:
         who = f"Scenario {scenario.name!r}"
-        for what in ("tasks", "fields", "numericals"):
+        for what in ("tasks", "fields", "numericals", "bags"):
             own, other = getattr(scenario, what), getattr(first, what)
             if own != other:
                 found = f"has other {what} than {first.name!r}: {own} against {other}"
                 raise UserError(f"{who} {found}. Encode them together.")
-        for split in SPLITS:
-            if not len(scenario.rows(split).labels):
-                raise UserError(f"{who} has no {split} rows. Leave it out, or split anew.")
+        if not len(scenario.train.labels):
+            raise UserError(f"{who} has no train rows. Leave it out, or split anew.")
         if not scenario.has_task.any():
             raise UserError(f"{who} has no labels among its training rows. Leave it out.")
+    if not any(len(scenario.valid.labels) for scenario in scenarios):
+        raise UserError("No scenario has valid rows, which choose the best round. Split anew.")
     return scenarios
 
 
@@ -105,7 +111,7 @@ def pool(scenarios: list[Scenario]) -> tuple[Scenario, list]:
 
     def tagged(rows: Rows, number: int) -> Rows:
         tag = torch.full((len(rows.labels), 1), number)
-        return rows._replace(categorical=torch.cat([rows.categorical, tag], 1), probability=None)
+        return rows._replace(categorical=torch.cat([rows.categorical, tag], 1), probability=None, source=None)
 
     parts, first = [], scenarios[0]
     for number, scenario in enumerate(scenarios, 1):
@@ -117,4 +123,5 @@ def pool(scenarios: list[Scenario]) -> tuple[Scenario, list]:
         (s.name, {split: part[split] for split in EVALUATED})
         for s, part in zip(scenarios, parts, strict=True)
     ]
-    return Scenario("all rows", first.tasks, fields, first.numericals, train, valid, test), views
+    merged = Scenario("all rows", first.tasks, fields, first.numericals, train, valid, test, bags=first.bags)
+    return merged, views

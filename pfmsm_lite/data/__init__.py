@@ -1,5 +1,6 @@
 """Rows on disk or out of a generator → one Scenario per client."""
 
+from pfmsm_lite.data.encoder import Encoder
 from pfmsm_lite.data.fingerprint import digest
 from pfmsm_lite.data.generator import synthetic
 from pfmsm_lite.data.kuairand import read_kuairand
@@ -9,6 +10,7 @@ from pfmsm_lite.scenario import SPLITS, Rows, Scenario
 
 __all__ = [
     "SPLITS",
+    "Encoder",
     "Rows",
     "Scenario",
     "Truth",

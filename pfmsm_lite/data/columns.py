@@ -1,14 +1,23 @@
-"""One column of a table, read cell by cell: labels, numbers, moments. A bad cell is refused by its place."""
+"""One column of a table, whatever it is kept as: different values and their codes, numbers, moments or lists.
 
-from collections.abc import Iterable
+A bad cell is refused by its place.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from pfmsm_lite.data.numerals import Parsed, parse
 from pfmsm_lite.errors import UserError
 
 BEYOND = 1e30  # a larger number overflows float32, or its square float64
+EXACT = 2**53  # whole numbers above it do not all exist as float64
+WORDS = {"true": 1, "false": 0}
 
 
 def refuse(wrong: np.ndarray, column: pd.Series, source: str | Path, remedy: str) -> None:
@@ -22,14 +31,6 @@ def refuse(wrong: np.ndarray, column: pd.Series, source: str | Path, remedy: str
     raise UserError(f"{source}: {row}, column {column.name!r}: {shown} {remedy}")
 
 
-def check_header(columns: Iterable[str], source: str | Path) -> None:
-    """Refuse a table in which two columns have one name."""
-    columns = list(columns)
-    twice = dict.fromkeys(column for column in columns if columns.count(column) > 1)
-    if twice:
-        raise UserError(f"{source} has the column {', '.join(map(repr, twice))} twice. Rename or drop one.")
-
-
 def read_labels(column: pd.Series, source: str | Path) -> np.ndarray:
     """[R] float32 of 0, 1 and NaN (missing); anything else is refused with its row."""
     numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
@@ -38,27 +39,270 @@ def read_labels(column: pd.Series, source: str | Path) -> np.ndarray:
     return numbers.astype(np.float32)
 
 
-def read_numbers(column: pd.Series, source: str | Path) -> np.ndarray:
-    """[R] float64; text, NaN, inf and numbers that overflow are refused with their row."""
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64").to_numpy()
-    remedy = (
-        "is not a usable number. Fill it in, declare the column categorical (--categorical), or leave it "
-        f"out (--ignore {column.name})."
+class Column:
+    """A column of R rows. What a model may make of it is computed when it is asked for.
+
+    kind      "text": different values and their codes · "number" · "moment" · "list" · "other"
+    codes     [R] int32: which of `texts` [K] a row has, −1 for a gap; of a list [E], its entries in a row
+    numbers   [R] int64, uint64 or float64, with `gaps` [R] bool; of a moment seconds since 1970, in UTC
+    starts    [R + 1] of a list: where a row's entries begin
+    declared  whether somebody fixed its values beforehand: a pandas Categorical
+    """
+
+    def __init__(self, series: pd.Series, source: str | Path = "the table", decimal: str | None = None,
+                 before: int = 1):  # fmt: skip
+        self.name, self.source, self.decimal, self.before = str(series.name), source, decimal, before
+        self.series, self.rows = series, len(series)
+        self.kind, self.codes, self.texts, self.numbers, self.gaps, self.starts = (
+            "other",
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
+        self.declared = False
+        _fill(self, _arrow(series))
+
+    def refuse(self, wrong: np.ndarray, remedy: str) -> None:
+        """Raise UserError for the first row that is `wrong` [R] bool: place, content, remedy."""
+        if np.any(wrong):
+            place = self.place(int(np.argmax(wrong)))
+            raise UserError(f"{self.source}: {place} {remedy}")
+
+    def place(self, row: int) -> str:
+        """A row of it in words: its number, its line, the column, its content."""
+        value = self.series.iloc[row]
+        shown = repr(value.item() if isinstance(value, np.generic) else value)
+        line = f"line {row + 1 + self.before} of a file with a header"
+        return f"row {row + 1} ({line}), column {self.name!r}: {shown}"
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """[K]: how many rows, or entries of lists, have each of the texts."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
+
+    @cached_property
+    def parsed(self) -> Parsed:
+        """Its texts read as numbers."""
+        return parse(self.texts, self.decimal)
+
+    def as_text(self) -> tuple[np.ndarray, np.ndarray]:
+        """(codes [R] with −1 for a gap, texts [K]); whole numbers are written 3, never 3.0."""
+        if self.kind in ("text", "list"):
+            return self.codes, self.texts
+        if self.kind == "other":
+            raise UserError(_unreadable(self))
+        values = self.series if self.kind == "moment" else pd.Series(self.numbers).mask(self.gaps)
+        values = self.numbers if self.kind == "number" and not self.gaps.any() else values
+        if self.kind == "number" and self.gaps.any():
+            codes = np.full(self.rows, -1, np.int32)
+            codes[~self.gaps], found = pd.factorize(self.numbers[~self.gaps])
+        else:
+            codes, found = pd.factorize(values)
+        if self.kind == "number" and found.dtype.kind == "f":
+            whole = found == np.floor(found)
+            self.refuse_inexact(found, codes)
+            return codes.astype(np.int32), np.array(
+                [str(int(v)) if w else str(v) for v, w in zip(found.tolist(), whole, strict=True)], object
+            )
+        return codes.astype(np.int32), np.array([str(value) for value in found.tolist()], object)
+
+    def refuse_inexact(self, found: np.ndarray, codes: np.ndarray) -> None:
+        """Refuse floats above 2^53 as names of something: their last digits are lost already."""
+        if (large := (np.abs(found) >= EXACT) & np.isfinite(found)).any():
+            wrong = np.isin(codes, np.flatnonzero(large))
+            self.refuse(
+                wrong,
+                "is kept as a float, which cannot hold whole numbers above 2^53: digits are lost already. "
+                "Write the column as integers or as text where it comes from.",
+            )
+
+    def as_numbers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(values [R] float64 with NaN, gaps [R] bool, bad [R] bool: neither a number nor a gap)."""
+        if self.kind in ("number", "moment"):
+            values = self.numbers.astype(np.float64)
+            values[self.gaps] = np.nan
+            bad = ~self.gaps & ~(np.abs(values) < BEYOND)
+            return values, self.gaps, bad
+        if self.kind != "text":
+            raise UserError(_unreadable(self))
+        values, gap, bad = (
+            [*part, last]
+            for part, last in zip(self.parsed[:1] + self.parsed[2:4], (np.nan, True, False), strict=True)
+        )
+        values, gap, bad = np.array(values), np.array(gap), np.array(bad)
+        bad |= ~gap & ~bad & ~(np.abs(values) < BEYOND)
+        return values[self.codes], gap[self.codes], bad[self.codes]
+
+    def without(self, texts: Iterable[str]) -> None:
+        """Cells with one of these texts are gaps from now on."""
+        if self.kind == "text" and len(gone := np.flatnonzero(np.isin(self.texts, list(texts)))):
+            self.codes = np.where(np.isin(self.codes, gone), np.int32(-1), self.codes)
+            self.__dict__.pop("counts", None)
+
+
+def _unreadable(column):
+    if column.kind == "list":
+        return (
+            f"{column.source}: column {column.name!r} holds lists, such as {_example(column)}. Read it as "
+            f"a bag of its entries with --multi {column.name}, or leave it out with --ignore {column.name}."
+        )
+    return (
+        f"{column.source}: column {column.name!r} holds {column.series.dtype} values, such as "
+        f"{_example(column)}, which are neither numbers nor texts. Leave it out with --ignore {column.name}."
     )
-    refuse(~(np.abs(numbers) < BEYOND), column, source, remedy)
-    return numbers
 
 
-def read_moments(column: pd.Series, source: str | Path) -> pd.Series:
-    """[R] the time column as numbers or as UTC timestamps; anything else is refused with its row."""
-    if pd.api.types.is_numeric_dtype(column):
-        moments = column
+def _example(column):
+    there = column.series[column.series.notna()]
+    return repr(there.iloc[0])[:60] if len(there) else "none"
+
+
+# ---------------------------------------------------------------- from pandas, by way of Arrow
+
+
+def _arrow(series):
+    """The column as one Arrow array; lists of any kind as lists of text; None for what Arrow cannot hold."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        values = pd.Index(series.cat.categories)
+        texts = pa.array([_text(value) for value in values], pa.string())
+        codes = pa.array(series.cat.codes.to_numpy(), mask=(series.cat.codes < 0).to_numpy())
+        return pa.DictionaryArray.from_arrays(codes.cast(pa.int32()), texts)
+    if isinstance(series.dtype, pd.PeriodDtype | pd.IntervalDtype):
+        series = series.astype(str).where(series.notna())
+    try:
+        found = pa.Array.from_pandas(series)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
+        found = _by_hand(series)
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def _by_hand(series):
+    """Python objects of several kinds: sets and lists as lists of text, dicts not at all, others as text."""
+    values = series.tolist()
+    gaps = series.isna().to_numpy()
+    there = [value for value, gap in zip(values, gaps, strict=True) if not gap]
+    if any(isinstance(value, dict) for value in there):
+        return None
+    if any(isinstance(value, set | frozenset | list | tuple | np.ndarray) for value in there):
+        return pa.array(
+            [None if g else _entries(v) for v, g in zip(values, gaps, strict=True)], pa.list_(pa.string())
+        )
+    return pa.array([None if g else _text(v) for v, g in zip(values, gaps, strict=True)], pa.string())
+
+
+def _entries(value):
+    if isinstance(value, set | frozenset):
+        return sorted(map(_text, value))
+    return list(map(_text, value)) if isinstance(value, list | tuple | np.ndarray) else [_text(value)]
+
+
+def _text(value):
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _fill(column, array):
+    """Put an Arrow array into the column, by its type."""
+    kinds = pa.types
+    if array is None or kinds.is_struct(array.type) or kinds.is_map(array.type) or kinds.is_union(array.type):
+        return
+    if kinds.is_null(array.type) or kinds.is_boolean(array.type) or kinds.is_decimal(array.type):
+        array = pc.utf8_capitalize(array.cast(pa.string()))  # True and False, as in a text file
+    if kinds.is_binary(array.type) or kinds.is_large_binary(array.type):
+        array = array.cast(pa.string())
+    if kinds.is_dictionary(array.type):
+        column.declared = True
+        _fill_text(column, array)
+    elif kinds.is_string(array.type) or kinds.is_large_string(array.type) or kinds.is_string_view(array.type):
+        _fill_text(column, array.cast(pa.large_string()).dictionary_encode())
+    elif kinds.is_list(array.type) or kinds.is_large_list(array.type) or kinds.is_fixed_size_list(array.type):
+        _fill_list(column, array)
+    elif kinds.is_integer(array.type) or kinds.is_floating(array.type) or kinds.is_duration(array.type):
+        _fill_numbers(column, array)
+    elif kinds.is_temporal(array.type):
+        column.kind = "moment"
+        _moments(column, array)
+
+
+def _fill_text(column, array):
+    """Codes and texts of a dictionary array; cells of blanks alone are gaps."""
+    column.kind = "text"
+    texts = array.dictionary
+    if not kinds_text(texts.type):
+        texts = pa.array([_text(value) for value in texts.to_pylist()], pa.string())
+    column.texts = np.array(texts.to_pylist(), object)
+    column.codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    if not column.declared:
+        column.without([text for text in column.texts if not text.strip()])
+
+
+def kinds_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is text."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _fill_list(column, array):
+    """Entries of all rows one after the other, and where each row's begin."""
+    column.kind = "list"
+    lengths = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+    column.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    entries = pc.list_flatten(array)
+    if pa.types.is_nested(entries.type):
+        column.kind = "other"
+        return
+    entries = entries.cast(pa.large_string()).dictionary_encode()
+    column.texts = np.array(entries.dictionary.to_pylist(), object)
+    column.codes = entries.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+
+
+def _fill_numbers(column, array):
+    column.kind = "number"
+    if pa.types.is_duration(array.type):
+        array = pc.divide(array.cast(pa.duration("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
+    if pa.types.is_floating(array.type):
+        array = array.cast(pa.float64())
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
+    column.gaps = array.is_null().to_numpy(zero_copy_only=False).astype(bool)
+    zero = pa.scalar(0, array.type)
+    column.numbers = array.fill_null(zero).to_numpy(zero_copy_only=False)
+
+
+def _moments(column, array):
+    """Dates and times as seconds since 1970; a time of day as seconds since midnight."""
+    kinds = pa.types
+    if kinds.is_time(array.type):
+        array = array.cast(pa.time64("us")).cast(pa.int64())
     else:
-        text = column.astype("string") if column.dtype == object else column
-        dates = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
-        numbers = pd.to_numeric(text, errors="coerce")
-        # one bad cell makes text of a column of numbers: blame that cell, not the numbers
-        moments = numbers if numbers.notna().sum() > dates.notna().sum() else dates
+        array = array.cast(pa.timestamp("us", getattr(array.type, "tz", None)), safe=False).cast(pa.int64())
+    column.gaps = array.is_null().to_numpy(zero_copy_only=False).astype(bool)
+    column.numbers = array.fill_null(0).to_numpy(zero_copy_only=False) / 1e6
+
+
+def as_moments(column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """([R] float64 seconds since 1970 or numbers as they stand, [R] bool: whether it is a date).
+
+    raises  UserError for the first cell that is no time
+    """
     remedy = "is not a time. Write a number or a date as 2022-05-04 (13:00:00), or split at random (no time)."
-    refuse(moments.isna().to_numpy(), column, source, remedy)
-    return moments
+    if column.kind != "text":
+        values, gaps, bad = column.as_numbers()
+        column.refuse(gaps | bad, remedy)
+        return values, column.kind == "moment"
+    dates = dates_of(column.texts)
+    numbers = column.parsed.values
+    weigh = column.counts
+    # one bad cell makes text of a column of numbers: blame that cell, not the numbers
+    is_date = (np.isfinite(dates) * weigh).sum() > (np.isfinite(numbers) * weigh).sum()
+    values = np.append(dates if is_date else numbers, np.nan)[column.codes]
+    column.refuse(~np.isfinite(values), remedy)
+    return values, bool(is_date)
+
+
+def dates_of(texts: Sequence[str]) -> np.ndarray:
+    """[K] float64: ISO dates as seconds since 1970 in UTC, NaN for what is none."""
+    series = pd.Series(np.asarray(texts, object), dtype="str")
+    looks = series.str.match(r"^\s*\d{4}-\d{1,2}-\d{1,2}").fillna(False)
+    found = pd.to_datetime(series.where(looks), format="ISO8601", utc=True, errors="coerce")
+    seconds = found.dt.as_unit("us").astype("int64").to_numpy() / 1e6
+    return np.where(found.isna(), np.nan, seconds)

@@ -1,34 +1,47 @@
-"""Columns → what a model reads: ids of embedding entries from categories, z-scores from numbers."""
+"""Columns → what a model reads: ids of embedding entries from categories, z-scores from numbers.
+
+How a column is encoded is plain data, so that rows that come later are encoded alike: see `encoder`.
+"""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pandas.util import hash_array
 
+from pfmsm_lite.data.columns import Column
+from pfmsm_lite.data.kinds import BAG_SIGNS, bag_sign
 from pfmsm_lite.errors import UserError, choose
 
 HASH_KEY = "pfmsm_lite table"  # 16 characters: the same value is in the same bucket on every machine
 MISSING = "(missing)"
 STATISTICS = ("client", "federation", "none")  # whose training rows standardize a numerical column
+BUCKETS, ROOM = 4096, 4  # the least number of buckets; buckets for each different value
+WIDEST = 32  # entries of a bag that are read
 
 Vocabulary = int | str | Iterable  # number of hash buckets · "union" · a list of declared values
+Spec = dict[str, Any]  # how one column is encoded: plain enough for JSON
 
 
 class Encoded(NamedTuple):
-    """One categorical column of R rows: ids [R] int64, 0 = unknown; entries of its table; how, in words."""
+    """One categorical column of R rows.
+
+    ids   [R, W] int32: 0 = unknown, −1 = no entry (of a bag; elsewhere W is 1)
+    size  entries of its table;  spec: how it was encoded;  how: the same in words
+    """
 
     ids: np.ndarray
     size: int
+    spec: Spec
     how: str
 
 
 def vocabularies(
-    fields: Iterable[str], categories: str | Mapping[str, Iterable], buckets: int
+    fields: Iterable[str], categories: str | Mapping[str, Iterable], buckets: int | None
 ) -> dict[str, Vocabulary]:
     """Field → how it is encoded, see `encode_category`; categories and buckets as in `from_dataframe`."""
-    how: dict[str, Vocabulary] = {field: buckets for field in fields}
+    how: dict[str, Vocabulary] = {field: buckets or 0 for field in fields}
     if not isinstance(categories, Mapping):
         union = choose("categories", categories, ("hash", "union")) == "union"
         return dict.fromkeys(how, "union") if union else how
@@ -41,59 +54,174 @@ def vocabularies(
     return how | {choose("field in categories", str(field), how): v for field, v in categories.items()}
 
 
-def encode_category(column: pd.Series, how: Vocabulary, train: np.ndarray) -> Encoded:
+def encode_category(column: Column, how: Vocabulary, train: np.ndarray, multi: bool = False) -> Encoded:
     """One categorical column as ids of embedding entries.
 
-    how    an int: hashed into that many buckets, nothing is fitted · a list: these values are declared ·
-           "union": the values of all clients' training rows, which a federation would have to exchange.
-           A pandas Categorical declares its own values
+    how    an int: hashed into that many buckets, nothing is fitted; 0: so many as the different values of the
+           training rows need · a list: these values are declared · "union": the values of all clients'
+           training rows, which a federation would have to exchange. A pandas Categorical declares its own
     train  [R] bool: which rows are training rows
+    multi  a row may have several entries: lists, or texts with a sign between them
     """
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        how = list(column.dtype.categories)
-    codes, names = _codes(column)
-    values = f"categorical, {len(names) - 1} values"
+    spec: Spec = {"multi": _bag(column, train)} if multi else {}
+    codes, texts = column.as_text()
+    if column.declared and not multi:
+        how = list(texts)
+    trained = _trained(column, codes, texts, train, spec)
+    there = texts[np.bincount(codes[codes >= 0], minlength=len(texts)) > 0]
+    words = f"{len(_entries(there, spec) if multi else there):,} values"
+    words = f"bag of up to {spec['multi']['width']} entries, {words}" if multi else f"categorical, {words}"
     if isinstance(how, int):
-        ids = hash_array(names, hash_key=HASH_KEY) % np.uint64(how) + np.uint64(1)
-        return Encoded(ids.astype(np.int64)[codes], how + 1, f"{values}, hashed into {how} buckets")
-    fitted = isinstance(how, str)  # "union"
-    known = sorted(set(names[np.unique(codes[train])])) if fitted else _declared(how)
-    ids = pd.Index(known).get_indexer(names) + 1
-    how = "one vocabulary fitted on all scenarios" if fitted else "declared"
-    return Encoded(ids.astype(np.int64)[codes], len(known) + 1, f"{values}, {how}")
+        spec["buckets"] = how or max(BUCKETS, 2 ** int(np.ceil(np.log2(max(ROOM * len(trained), 1)))))
+        shared = _collisions(trained, spec["buckets"])
+        told = f"; {shared:.0%} share one" if shared >= 0.005 else ""
+        words += f", hashed into {spec['buckets']} buckets{told}"
+    elif isinstance(how, str):  # "union"
+        spec["known"] = sorted(trained)
+        words += ", one vocabulary fitted on all scenarios"
+    else:
+        spec["known"] = _declared(how)
+        words += ", declared"
+    size = spec.get("buckets", len(spec.get("known", ()))) + 1
+    return Encoded(apply(spec, column), size, spec, words)
 
 
-def _codes(column):
-    """One column → (codes [R], names [K + 1]): its K different values as text; the last, −1, is missing.
+def apply(spec: Spec, column: Column) -> np.ndarray:
+    """Ids [R, W] of a column as `encode_category` made the spec: for its own rows, and for others later."""
+    if "multi" in spec:
+        return _apply_bag(spec, column)
+    codes, texts = column.as_text()
+    return _ids(spec, np.append(texts, MISSING))[codes][:, None]
 
-    3 and 3.0 give the same text, so that a gap in a column of whole numbers does not rename its values.
-    """
-    codes, values = pd.factorize(column)
-    texts = (str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values.tolist())
-    return codes, np.array([*texts, MISSING], object)
+
+def _ids(spec, names):
+    """[K] int32 of the names [K] text."""
+    if "buckets" in spec:
+        return (hash_array(names, hash_key=HASH_KEY) % np.uint64(spec["buckets"]) + np.uint64(1)).astype(
+            np.int32
+        )
+    return (pd.Index(spec["known"], dtype=object).get_indexer(names) + 1).astype(np.int32)
+
+
+def _trained(column, codes, texts, train, spec):
+    """The different values, a gap among them, of the training rows."""
+    if "multi" in spec and column.kind == "list":
+        rows = np.repeat(train, np.diff(column.starts))
+        return set(texts[np.unique(codes[rows & (codes >= 0)])]) | {MISSING}
+    own = np.append(texts, MISSING)[np.unique(codes[train])]
+    return set(_entries(own, spec)) if "multi" in spec else set(own)
+
+
+def _collisions(values, buckets):
+    """Share of the values that are in a bucket with another one."""
+    if not values:
+        return 0.0
+    counts = np.bincount(_ids({"buckets": buckets}, np.array(sorted(values), object)))
+    return float(1 - (counts == 1).sum() / len(values))
 
 
 def _declared(values):
     """The texts of a list of values, each once; "(missing)" is among them if a missing value is."""
-    codes, names = _codes(pd.Series(list(values)))
-    return list(dict.fromkeys(names[codes]))
+    codes, texts = Column(pd.Series(list(values), name="declared")).as_text()
+    return list(dict.fromkeys(np.append(texts, MISSING)[codes].tolist()))
 
 
-def standardize(values: np.ndarray, train: np.ndarray, clients: np.ndarray, statistics: str) -> np.ndarray:
-    """Numbers [R, D] as z-scores [R, D] float32, fitted on training rows only; constant columns become 0.
+# ---- bags ----
 
-    train       [R] bool: which rows are training rows;  clients  [R] number of a row's scenario
-    statistics  fitted on the training rows of each `client` · of the whole `federation` · `none`: as they are
+
+def _bag(column, train):
+    """What says how a bag is cut: the sign between entries of a text, and how many are read."""
+    if column.kind == "list":
+        longest, sign = np.diff(column.starts)[train].max(initial=1), ""
+    else:
+        codes, texts = column.as_text()
+        sign = bag_sign(column) or next((s for s in BAG_SIGNS if any(s in text for text in texts)), "|")
+        longest = max(
+            (text.count(sign) + 1 for text in texts[np.unique(codes[train & (codes >= 0)])]), default=1
+        )
+    return {"sign": sign, "width": int(min(max(longest, 1), WIDEST))}
+
+
+def _entries(texts, spec):
+    """The different entries of texts that hold several each; lists come with their entries already."""
+    sign = spec["multi"]["sign"]
+    return {entry.strip() for text in texts for entry in text.split(sign)} if sign else set(texts)
+
+
+def _apply_bag(spec, column):
+    width, sign = spec["multi"]["width"], spec["multi"]["sign"]
+    nothing = int(_ids(spec, np.array([MISSING], object))[0])
+    if column.kind == "list":
+        ids = np.full((column.rows, width), -1, np.int32)
+        rows = np.repeat(np.arange(column.rows), np.diff(column.starts))
+        place = np.arange(len(rows)) - column.starts[:-1][rows]
+        read = (place < width) & (column.codes >= 0)
+        ids[rows[read], place[read]] = _ids(spec, np.append(column.texts, MISSING))[column.codes[read]]
+    else:
+        codes, texts = column.as_text()
+        of_text = np.full((len(texts) + 1, width), -1, np.int32)
+        cut = [[e.strip() for e in (text.split(sign) if sign else [text])][:width] for text in texts]
+        known = np.array(sorted({entry for own in cut for entry in own} | {MISSING}), object)
+        number = dict(zip(known, _ids(spec, known).tolist(), strict=True))
+        for row, own in enumerate(cut):
+            of_text[row, : len(own)] = [number[entry] for entry in own]
+        ids = of_text[codes]
+    ids[(ids < 0).all(1), 0] = nothing  # a bag without entries is a gap
+    return ids
+
+
+# ---- numbers ----
+
+
+class Moments(NamedTuple):
+    """What numbers are standardized with: mean [N, D] and deviation [N, D]; deviation 0: it does not vary."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+def moments(
+    values: np.ndarray, train: np.ndarray, clients: np.ndarray, statistics: str, count: int
+) -> Moments:
+    """Means and deviations of numbers [R, D] over the training rows, NaN left out: one line for each client.
+
+    train       [R] bool: which rows are training rows;  clients  [R] number of a row's scenario, of `count`
+    statistics  fitted on the training rows of each `client` · of the whole `federation` · `none`: only means
     """
-    values = np.asarray(values, np.float64)
-    if statistics == "none" or not values.shape[1]:
-        return values.astype(np.float32)
-    groups = clients if statistics == "client" else np.zeros(len(values), int)
-    out = np.empty(values.shape, np.float32)
-    for group in np.unique(groups):
-        here = groups == group
-        known = values[here & train]
+    mean, deviation = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
+    if not values.shape[1]:
+        return Moments(mean, deviation)
+    groups = np.zeros(len(values), int) if statistics == "federation" else clients
+    for group in np.unique(groups[train]):
+        known = values[(groups == group) & train]
+        own = _moments(known)
+        where = slice(None) if statistics == "federation" else group
+        mean[where], deviation[where] = own
+    if statistics == "none":
+        deviation[:] = 1
+    return Moments(mean, deviation)
+
+
+def _moments(known):
+    gaps = np.isnan(known)
+    if not gaps.any():
         varies = np.ptp(known, axis=0) > 0  # not std > 0: rounding gives a constant 0.1 a deviation of 1e-17
-        scaled = (values[here] - known.mean(0)) / np.where(varies, known.std(0), 1)
-        out[here] = np.where(varies, scaled, 0)
+        return known.mean(0), np.where(varies, known.std(0), 0)
+    there = np.maximum((~gaps).sum(0), 1)
+    mean = np.where(gaps, 0, known).sum(0) / there
+    varies = np.where(gaps, -np.inf, known).max(0) > np.where(gaps, np.inf, known).min(0)
+    return mean, np.where(varies, np.sqrt(np.where(gaps, 0, (known - mean) ** 2).sum(0) / there), 0)
+
+
+def standardize(values: np.ndarray, clients: np.ndarray, found: Moments, statistics: str) -> np.ndarray:
+    """Numbers [R, D] → [R, D] float32: z-scores, or as they are; constant columns become 0, gaps the mean."""
+    if not values.shape[1]:
+        return values.astype(np.float32)
+    out = np.empty(values.shape, np.float32)
+    for client in np.unique(clients):
+        here = clients == client
+        own, mean, deviation = values[here], found.mean[client], found.deviation[client]
+        if statistics != "none":
+            own = np.where(deviation > 0, (own - mean) / np.where(deviation > 0, deviation, 1), 0)
+        out[here] = np.where(np.isnan(own), mean if statistics == "none" else 0, own)
     return out

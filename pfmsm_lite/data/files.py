@@ -1,61 +1,240 @@
-"""A file on disk → a pandas DataFrame: one reader per format, its failures by the name of the file."""
+"""A file on disk → a pandas DataFrame of its cells as they stand there, and how it was read, in sentences.
 
+The cells of a text file stay text: what they mean is decided column by column, see `columns` and `kinds`.
+"""
+
+import csv
+import gzip
+import itertools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 
-from pfmsm_lite.data.columns import check_header
 from pfmsm_lite.errors import UserError
 
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|", "::": "::"}
+HEAD = 200  # lines that are looked at to find out how the file is written
+BLOCK = 2**24  # bytes that are read at a time
+TORN = (UnicodeError, EOFError, OSError, ValueError, zlib.error)  # pyarrow's and pandas' own are among them
 
-def read_csv(path: str | Path, **options) -> pd.DataFrame:
-    """pandas.read_csv for a .csv, .csv.gz or .tsv file; raises UserError that names the file."""
-    tabs = Path(path).name.lower().endswith((".tsv", ".tsv.gz"))
-    options |= {"sep": "\t" if tabs else ",", "low_memory": False}
+
+class Table(NamedTuple):
+    """What was read: a DataFrame, sentences on how, and the lines of the file before the first row."""
+
+    frame: pd.DataFrame
+    said: tuple[str, ...] = ()
+    before: int = 1
+
+
+def check_header(columns: Sequence[str], source: str | Path) -> None:
+    """Refuse a table in which two columns have one name."""
+    columns = list(columns)
+    twice = dict.fromkeys(column for column in columns if columns.count(column) > 1)
+    if twice:
+        raise UserError(f"{source} has the column {', '.join(map(repr, twice))} twice. Rename or drop one.")
+
+
+def read_text(path: str | Path, sep: str | None = None, encoding: str | None = None) -> Table:
+    """A CSV, TSV or other text file, plain or .gz: every cell as text.
+
+    sep       what stands between two cells; None: found out from the first lines
+    encoding  such as latin-1 or cp949; None: UTF-8, or what the file's first bytes declare
+    raises    UserError that names the file, and the line where a row is too long or too short
+    """
+    lines, encoding, said = _first_lines(path, encoding)
+    skipped, declared, more = _preamble(lines, path)
+    said += more
+    if len(lines) <= skipped:
+        raise UserError(f"{path} has no header: it is empty after line {skipped}.")
+    lines = lines[skipped:]
+    found = sep or declared or _separator(lines)
+    if sep is None and found != ("\t" if ".tsv" in Path(path).name.lower() else ","):
+        said.append(f"the cells are separated by {SEPARATORS.get(found, found)} (--sep)")
+    names = _cut(lines[0], found)
+    stripped = [name.strip() for name in names]
+    if stripped != names:
+        changed = [repr(name) for name in names if name != name.strip()]
+        said.append(f"blanks around the names of columns are dropped: {', '.join(changed)}")
+    names = [name or f"Unnamed: {n}" for n, name in enumerate(stripped)]
+    check_header(names, path)
+    if names and all(_is_number(name) for name in names):
+        raise UserError(
+            f"{path}: its first line holds numbers. Put a line with the columns' names before it."
+        )
+    frame = _cells(path, names, found, encoding, skipped + 1)
+    return Table(frame, tuple(said), skipped + 1)
+
+
+def _open(path, encoding):
+    opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
+    return opened(path, "rt", encoding=encoding, newline="")
+
+
+def _first_lines(path, encoding):
+    """(the first lines, the encoding, what is said of it)."""
+    said = []
     try:
-        header = pd.read_csv(path, sep=options["sep"], header=None, nrows=1, dtype=str).iloc[0].dropna()
-        check_header(header, path)  # pandas renames the second of two equal columns without a word
-        frame = pd.read_csv(path, **options)
+        if encoding is None:
+            with (gzip.open if Path(path).name.lower().endswith(".gz") else open)(path, "rb") as file:
+                mark = file.read(4)
+            wide = mark[:2] in (b"\xff\xfe", b"\xfe\xff")
+            encoding = "utf-16" if wide else "utf-8-sig" if mark[:3] == b"\xef\xbb\xbf" else "utf-8"
+            said = [f"the file is written in {encoding.upper()} (--encoding)"] if wide else []
+        with _open(path, encoding) as file:
+            lines = [line.rstrip("\r\n") for line in itertools.islice(file, HEAD)]
+    except LookupError as error:
+        raise UserError(
+            f"--encoding {encoding} is not known. Try utf-8, latin-1, cp1252 or cp949."
+        ) from error
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
-    except pd.errors.EmptyDataError as error:
-        raise UserError(f"{path} is empty.") from error
-    except UserError:
-        raise
-    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise UserError(
-            f"{path} cannot be read as a table: {str(error).strip()}. Save it as UTF-8 CSV."
-        ) from error
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus first columns for row names
-        raise UserError(f"{path}: the rows have more values than the header has names. Fix the header.")
-    return frame
+    except UnicodeError as error:
+        raise UserError(_not_in(path, encoding)) from error
+    except TORN as error:
+        raise UserError(f"{path} cannot be read as a table: {error}. Save it as UTF-8 CSV.") from error
+    if not any(line.strip() for line in lines):
+        raise UserError(f"{path} is empty.")
+    return lines, encoding, said
 
 
-def read_parquet(path: str | Path) -> pd.DataFrame:
-    """pandas.read_parquet; raises UserError that names the file."""
+def _not_in(path, encoding):
+    return (
+        f"{path} cannot be read as {encoding.upper().removesuffix('-SIG')}. Save it as UTF-8, or name how it "
+        "is written: --encoding latin-1, cp1252, cp949 or the like."
+    )
+
+
+def _preamble(lines, path):
+    """(lines before the header, the separator that one of them declares or None, sentences)."""
+    skipped, declared, said = 0, None, []
+    while skipped < len(lines) - 1:
+        line = lines[skipped]
+        if line.lower().startswith("sep=") and len(line) > 4:
+            declared = line[4:].strip('"') or "\t"
+            said.append(f"line {skipped + 1} is {line!r}, for spreadsheets: skipped, and followed")
+        elif line.startswith("#") and _width(line) != _width(lines[skipped + 1]):
+            said.append(f"line {skipped + 1} is a comment and skipped: {line[:40]!r}")
+        elif line.strip():
+            break
+        skipped += 1
+    return skipped, declared, said
+
+
+def _width(line):
+    return max(len(_cut(line, sep)) for sep in SEPARATORS)
+
+
+def _separator(lines):
+    """The separator that cuts most lines into as many cells as the header, and the header into most."""
+
+    def fit(sep):
+        header = len(_cut(lines[0], sep))
+        rows = [line for line in lines[1:] if line.strip()]
+        alike = sum(len(_cut(line, sep)) == header for line in rows) / max(len(rows), 1)
+        return header > 1 and (round(alike, 1), header)
+
+    return max(SEPARATORS, key=lambda sep: fit(sep) or (0, 0))
+
+
+def _cut(line, sep):
+    return line.split(sep) if len(sep) > 1 else next(csv.reader([line], delimiter=sep), [""])
+
+
+def _is_number(text):
     try:
-        return pd.read_parquet(path)
+        return float(text) == float(text)
+    except ValueError:
+        return False
+
+
+def _cells(path, names, sep, encoding, skipped):
+    """DataFrame of text, read by pyarrow; separators of several characters are left to pandas."""
+    try:
+        if len(sep) > 1:
+            cells = pd.read_csv(
+                path, sep=sep, engine="python", names=names, skiprows=skipped, dtype=str, encoding=encoding,
+                keep_default_na=False, na_filter=False, index_col=False,
+            )  # fmt: skip
+            return cells
+        table = pa.csv.read_csv(
+            path,
+            pa.csv.ReadOptions(
+                column_names=names, skip_rows=skipped, block_size=BLOCK,
+                encoding="utf-8" if encoding == "utf-8-sig" else encoding,
+            ),
+            pa.csv.ParseOptions(delimiter=sep, newlines_in_values=True),
+            pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        )  # fmt: skip
+    except pa.ArrowInvalid as error:
+        text = str(error)
+        if "columns" in text:
+            raise UserError(_ragged(path, len(names), sep, encoding, skipped)) from error
+        if text.startswith("Empty CSV"):
+            return pd.DataFrame({name: pd.Series([], dtype=str) for name in names})
+        if "UTF8" in text:
+            raise UserError(_not_in(path, encoding)) from error
+        raise UserError(f"{path} cannot be read as a table: {text}.") from error
+    except UnicodeError as error:
+        raise UserError(_not_in(path, encoding)) from error
+    except TORN as error:
+        raise UserError(f"{path} cannot be read as a table: {str(error).strip()}.") from error
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _ragged(path, width, sep, encoding, skipped):
+    """What to say of a file whose rows have another number of cells than the header."""
+    with _open(path, encoding) as file:
+        for _ in range(skipped):
+            next(file)
+        rows = csv.reader(file, delimiter=sep)
+        for number, row in enumerate(rows):
+            if row and len(row) != width:
+                line = skipped + rows.line_num
+                if number == 0 and len(row) > width:
+                    return f"{path}: the rows have more values than the header has names. Fix the header."
+                return (
+                    f"{path} cannot be read as a table: line {line} has {len(row)} cells, and the header has "
+                    f"{width} names. Fix that line, or put cells that hold {sep!r} in quotes."
+                )
+    return f"{path} cannot be read as a table: its rows are of different lengths."
+
+
+def read_parquet(path: str | Path) -> Table:
+    """A Parquet file, every column in the type that it was written in, a named index among them."""
+    try:
+        table = pa.parquet.read_table(path)
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
         raise UserError(f"{path} cannot be read as Parquet: {str(error).strip()}.") from error
+    check_header(table.column_names, path)
+    unnamed = [name for name in table.column_names if name.startswith("__index_level_")]
+    return Table(table.drop_columns(unnamed).to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True))
 
 
-FORMATS: dict[str, Callable[[str | Path], pd.DataFrame]] = {  # how a file's name ends → its reader
-    ".csv": read_csv,
-    ".csv.gz": read_csv,
-    ".tsv": read_csv,
-    ".tsv.gz": read_csv,
+TEXT = ("csv", "tsv", "txt", "dat")
+FORMATS: dict[str, Callable[..., Table]] = {  # how a file's name ends → its reader
+    **{f".{ending}{packed}": read_text for ending in TEXT for packed in ("", ".gz")},
     ".parquet": read_parquet,
+    ".pq": read_parquet,
 }
 
 
-def read_file(path: str | Path) -> pd.DataFrame:
+def read_file(path: str | Path, sep: str | None = None, encoding: str | None = None) -> Table:
     """The table in a file, read as the ending of its name says; raises UserError for an unknown ending."""
     name = Path(path).name.lower()
     ending = next((ending for ending in FORMATS if name.endswith(ending)), None)
     if ending is None:
         raise UserError(f"{path}: what format is it? Its name must end in one of: {', '.join(FORMATS)}.")
-    return FORMATS[ending](path)
+    reader = FORMATS[ending]
+    if reader is read_text:
+        return reader(path, "\t" if sep in ("\\t", "tab") else sep, encoding)
+    if sep or encoding:
+        raise UserError(f"{path} is Parquet: --sep and --encoding say nothing about it. Leave them out.")
+    return reader(path)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pfmsm_lite.data.columns import read_labels, refuse
-from pfmsm_lite.data.files import read_csv
+from pfmsm_lite.data.files import TORN, check_header
 from pfmsm_lite.data.table import from_dataframe
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.scenario import Scenario
@@ -73,6 +73,20 @@ def read_kuairand(
         statistics=statistics,
         source=str(directory),
     )
+
+
+def read_csv(path: str | Path, **options) -> pd.DataFrame:
+    """pandas.read_csv for a published .csv or .csv.gz file; raises UserError that names the file."""
+    try:
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].dropna()
+        check_header(header, path)  # pandas renames the second of two equal columns without a word
+        return pd.read_csv(path, low_memory=False, **options)
+    except pd.errors.EmptyDataError as error:
+        raise UserError(f"{path} is empty.") from error
+    except UserError:
+        raise
+    except TORN as error:
+        raise UserError(f"{path} cannot be read as a table: {str(error).strip()}.") from error
 
 
 def _read(path, columns, key=None):

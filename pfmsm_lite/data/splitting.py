@@ -1,60 +1,107 @@
 """Which scenario a row belongs to, and whether it is for training, validation or test."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pfmsm_lite.data.columns import refuse
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.data.columns import Column
+from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.scenario import SPLITS
 
 Split = Sequence[float] | Mapping[str, object]  # three shares, or the first moments of valid and test
+LEAST = 10  # rows that a scenario must have where nobody says another number
+# what a column may call the splits
+CALLED = {
+    "train": "train", "training": "train", "tr": "train",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "eval": "valid",
+    "test": "test", "testing": "test", "te": "test",
+}  # fmt: skip
 
 
 def number_scenarios(
-    column: pd.Series, minimum_rows: int, source: str | Path
-) -> tuple[list[str], np.ndarray, list[str]]:
-    """Scenario column → (N names in order of the values, [R] each row's number among them, what is left out).
+    column: Column, minimum_rows: int, wanted: Iterable[str] | None = None
+) -> tuple[list[str], np.ndarray, dict[str, str]]:
+    """Scenario column → (N names in order of the values, [R] each row's number among them, name → why out).
 
-    Rows of a scenario with fewer than `minimum_rows` have the number −1. A row without a scenario, or a table
-    in which no scenario is large enough, is refused.
+    wanted  the scenarios to keep; None: all. Rows of a scenario that is left out have the number −1
+    raises  UserError for a row without a scenario, an unknown one in `wanted`, and where none is large enough
     """
-    refuse(column.isna().to_numpy(), column, source, "names no scenario. Fill it in, or drop the row.")
-    values = column.unique().tolist()
+    codes, texts = column.as_text()
+    column.refuse(codes < 0, "names no scenario. Fill it in, or drop the row.")
+    sizes = np.bincount(codes, minlength=len(texts))
+    names = sorted((text for text, size in zip(texts, sizes, strict=True) if size), key=_in_order(texts))
+    size = dict(zip(texts, sizes.tolist(), strict=True))
+    kept = names if wanted is None else [choose("scenario", str(name), names) for name in wanted]
+    kept = [name for name in names if name in set(kept)]
+    small = [name for name in kept if size[name] < minimum_rows]
+    if len(small) == len(kept):
+        raise UserError(
+            f"{column.source}: no scenario has {minimum_rows} rows; the largest has {max(size.values())}."
+        )
+    left_out = {
+        name: f"{size[name]} row{'s' * (size[name] != 1)}, fewer than {minimum_rows} (--minimum-rows)"
+        for name in small
+    }
+    left_out |= {name: f"{size[name]} rows, not among --scenarios" for name in names if name not in kept}
+    kept = [name for name in kept if name not in left_out]
+    return kept, pd.Index(kept, dtype=object).get_indexer(texts)[codes], left_out
+
+
+def _in_order(texts):
+    """Sort key: numbers by their size where all texts are numbers, else texts by their letters."""
     try:
-        values = sorted(values)
-    except TypeError:  # numbers and text in one column
-        values = sorted(values, key=str)
-    sizes = column.astype(str).value_counts()
-    names = list(dict.fromkeys(map(str, values)))
-    kept = [name for name in names if sizes[name] >= minimum_rows]
-    if not kept:
-        raise UserError(f"{source}: no scenario has {minimum_rows} rows; the largest has {sizes.max()}.")
-    left_out = [f"scenario {name} ({sizes[name]} rows)" for name in names if name not in kept]
-    return kept, pd.Index(kept).get_indexer(column.astype(str)), left_out
+        values = {text: float(text) for text in texts}
+        return lambda text: (values[text], text)
+    except ValueError:
+        return str
+
+
+def near_equal(names: Sequence[str]) -> list[str]:
+    """A warning that names scenarios that differ in blanks, in capitals or in how a number is written."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        bare = " ".join(name.split()).casefold()
+        try:
+            bare = f"{float(bare):g}"
+        except ValueError:
+            pass
+        alike.setdefault(bare, []).append(name)
+    groups = [", ".join(map(repr, group)) for group in alike.values() if len(group) > 1]
+    if not groups:
+        return []
+    return [
+        f"scenarios with nearly the same name are kept apart: {'; '.join(groups)}. Write them alike if "
+        "they are one"
+    ]
 
 
 def split_rows(
-    moments: pd.Series | None, split: Split, clients: np.ndarray, names: Sequence[str], seed: int
-) -> np.ndarray:
+    moments: np.ndarray | None, split: Split, clients: np.ndarray, names: Sequence[str], seed: int,
+    groups: np.ndarray | None = None, dates: bool = False, across: bool = False,
+) -> np.ndarray:  # fmt: skip
     """[R] int8: 0 train, 1 valid, 2 test; by time over all scenarios, or at random inside each.
 
-    moments  [R] numbers or timestamps, see `read_moments`; None: at random, drawn with `seed`
+    moments  [R] seconds since 1970 where `dates`, else numbers; None: at random, drawn with `seed`
     split    three shares, or {"valid": first moment, "test": first moment}
     clients  [R] number of a row's scenario among the N `names`
+    groups   [R] ints: rows of one number stay on one side; `across`: also in different scenarios
     """
     if isinstance(split, Mapping):
         if moments is None or set(split) != {"valid", "test"}:
             raise UserError(f'split={split}: it takes {{"valid": moment, "test": moment}} and a time column.')
-        return _by_time(moments, split["valid"], split["test"])
+        return _by_time(moments, split["valid"], split["test"], dates)
     cuts = _cuts(split)
-    if moments is None:
-        return _at_random(cuts, clients, names, seed)
-    first = moments.sort_values().iloc[np.minimum(cuts * len(moments), len(moments) - 1).astype(int)]
-    return _by_time(moments, *first)
+    if moments is not None:
+        first = np.sort(moments)[np.minimum(cuts * len(moments), len(moments) - 1).astype(int)]
+        return (moments >= first[0]).astype(np.int8) + (moments >= first[1]).astype(np.int8)
+    if across:
+        return _of_groups(cuts, np.zeros(len(clients), int), ["all"], seed, groups)
+    if groups is not None:
+        return _of_groups(cuts, clients, names, seed, groups)
+    return _at_random(cuts, clients, names, seed)
 
 
 def _cuts(split):
@@ -64,8 +111,15 @@ def _cuts(split):
     except (TypeError, ValueError):
         shares = np.zeros(0)
     if shares.shape != (3,) or not (shares > 0).all():
-        raise UserError(f"split={split}: it takes three shares above 0, for train, valid and test.")
+        raise UserError(
+            f"split={split}: it takes three shares above 0, for train, valid and test (--fractions 70,15,15)."
+        )
     return np.cumsum(shares)[:2] / shares.sum()
+
+
+def _drawn(rows, name, seed):
+    """The rows in an order that depends on the seed and on the scenario's name, not on who else is there."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(rows)
 
 
 def _at_random(cuts, clients, names, seed):
@@ -73,34 +127,104 @@ def _at_random(cuts, clients, names, seed):
     part = np.zeros(len(clients), np.int8)
     for n, name in enumerate(names):
         rows = np.flatnonzero(clients == n)
-        order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(rows)
+        order = _drawn(rows, name, seed)
         for cut in np.round(cuts * len(rows)).astype(int):
             part[order[cut:]] += 1
     return part
 
 
-def _by_time(moments, valid, test):
+def _of_groups(cuts, clients, names, seed, groups):
+    """[R] int8, whole groups drawn in each scenario by itself, until a part has its share of the rows."""
+    part = np.zeros(len(clients), np.int8)
+    for n, name in enumerate(names):
+        rows = np.flatnonzero(clients == n)
+        _, own, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+        order = _drawn(np.arange(len(sizes)), name, seed)
+        before = np.cumsum(sizes[order]) - sizes[order] / 2  # a group lies where its middle row does
+        of_group = np.zeros(len(sizes), np.int8)
+        for cut in cuts * len(rows):
+            of_group[order[before > cut]] += 1
+        part[rows] = of_group[own]
+    return part
+
+
+def _by_time(moments, valid, test, dates):
     """[R] int8: rows from `valid` on are validation, from `test` on test rows."""
     try:
-        if not pd.api.types.is_numeric_dtype(moments):
-            valid, test = (pd.to_datetime(moment, utc=True) for moment in (valid, test))
-        if valid > test:
+        if dates:
+            first = [pd.to_datetime(moment, utc=True).timestamp() for moment in (valid, test)]
+        else:
+            first = [float(moment) for moment in (valid, test)]  # type: ignore[arg-type]
+        if first[0] > first[1]:
             raise ValueError("valid comes after test")
-        return ((moments >= valid).astype(np.int8) + (moments >= test).astype(np.int8)).to_numpy()
+        return (moments >= first[0]).astype(np.int8) + (moments >= first[1]).astype(np.int8)
     except (TypeError, ValueError) as error:
+        low, high = (_moment(value, dates) for value in (moments.min(), moments.max()))
         raise UserError(
             f"split: the first moments {valid} (valid) and {test} (test) do not fit the time column, which "
-            f"runs from {moments.min()} to {moments.max()}: {error}."
+            f"runs from {low} to {high}: {error}."
         ) from error
 
 
-def check_parts(part: np.ndarray, clients: np.ndarray, names: Sequence[str], source: str | Path) -> None:
-    """Refuse a split [R] that leaves a scenario without training, validation or test rows."""
+def _moment(value, dates):
+    return str(pd.to_datetime(value, unit="s")) if dates else f"{value:g}"
+
+
+def split_as_told(column: Column) -> np.ndarray:
+    """[R] int8 from a column that says train, valid or test in each row."""
+    codes, texts = column.as_text()
+    told = [CALLED.get(text.strip().lower()) for text in texts]
+    remedy = "is no split (--split-column): it must be train, valid (validation, val, dev) or test."
+    part = np.array([-1 if name is None else SPLITS.index(name) for name in [*told, None]], np.int8)[codes]
+    column.refuse(part < 0, remedy)
+    return part
+
+
+def repeated(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """([R] a number for each different row of the blocks [R, …], how many rows repeat an earlier one)."""
+    mixed = np.zeros(len(blocks[0]), np.uint64)
+    for block in blocks:
+        for column in block.reshape(len(block), -1).T:
+            bits = np.ascontiguousarray(column).view(np.uint32 if column.itemsize == 4 else np.uint64)
+            mixed = (mixed ^ bits.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+    codes, found = pd.factorize(mixed)
+    return codes, len(codes) - len(found)
+
+
+def judge_scenarios(
+    part: np.ndarray, clients: np.ndarray, names: Sequence[str], labels: Mapping[str, np.ndarray]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """(name → why it cannot be trained, name → why it gets no score), for what a split [R] leaves of each."""
+    left_out, unscored = {}, {}
+    there = ~np.isnan(np.stack([*labels.values()], 1))
+    values = np.stack([*labels.values()], 1)
     for n, name in enumerate(names):
-        counts = np.bincount(part[clients == n], minlength=3)
-        if not counts.all():
-            where = f"{source}: scenario {name!r} has no {SPLITS[int(np.argmin(counts))]} rows"
-            raise UserError(
-                f"{where} after the split ({counts.sum()} in all). "
-                f"Leave it out with minimum_rows={counts.sum() + 1}, or choose another split."
-            )
+        own = clients == n
+        counts = np.bincount(part[own], minlength=3)
+        if not counts[0]:
+            left_out[name] = f"no training rows after the split ({counts.sum():,} in all)"
+        elif not there[own & (part == 0)].any():
+            left_out[name] = f"no label among its {counts[0]:,} training rows"
+        elif why := _no_score(values[own & (part == 2)], there[own & (part == 2)], list(labels)):
+            unscored[name] = why
+    return left_out, unscored
+
+
+def _no_score(values, there, tasks):
+    """Why test rows [R, T] of a scenario have no AUC, in words, or ""."""
+    if not len(values):
+        return "no test rows: it is trained, and not scored"
+    found = []
+    for t, task in enumerate(tasks):
+        known = values[there[:, t], t]
+        if not len(known):
+            found.append(f"{task} has no label")
+        elif known.min() == known.max():
+            found.append(f"{task} is always {known[0]:.0f}")
+    return f"among its {len(values):,} test rows {' and '.join(found)}: no AUC there" if found else ""
+
+
+def source_of(path: str | Path) -> str:
+    """How a file is named in messages."""
+    return Path(path).name

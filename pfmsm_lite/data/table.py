@@ -1,192 +1,320 @@
 """Any table: a pandas DataFrame or a file, and the names of its columns → one Scenario per client."""
 
+import warnings as python_warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
-from pfmsm_lite.data.columns import check_header, read_labels, read_moments, read_numbers
-from pfmsm_lite.data.encoding import STATISTICS, encode_category, standardize, vocabularies
-from pfmsm_lite.data.files import read_file
-from pfmsm_lite.data.kinds import hint_at_ids, type_columns
-from pfmsm_lite.data.leaks import find_leaks
-from pfmsm_lite.data.splitting import Split, check_parts, number_scenarios, split_rows
+from pfmsm_lite.data.columns import Column
+from pfmsm_lite.data.encoder import Encoder, read_numbers
+from pfmsm_lite.data.encoding import STATISTICS, encode_category, moments, standardize, vocabularies
+from pfmsm_lite.data.files import Table, read_file
+from pfmsm_lite.data.labels import positives, read_task
+from pfmsm_lite.data.leaks import find_leaks, unnamed_outcomes
+from pfmsm_lite.data.parts import cut_rows
+from pfmsm_lite.data.reading import (
+    Read,
+    check_numbers,
+    check_roles,
+    clean_header,
+    date_columns,
+    describe,
+    different,
+    examples,
+    find_kinds,
+    listed,
+    say_unique,
+)
+from pfmsm_lite.data.splitting import LEAST, Split, near_equal
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.scenario import Rows, Scenario
+from pfmsm_lite.scenario import SPLITS, Rows, Scenario
+
+DUPLICATES = ("auto", "together", "drop", "apart")
 
 
 def from_dataframe(
     df: pd.DataFrame,
     scenario: str,
-    tasks: Sequence[str],
-    categorical: Sequence[str] | None = None,
-    numerical: Sequence[str] | None = None,
+    tasks: str | Sequence[str],
+    categorical: str | Sequence[str] | None = None,
+    numerical: str | Sequence[str] | None = None,
     time: str | None = None,
-    ignore: Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
     categories: str | Mapping[str, Iterable] = "hash",
-    buckets: int = 4096,
+    buckets: int | None = None,
     statistics: str = "client",
     split: Split = (0.6, 0.2, 0.2),
     seed: int = 0,
-    minimum_rows: int = 1,
+    minimum_rows: int = LEAST,
     ctcvr: Sequence[str] | None = None,
     source: str | Path = "the table",
+    *,
+    multi: str | Sequence[str] = (),
+    positive: str | Iterable[str] = (),
+    group: str | None = None,
+    split_column: str | None = None,
+    duplicates: str = "auto",
+    scenarios: Iterable[str] | None = None,
+    na: Iterable[str] = (),
+    decimal: str | None = None,
 ) -> list[Scenario]:
     """One Scenario for each value of a column, in the order of the values.
 
     df            a pandas DataFrame;  scenario: the column that names a row's scenario
-    tasks         label columns: 0, 1 or missing
-    categorical, numerical   feature columns; columns that are not named anywhere are typed from their
-                  content, see `type_columns`; the result is in every scenario's notes["typing"]
+    tasks         label columns: 0, 1 or missing, or what `positive` makes of them
+    categorical, numerical, multi   feature columns; multi: bags, lists or texts such as a|b|c, of which the
+                  mean of the entries is taken. Columns that are not named anywhere are typed from their names
+                  and their content, see `kinds`; the result is in every scenario's notes["typing"]. A gap in
+                  a numerical column becomes the client's training mean, and a flag column says so
     time          column of numbers or ISO dates to split by: the last rows of all are test, those before
                   validation, and rows of one moment stay together; None: at random in each scenario, with
                   `seed`
     split         shares of train, valid and test; with `time` also {"valid": first, "test": first moment}
+    group         column of persons or the like: all rows of one are on one side of a random split
+    split_column  column that says train, valid or test; neither `time` nor `group` beside it
+    duplicates    rows that are equal in every column used, in a random split: `together` on one side ·
+                  `drop` all but the first · `apart`: each by itself · `auto`: together, unless most rows are
+                  repeated
     categories    hash (into `buckets`; nothing is fitted) · union (values of all clients' training rows;
                   a federation would have to exchange them) · {field: declared values}, the others hashed. A
                   pandas Categorical is always declared. Any other value is read as "unknown", entry 0
+    buckets       of each hashed field; None: 4096, more where the training rows have more than 1024 values
     statistics    numerical columns become z-scores, fitted on the training rows of the `client` · of the
                   whole `federation` (it must exchange sums) · `none`: they stay as they are
-    minimum_rows  smaller scenarios are left out, and named in the notes
+    minimum_rows  smaller scenarios are left out, and named in the notes;  scenarios: those to keep, or all
     ctcvr         (click, conversion): the second label becomes click AND conversion; a missing conversion
                   after no click is 0
+    positive      rules such as "rating>=4" or "bought=yes", one for each label column that needs one
+    na            further texts that stand for a gap;  decimal: "." or ",", None: found out
     raises        UserError that names source, row, column or scenario, and the remedy
+    warns         with `warnings.warn` of what is doubtful; the same sentences are in notes["warnings"]
     """
-    df = df.set_axis([str(column) for column in df.columns], axis=1).reset_index(drop=True)
-    roles = _roles(scenario, tasks, time, ignore, categorical, numerical)
-    _check_roles(df, roles, source)
-    _check_options(roles["task"], buckets, statistics)
-    kinds, guessed = _kinds(df, roles, source)
-    fields = [column for column, kind in kinds.items() if kind == "categorical"]
-    how = vocabularies(fields, categories, buckets)
+    chosen = {key: value for key, value in locals().items() if key != "df"}
+    found = encode(Table(df), **chosen)
+    for text in found[0].notes["warnings"]:
+        python_warnings.warn(f"{source}: {text}", stacklevel=2)
+    return found
 
-    names, clients, left_out = number_scenarios(df[roles["scenario"][0]], minimum_rows, source)
-    content = _read(df, roles, kinds, ctcvr, source).keep(clients >= 0)
-    clients = clients[clients >= 0]
-    part = split_rows(content.moments, split, clients, names, seed)
-    check_parts(part, clients, names, source)
-    train = part == 0
 
-    encoded = {column: encode_category(content.categories[column], how[column], train) for column in how}
-    ids = {column: one.ids for column, one in encoded.items()}
-    values = standardize(_stack(content.numbers, len(clients), float), train, clients, statistics)
-    notes = {
-        "typing": _typing(kinds, encoded, statistics),
-        "warnings": find_leaks(ids, content.numbers, content.labels, train)
-        + hint_at_ids(guessed, content.numbers)
-        + [f"left out: {text}" for text in left_out],
-        "statistics": statistics,
-        "categories": categories if isinstance(categories, str) else "declared",
-        "source": str(source),
+def read_table(path: str | Path | Mapping[str, str | Path], **columns) -> list[Scenario]:
+    """Scenarios from a file, or from three: {"train": file, "valid": file, "test": file}.
+
+    columns  as in `from_dataframe`; of a text file also sep and encoding, see `files.read_text`
+    """
+    found = load_table(path, **columns)
+    for text in found[0].notes["warnings"]:
+        python_warnings.warn(f"{found[0].notes['source']}: {text}", stacklevel=2)
+    return found
+
+
+def load_table(
+    path: str | Path | Mapping[str, str | Path],
+    sep: str | None = None,
+    encoding: str | None = None,
+    **columns,
+) -> list[Scenario]:
+    """`read_table` that warns of nothing: the sentences are in every scenario's notes."""
+    if not isinstance(path, Mapping):
+        return encode(read_file(path, sep, encoding), source=Path(path).name, **columns)
+    if set(path) != set(SPLITS):
+        raise UserError("A split by files takes three: --train FILE --valid FILE --test FILE.")
+    for option in ("time", "group", "split_column"):
+        if columns.get(option):
+            raise UserError(
+                f"--{option.replace('_', '-')} cannot be given beside --train, --valid and --test."
+            )
+    tables = [read_file(path[split], sep, encoding) for split in SPLITS]
+    first = [str(name).strip() for name in tables[0].frame]
+    for split, table in zip(SPLITS, tables, strict=True):
+        if {str(name).strip() for name in table.frame} != set(first):
+            raise UserError(f"{path[split]} has other columns than {path['train']}. Give all files the same.")
+    whole = pd.concat(
+        [table.frame.rename(columns=lambda c: str(c).strip())[first] for table in tables], ignore_index=True
+    )
+    name = "(split by file)"
+    parts = np.repeat(SPLITS, [len(table.frame) for table in tables])
+    source = " + ".join(Path(path[split]).name for split in SPLITS)
+    said = tuple(dict.fromkeys(text for table in tables for text in table.said))
+    return encode(
+        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through all three files")),
+        source=source,
+        split_column=name,
+        **columns,
+    )
+
+
+# ---------------------------------------------------------------- the steps
+
+
+def encode(table: Table, scenario: str, tasks: str | Sequence[str], **options: Any) -> list[Scenario]:
+    """`from_dataframe` on what was read, with its options: read, split, encode."""
+    o = {**DEFAULTS, **options}
+    read = _read(table, scenario, tasks, o)
+    cut = cut_rows(read, o)
+    train = cut.part == 0
+    fields = [name for name, kind in read.typed.kinds.items() if kind != "numerical"]
+    how = vocabularies(fields, o["categories"], o["buckets"])
+    encoded = {
+        c: encode_category(read.columns[c], how[c], train, read.typed.kinds[c] == "multi") for c in fields
     }
-    blocks = (_stack(ids, len(clients), np.int64), values, _stack(content.labels, len(clients), np.float32))
-    sizes = {column: one.size for column, one in encoded.items()}
-    of_all = (tuple(roles["task"]), sizes, tuple(content.numbers))
-    return [_scenario(name, *of_all, blocks, clients == n, part, notes) for n, name in enumerate(names)]
+    flagged = [c for c, own in zip(read.dates, read.gaps.T, strict=True) if own[train].any()]
+    fitted = moments(read.numbers, train, cut.clients, o["statistics"], len(cut.names))
+    values = np.empty(read.numbers.shape, np.float32)
+    kept = cut.clients >= 0
+    values[kept] = standardize(read.numbers[kept], cut.clients[kept], fitted, o["statistics"])
+    flags = read.gaps[:, [list(read.dates).index(c) for c in flagged]].astype(np.float32)
+    ids = [one.ids for one in encoded.values()] or [np.zeros((len(kept), 0), np.int32)]
+    labels = np.stack([*read.labels.values()], 1)
+    encoder = Encoder(
+        read.roles["scenario"][0], cut.names, {task: read.rules.get(task) for task in read.labels},
+        {c: one.spec for c, one in encoded.items()}, read.dates, flagged, o["statistics"],
+        fitted.mean.tolist(), fitted.deviation.tolist(), o["decimal"], list(o["na"]),
+    )  # fmt: skip
+    of_all = {
+        "tasks": tuple(read.roles["task"]),
+        "fields": {c: one.size for c, one in encoded.items()},
+        "numericals": (*read.dates, *(f"{c} (missing)" for c in flagged)),
+        "bags": {c: one.spec["multi"]["width"] for c, one in encoded.items() if "multi" in one.spec},
+        "notes": _notes(read, cut, encoded, encoder, o),
+    }
+    block = _Block(np.concatenate(ids, 1), np.concatenate([values, flags], 1), labels)
+    return [_scenario(name, block, cut.clients == n, cut.part, of_all) for n, name in enumerate(cut.names)]
 
 
-def read_table(path: str | Path, **columns) -> list[Scenario]:
-    """Scenarios from a .csv, .csv.gz, .tsv or .parquet file; `columns` as in `from_dataframe`."""
-    return from_dataframe(read_file(path), source=Path(path).name, **columns)
+def _read(table, scenario, tasks, o):
+    df, said = clean_header(table.frame, o["source"])
+    roles = _roles(scenario, tasks, o)
+    check_roles(df, roles, o["source"])
+    _check_options(df, o)
+    rules = positives(o["positive"], roles["task"])
+    columns = _columns(df, roles, o, table.before)
+    typed = find_kinds({c: columns[c] for c in _features(df, roles)}, roles, o["source"])
+    labels = _labels(columns, roles["task"], rules, o["ctcvr"])
+    dates = date_columns(typed)
+    numerical = {name: columns[name] for name in dates}
+    numbers, gaps = read_numbers(numerical, dates, len(df))
+    warnings = typed.warnings + check_numbers(numerical, dates)
+    said = [*table.said, *said]
+    return Read(roles, rules, columns, typed, dates, labels, numbers, gaps, said, warnings)
 
 
-# ---------------------------------------------------------------- what was asked for
+def _notes(read, cut, encoded, encoder, o):
+    """What is said of a table: how it was read, what is doubtful, what is left out."""
+    ids = {column: one.ids[:, 0] for column, one in encoded.items()}
+    numbers = dict(zip(read.dates, read.numbers.T, strict=True))
+    kinds = read.typed.kinds
+    notes = {
+        "reading": read.said,
+        "typing": describe(
+            read.typed, read.columns, {c: e.how for c, e in encoded.items()}, read.gaps, o["statistics"]
+        ),
+        "examples": {c: examples(read.columns[c]) for c in kinds},
+        "warnings": [
+            *read.warnings,
+            *cut.said,
+            *find_leaks(ids, numbers, read.labels, cut.part == 0),
+            *unnamed_outcomes(different(read.columns, read.typed), list(read.typed.found)),
+            *say_unique(read.columns, kinds),
+            *near_equal(cut.names),
+            *(f"left out: scenario {name} ({why})" for name, why in cut.left_out.items()),
+            *(f"scenario {name} is trained, but {why}" for name, why in cut.unscored.items()),
+        ],
+        "left_out": cut.left_out,
+        "unscored": cut.unscored,
+        "statistics": o["statistics"],
+        "categories": o["categories"] if isinstance(o["categories"], str) else "declared",
+        "source": str(o["source"]),
+        "encoder": encoder.state(),
+    }
+    if o["group"]:
+        codes = read.columns[o["group"]].as_text()[0]
+        notes["group"] = {
+            name: {split: codes[(cut.clients == n) & (cut.part == k)] for k, split in enumerate(SPLITS)}
+            for n, name in enumerate(cut.names)
+        }
+    return notes
 
 
-def _roles(scenario, tasks, time, ignore, categorical, numerical):
+DEFAULTS: dict[str, Any] = {
+    "categorical": None, "numerical": None, "time": None, "ignore": (), "categories": "hash", "buckets": None,
+    "statistics": "client", "split": (0.6, 0.2, 0.2), "seed": 0, "minimum_rows": LEAST, "ctcvr": None,
+    "source": "the table", "multi": (), "positive": (), "group": None, "split_column": None,
+    "duplicates": "auto", "scenarios": None, "na": (), "decimal": None,
+}  # fmt: skip
+
+
+def _roles(scenario, tasks, o):
     """Role → names of its columns, as text."""
-    roles = {"scenario": [scenario], "task": tasks, "time": [] if time is None else [time], "ignore": ignore}
-    roles |= {"categorical": categorical or (), "numerical": numerical or ()}
-    return {role: [str(column) for column in columns] for role, columns in roles.items()}
+    given = {
+        "scenario": scenario,
+        "task": tasks,
+        "time": o["time"],
+        "ignore": o["ignore"],
+        "split": o["split_column"],
+    }
+    given |= {kind: o[kind] for kind in ("categorical", "numerical", "multi")}
+    return {role: listed(names) for role, names in given.items()}
 
 
-def _check_roles(df, roles, source):
-    """Refuse an empty table, duplicate columns, and columns that are missing or used twice."""
-    if not len(df):
-        raise UserError(f"{source} has no rows.")
-    check_header(df.columns, source)
-    taken = {}
-    for role, columns in roles.items():
-        for column in columns:
-            choose(f"column (as {role}) in {source}:", column, df.columns)
-            if column in taken:
-                raise UserError(
-                    f"{source}: column {column!r} is named as {taken[column]} and as {role}. Drop one."
-                )
-            taken[column] = role
+def _check_options(df, o):
+    if o["buckets"] is not None and o["buckets"] < 1:
+        raise UserError(f"buckets is {o['buckets']}, but it must be 1 or more.")
+    choose("statistics", o["statistics"], STATISTICS)
+    choose("duplicates", o["duplicates"], DUPLICATES)
+    if o["decimal"] not in (None, ".", ","):
+        raise UserError(f"decimal is {o['decimal']!r}, but it must be . or ,")
+    if o["group"]:
+        choose(f"column (as group) in {o['source']}:", o["group"], df.columns)
+    ways = [f"--{key.replace('_', '-')}" for key in ("time", "group", "split_column") if o[key]]
+    if len(ways) > 1:
+        raise UserError(f"{' and '.join(ways)} are two ways to split the rows. Give one of them.")
 
 
-def _check_options(tasks, buckets, statistics):
-    if not tasks:
-        raise UserError("tasks is empty: name at least one label column.")
-    if buckets < 1:
-        raise UserError(f"buckets is {buckets}, but it must be 1 or more.")
-    choose("statistics", statistics, STATISTICS)
+def _features(df, roles):
+    """Columns that are features: those named so, and those that nobody named."""
+    named = [c for kind in ("categorical", "numerical", "multi") for c in roles[kind]]
+    taken = {c for own in roles.values() for c in own}
+    return [*named, *(c for c in df.columns if c not in taken)]
 
 
-def _kinds(df, roles, source):
-    """(feature column → "categorical" or "numerical", those among them that were typed from content)."""
-    named = {column for columns in roles.values() for column in columns}
-    guessed = type_columns(df[[column for column in df.columns if column not in named]])
-    kinds = {column: kind for kind in ("categorical", "numerical") for column in roles[kind]} | guessed
-    if not kinds:
-        raise UserError(f"{source}: no feature column is left besides scenario, tasks and what is ignored.")
-    return kinds, guessed
+def _columns(df, roles, o, before):
+    found = {}
+    for name in df.columns:
+        if name not in roles["ignore"] or name == o["group"]:
+            found[name] = Column(df[name], o["source"], o["decimal"], before)
+            found[name].without(o["na"])
+    return found
 
 
-# ---------------------------------------------------------------- what the table says
-
-
-class _Content(NamedTuple):
-    """The columns of a table of R rows, read and checked.
-
-    labels      task → [R] float32: 0, 1, or NaN where it is missing
-    numbers     numerical column → [R] float64
-    categories  DataFrame [R, F] of the categorical columns
-    moments     Series [R] of numbers or timestamps, or None
-    """
-
-    labels: dict
-    numbers: dict
-    categories: pd.DataFrame
-    moments: pd.Series | None
-
-    def keep(self, rows):
-        """The same columns with the `rows` [R] bool alone."""
-        labels, numbers = ({c: v[rows] for c, v in block.items()} for block in (self.labels, self.numbers))
-        moments = None if self.moments is None else self.moments[rows]
-        return _Content(labels, numbers, self.categories[rows], moments)
-
-
-def _read(df, roles, kinds, ctcvr, source):
-    labels = {task: read_labels(df[task], source) for task in roles["task"]}
+def _labels(columns, tasks, rules, ctcvr):
+    labels = {task: read_task(columns[task], rules.get(task)) for task in tasks}
     if ctcvr:
-        click, conversion = (labels[choose("task in ctcvr", name, roles["task"])] for name in ctcvr)
+        click, conversion = (labels[choose("task in ctcvr", name, tasks)] for name in ctcvr)
         no = (click == 0) | (conversion == 0)
         labels[ctcvr[1]] = np.where(no, np.float32(0), click * conversion)
-    numbers = {c: read_numbers(df[c], source) for c, kind in kinds.items() if kind == "numerical"}
-    moments = read_moments(df[roles["time"][0]], source) if roles["time"] else None
-    return _Content(labels, numbers, df[[c for c in kinds if c not in numbers]], moments)
+    return labels
 
 
 # ---------------------------------------------------------------- what the scenarios get
 
 
-def _typing(kinds, encoded, statistics):
-    """Column → how it was typed and encoded, in words."""
-    fitted = f"standard, fitted on training rows ({statistics})" if statistics != "none" else "as it is"
-    return {c: encoded[c].how if c in encoded else f"numerical, {fitted}" for c in kinds}
+class _Block(NamedTuple):
+    """All rows of the table: ids [R, C] int32, numbers [R, D] float32, labels [R, T] float32."""
+
+    ids: np.ndarray
+    numbers: np.ndarray
+    labels: np.ndarray
 
 
-def _stack(columns, rows, dtype):
-    """{name: [R]} → [R, columns]."""
-    return np.stack([*columns.values()], 1) if columns else np.zeros((rows, 0), dtype)
-
-
-def _scenario(name, tasks, fields, numericals, blocks, own, part, notes):
-    """The rows `own` [R] bool of the blocks (ids, numbers, labels), cut in three by `part` [R]."""
-    rows = [Rows(*(torch.from_numpy(block[own & (part == k)]) for block in blocks)) for k in range(3)]
-    return Scenario(name, tasks, dict(fields), numericals, *rows, notes)
+def _scenario(name, block, own, part, of_all):
+    """The rows `own` [R] bool of the block, cut in three by `part` [R]."""
+    splits = []
+    for k in range(3):
+        rows = np.flatnonzero(own & (part == k))
+        tensors = [torch.from_numpy(values[rows]) for values in block]
+        splits.append(Rows(*tensors, source=torch.from_numpy(rows)))
+    return Scenario(name, train=splits[0], valid=splits[1], test=splits[2], **of_all)

@@ -1,0 +1,102 @@
+"""Label columns: 0, 1 or missing, or what a rule such as "rating>=4" makes of a column."""
+
+import operator
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from pfmsm_lite.data.columns import WORDS, Column
+from pfmsm_lite.errors import UserError, choose
+
+Positive = list  # [sign, value as text]
+SIGNS = {">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne, ">": operator.gt,
+         "<": operator.lt, "=": operator.eq}  # fmt: skip
+
+
+def positives(rules: Iterable[str], tasks: Iterable[str]) -> dict[str, Positive]:
+    """Texts such as "rating>=4" or "bought=yes" → task → [sign, value].
+
+    raises  UserError for a text that is no rule, and for a column that is no task
+    """
+    found = {}
+    for rule in [rules] if isinstance(rules, str) else rules:
+        match = re.match(r"(.+?)\s*(>=|<=|==|!=|=|>|<)\s*(.+)$", rule.strip())
+        if not match:
+            raise UserError(f"--positive {rule!r}: it takes COLUMN>=VALUE, COLUMN=VALUE or the like.")
+        found[choose("task in --positive", match[1], list(tasks))] = [match[2], match[3].strip("'\"")]
+    return found
+
+
+def read_task(column: Column, rule: Positive | None = None) -> np.ndarray:
+    """[R] float32 of 0, 1 and NaN (missing).
+
+    rule    [sign, value]: a row is positive where that holds; None: the column holds 0 and 1, True and False
+    raises  UserError for a cell that is neither, with its row and with what could be meant
+    """
+    if rule is not None:
+        return _by_rule(column, *rule)
+    numbers, gaps, bad = _numbers(column)
+    wrong = ~gaps & (bad | ~np.isin(numbers, (0, 1)))
+    if wrong.any():
+        column.refuse(
+            wrong, f"is not a label: it must be 0, 1 or empty.{_offer(column, numbers[~gaps & ~bad])}"
+        )
+    return np.where(gaps, np.nan, numbers).astype(np.float32)
+
+
+def _numbers(column):
+    """(values [R], gaps [R], bad [R]) with True and False as 1 and 0."""
+    if column.kind != "text":
+        return column.as_numbers()
+    words = {text.strip().lower() for text in column.texts[column.counts > 0]}
+    if words and words <= set(WORDS):
+        values = np.array([*(WORDS.get(text.strip().lower(), np.nan) for text in column.texts), np.nan])
+        return values[column.codes], column.codes < 0, np.zeros(column.rows, bool)
+    return column.as_numbers()
+
+
+def _by_rule(column, sign, value):
+    """Labels [R] by comparing numbers where the value is one, else texts."""
+    try:
+        wanted = float(value)
+    except ValueError:
+        wanted = None
+    if wanted is None:
+        if sign not in ("=", "==", "!="):
+            raise UserError(
+                f"--positive {column.name}{sign}{value}: {value!r} is no number, so only = and != fit."
+            )
+        codes, texts = column.as_text()
+        if value not in texts:
+            seen = ", ".join(map(repr, texts[:6]))
+            raise UserError(f"--positive {column.name}{sign}{value}: no row has {value!r}; there are {seen}.")
+        holds = np.append(SIGNS[sign](texts, value), False)[codes]
+        return np.where(codes < 0, np.nan, holds).astype(np.float32)
+    numbers, gaps, bad = column.as_numbers()
+    column.refuse(bad, f"cannot be compared with {value}. Fix the cell, or leave it empty.")
+    return np.where(gaps, np.nan, SIGNS[sign](numbers, wanted)).astype(np.float32)
+
+
+def _offer(column, numbers):
+    """What could be meant, in words: a rule that makes labels of such a column."""
+    if not len(numbers):
+        codes, texts = column.as_text()
+        common = list(texts[np.argsort(-column.counts, kind="stable")][:12])
+        yes = next(
+            (t for t in common if t.strip().lower() in ("yes", "y", "true", "t", "pos", "positive", "1")),
+            None,
+        )
+        return f' Say what is positive: --positive "{column.name}={yes or common[-1]}".'
+    different = np.unique(numbers)
+    if len(different) == 2:
+        return f' Say what is positive: --positive "{column.name}={different[1]:g}".'
+    middle = (
+        different[min(len(different) * 3 // 4, len(different) - 1)]
+        if len(different) <= 20
+        else np.median(numbers)
+    )
+    more = (
+        "" if len(different) <= 20 else " Numbers are not predicted here (regression is out), only yes or no."
+    )
+    return f' Say what is positive: --positive "{column.name}>={middle:g}".{more}'

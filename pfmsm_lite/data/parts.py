@@ -1,0 +1,95 @@
+"""The rows of a table → which scenario and which split each belongs to, and what is left out of both."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pfmsm_lite.data.columns import as_moments
+from pfmsm_lite.data.reading import Read
+from pfmsm_lite.data.splitting import (
+    judge_scenarios,
+    number_scenarios,
+    repeated,
+    split_as_told,
+    split_rows,
+)
+from pfmsm_lite.errors import UserError
+
+
+class Cut(NamedTuple):
+    """Which scenario and which split a row [R] belongs to: −1 where it is left out; and why some are."""
+
+    names: list[str]
+    clients: np.ndarray
+    part: np.ndarray
+    left_out: dict[str, str]
+    unscored: dict[str, str]
+    said: list[str]
+
+
+def cut_rows(read: Read, o: dict[str, Any]) -> Cut:
+    """Number the scenarios, split the rows, leave out what cannot be trained; o: of `from_dataframe`."""
+    column = read.columns[read.roles["scenario"][0]]
+    names, clients, left_out = number_scenarios(column, o["minimum_rows"], o["scenarios"])
+    part, said = _split(read, clients, names, o)
+    clients = np.where(part >= 0, clients, -1)
+    more, unscored = judge_scenarios(part, clients, names, read.labels)
+    kept = [name for name in names if name not in more]
+    if not kept:
+        name, why = next(iter(more.items()))
+        raise UserError(
+            f"{o['source']}: no scenario can be trained; {name!r}: {why}. Choose another split (--fractions, "
+            "--time)."
+        )
+    renumbered = np.array([kept.index(name) if name in kept else -1 for name in names] + [-1])
+    clients = renumbered[clients]
+    part = np.where(clients >= 0, part, -1).astype(np.int8)
+    return Cut(kept, clients, part, left_out | more, unscored, said)
+
+
+def _split(read, clients, names, o):
+    """([R] int8, −1 for rows that are left out; what is said of repeated rows)."""
+    roles, kept, seed = read.roles, clients >= 0, o["seed"]
+    part = np.full(len(clients), -1, np.int8)
+    if roles["split"]:
+        part[kept] = split_as_told(read.columns[roles["split"][0]])[kept]
+        return part, []
+    if roles["time"]:
+        when, dates = as_moments(read.columns[roles["time"][0]])
+        part[kept] = split_rows(when[kept], o["split"], clients[kept], names, seed, dates=dates)
+        return part, []
+    if o["group"]:
+        codes, _ = read.columns[o["group"]].as_text()
+        read.columns[o["group"]].refuse(codes < 0, "names nobody (--group). Fill it in, or drop the row.")
+        part[kept] = split_rows(None, o["split"], clients[kept], names, seed, codes[kept], across=True)
+        return part, []
+    groups, said, gone = _repeated(read, clients, o["duplicates"])
+    kept &= ~gone
+    groups = None if groups is None else groups[kept]
+    part[kept] = split_rows(None, o["split"], clients[kept], names, seed, groups)
+    return part, said
+
+
+def _repeated(read, clients, how):
+    """(numbers of equal rows to keep together or None, what is said, [R] bool: rows that are dropped)."""
+    gone = np.zeros(len(clients), bool)
+    blocks = [np.asarray(clients, np.int64), *read.labels.values()]
+    for name in read.typed.kinds:
+        column = read.columns[name]
+        if column.kind != "list":  # equal lists are rare enough to be left out of this
+            blocks.append(column.codes if column.kind == "text" else np.asarray(column.numbers, np.float64))
+    groups, count = repeated(blocks)
+    if not count:
+        return None, [], gone
+    if how == "auto":
+        how = "apart" if count > len(clients) / 2 else "together"
+    done = {
+        "together": "they stay on one side of the split; --duplicates drop keeps the first of them",
+        "drop": "all but the first are dropped",
+        "apart": "each is split by itself, so equal rows are on both sides; --duplicates together or drop",
+    }[how]
+    if how == "drop":
+        gone = pd.Series(groups).duplicated().to_numpy()
+    said = f"{count:,} of {len(clients):,} rows repeat an earlier one in every column that is used: {done}"
+    return (groups if how == "together" else None), [said], gone
