@@ -93,20 +93,14 @@ class Column:
             return self.codes, self.texts
         if self.kind == "other":
             raise UserError(_unreadable(self))
-        values = self.series if self.kind == "moment" else pd.Series(self.numbers).mask(self.gaps)
-        values = self.numbers if self.kind == "number" and not self.gaps.any() else values
-        if self.kind == "number" and self.gaps.any():
-            codes = np.full(self.rows, -1, np.int32)
-            codes[~self.gaps], found = pd.factorize(self.numbers[~self.gaps])
-        else:
-            codes, found = pd.factorize(values)
-        if self.kind == "number" and found.dtype.kind == "f":
-            whole = found == np.floor(found)
+        if self.kind == "moment":
+            codes, found = pd.factorize(self.series)
+            return codes.astype(np.int32), np.array([str(value) for value in found], object)
+        codes = np.full(self.rows, -1, np.int32)
+        codes[~self.gaps], found = pd.factorize(self.numbers[~self.gaps])
+        if found.dtype.kind == "f":
             self.refuse_inexact(found, codes)
-            return codes.astype(np.int32), np.array(
-                [str(int(v)) if w else str(v) for v, w in zip(found.tolist(), whole, strict=True)], object
-            )
-        return codes.astype(np.int32), np.array([str(value) for value in found.tolist()], object)
+        return codes, np.array([_text(value) for value in found.tolist()], object)
 
     def refuse_inexact(self, found: np.ndarray, codes: np.ndarray) -> None:
         """Refuse floats above 2^53 as names of something: their last digits are lost already."""

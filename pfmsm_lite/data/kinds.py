@@ -169,8 +169,8 @@ def say_doubts(doubtful: Iterable[str]) -> list[str]:
     names = list(doubtful)
     if not names:
         return []
+    some = f"{','.join(names[:3])}{',…' * (len(names) > 3)}"
     return [
         f"read as numbers, since they hold many different whole numbers: {', '.join(names)}. Ids and codes "
-        f"among them must be named: --categorical {','.join(names[:3])}{',…' * (len(names) > 3)}; --numerical "
-        "says that a column is a number"
+        f"among them must be named: --categorical {some}; --numerical says that a column is a number"
     ]

@@ -54,7 +54,14 @@ def _split(read, clients, names, o):
     part = np.full(len(clients), -1, np.int8)
     if roles["split"]:
         part[kept] = split_as_told(read.columns[roles["split"][0]])[kept]
-        return part, []
+        if (part == 1).any():
+            return part, []
+        own = np.flatnonzero(part == 0)  # a fifth of them is drawn, in each scenario by itself
+        part[own] = split_rows(None, (0.8, 0.2, 1e-12), clients[own], names, seed).clip(max=1)
+        said = (
+            f"no row is for validation, so a fifth of the training rows is: {(part == 1).sum():,}, at random"
+        )
+        return part, [said]
     if roles["time"]:
         when, dates = as_moments(read.columns[roles["time"][0]])
         part[kept] = split_rows(when[kept], o["split"], clients[kept], names, seed, dates=dates)

@@ -101,7 +101,7 @@ def from_dataframe(
 
 
 def read_table(path: str | Path | Mapping[str, str | Path], **columns) -> list[Scenario]:
-    """Scenarios from a file, or from three: {"train": file, "valid": file, "test": file}.
+    """Scenarios from a file, or from several: {"train": file, "valid": file, "test": file}.
 
     columns  as in `from_dataframe`; of a text file also sep and encoding, see `files.read_text`
     """
@@ -120,27 +120,30 @@ def load_table(
     """`read_table` that warns of nothing: the sentences are in every scenario's notes."""
     if not isinstance(path, Mapping):
         return encode(read_file(path, sep, encoding), source=Path(path).name, **columns)
-    if set(path) != set(SPLITS):
-        raise UserError("A split by files takes three: --train FILE --valid FILE --test FILE.")
+    if not {"train", "test"} <= set(path) <= set(SPLITS):
+        raise UserError(
+            "A split by files takes --train FILE and --test FILE, and --valid FILE where there is one."
+        )
     for option in ("time", "group", "split_column"):
         if columns.get(option):
             raise UserError(
                 f"--{option.replace('_', '-')} cannot be given beside --train, --valid and --test."
             )
-    tables = [read_file(path[split], sep, encoding) for split in SPLITS]
+    splits = [split for split in SPLITS if split in path]
+    tables = [read_file(path[split], sep, encoding) for split in splits]
     first = [str(name).strip() for name in tables[0].frame]
-    for split, table in zip(SPLITS, tables, strict=True):
+    for split, table in zip(splits, tables, strict=True):
         if {str(name).strip() for name in table.frame} != set(first):
             raise UserError(f"{path[split]} has other columns than {path['train']}. Give all files the same.")
     whole = pd.concat(
         [table.frame.rename(columns=lambda c: str(c).strip())[first] for table in tables], ignore_index=True
     )
     name = "(split by file)"
-    parts = np.repeat(SPLITS, [len(table.frame) for table in tables])
-    source = " + ".join(Path(path[split]).name for split in SPLITS)
+    parts = np.repeat(splits, [len(table.frame) for table in tables])
+    source = " + ".join(Path(path[split]).name for split in splits)
     said = tuple(dict.fromkeys(text for table in tables for text in table.said))
     return encode(
-        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through all three files")),
+        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through the files in this order")),
         source=source,
         split_column=name,
         **columns,

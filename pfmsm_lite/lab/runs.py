@@ -16,14 +16,12 @@ from pfmsm_lite.lab import plugins, sources
 from pfmsm_lite.lab.engine import Cell, here
 from pfmsm_lite.lab.options import declared
 from pfmsm_lite.lab.statistics import per_seed, pooled_names, results_of
+from pfmsm_lite.lab.tables import OPTIONS
 from pfmsm_lite.methods import Method
 from pfmsm_lite.scenario import Scenario
 
 SHORT = ("pooled", "local", "embedding_only", "fedavg", "pf_msmtrec")
-READING = (
-    "data_dir", "scenario", "tasks", "categorical", "numerical", "ignore", "time", "categories", "statistics",
-    "knob",
-)  # fmt: skip
+READING = ("data_dir", "knob", *OPTIONS)
 
 
 @dataclass(frozen=True)
