@@ -52,7 +52,7 @@ OPTIONS: dict[str, tuple[Callable | Sequence[str], str, str]] = {
     "scenarios": (names, "A,B", "keep these scenarios alone"),
     "categories": (("hash", "union"), "", "hash values (default) or fit one vocabulary over all scenarios"),
     "buckets": (int, "B", "buckets of a hashed column (default 4096, more where there are many values)"),
-    "statistics": (("client", "federation", "none"), "", "standardize in each scenario (default), over all or not"),
+    "statistics": (("client", "federation", "none"), "", "standardize by scenario (default), over all, no"),
     "na": (words, "A,B", "further texts that stand for a gap"),
     "sep": (str, "S", "what stands between cells; found out otherwise"),
     "decimal": (str, "S", "the decimal sign, . or , ; found out otherwise"),
