@@ -87,7 +87,7 @@ def _is_certain(codes, label):
         count = rows[pure].sum()
         # what is common anyway has to be explained by the half; what is rare by a tenth
         improbable = rows[pure] * np.log(chance) < np.log(CERTAIN)
-        if improbable.any() and count >= (0.1 if chance < 0.5 else 0.5) * (label == int(kind)).sum():
+        if improbable.any() and count >= (0.1 if chance < 0.9 else 0.5) * (label == int(kind)).sum():
             return f"is certain: all {count:,} training rows of {pure.sum()} values have {{task}} = {kind}"
     return ""
 
