@@ -71,10 +71,14 @@ def method_styles(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 @functools.cache
 def _letters(family):
-    """The code points that an installed font has."""
-    from matplotlib.font_manager import findfont, get_font
+    """The code points that an installed font has: its upright face, if it has one."""
+    from matplotlib.font_manager import fontManager, get_font
 
-    return frozenset(get_font(findfont(family)).get_charmap())
+    faces = [entry for entry in fontManager.ttflist if entry.name == family]
+    upright = min(
+        faces, key=lambda entry: (entry.style != "normal", str(entry.weight) not in ("400", "normal"))
+    )
+    return frozenset(get_font(upright.fname).get_charmap())
 
 
 @functools.cache
@@ -159,13 +163,13 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def finish(figure: Figure, title: str, note: str | None, alt: str) -> Figure:
-    """Title to the left, note below, alt text; returns the same Figure."""
+    """Title to the left, note below, `finding` (the title as it was given) and `alt`; the same Figure."""
     wrapped = textwrap.fill(legible(title), int(figure.get_figwidth() * 9))
     figure.suptitle(wrapped, x=0.012, ha="left")
     if note:
         note = textwrap.fill(legible(note), int(figure.get_figwidth() * 12.5))
         figure.supxlabel(note, x=0.012, ha="left", color="#555555")
-    figure.alt = " ".join(f"{title}. {alt}".split())
+    figure.finding, figure.alt = " ".join(title.split()), " ".join(f"{title}. {alt}".split())
     return figure
 
 
