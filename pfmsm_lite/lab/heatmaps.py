@@ -11,7 +11,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pfmsm_lite.lab.style import DIVERGING, INK, MISSING, axis_labels, finish, short, signed, styled
+from pfmsm_lite.lab.style import DIVERGING, INK, MISSING, axis_labels, finish, named, signed, styled
 
 LARGE = 16  # clients up to which a figure shows three rounds
 NAMED = 60  # clients whose names stand beside a map; more have no room
@@ -378,7 +378,7 @@ def _mixing_title(weights, ratio, within, names):
     if not np.isfinite(ratio).any():
         return "nobody learns from anybody; every client keeps to itself"
     if count == 2:
-        shares = [f"{short(names[n], 24)} takes {100 * weights[n, 1 - n]:.0f} %" for n in (0, 1)]
+        shares = [f"{named(names[n])} takes {100 * weights[n, 1 - n]:.0f} %" for n in (0, 1)]
         return f"of the other, {' and '.join(shares)}"
     top = main_sources(ratio)
     most = float(np.nanmax(ratio))
@@ -394,11 +394,11 @@ def _mixing_title(weights, ratio, within, names):
     first, *second = np.argsort(-counts, kind="stable")[:2]
     if counts[first] < max(3, 0.25 * (count - 1)):
         n, m = np.unravel_index(np.nanargmax(ratio), ratio.shape)
-        said = f"no source leads for many; strongest: {short(names[n], 24)} takes {most:.1f} times the even"
-        return f"{said} share from {short(names[m], 24)}"
-    said = f"{short(names[sources[first]], 24)} is the main source of {counts[first]} of {count - 1} others"
+        said = f"no source leads for many; strongest: {named(names[n])} takes {most:.1f} times the even"
+        return f"{said} share from {named(names[m])}"
+    said = f"{named(names[sources[first]])} is the main source of {counts[first]} of {count - 1} others"
     if second and counts[second[0]] >= max(2, 0.25 * (count - 1)):
-        said += f", {short(names[sources[second[0]]], 24)} of {counts[second[0]]}"
+        said += f", {named(names[sources[second[0]]])} of {counts[second[0]]}"
     return said
 
 

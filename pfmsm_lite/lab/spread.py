@@ -18,7 +18,7 @@ from pfmsm_lite.lab.style import (
     axis_labels,
     finish,
     interval_line,
-    short,
+    named,
     signed,
     styled,
 )
@@ -71,13 +71,13 @@ def who_gains(table: pd.DataFrame, method: str, reference: str = "local") -> str
     last, least = known.index[-1], known["difference"].iloc[-1]
     if known["seeds"].max() < 2:
         title = f"{method} is above {reference} in {of}; one seed, so nothing is clear"
-        return f"{title} (least: {short(last, 24)} {signed(least)} points)"
+        return f"{title} (least: {named(last)} {signed(least)} points)"
     up, lost = int((known["clear"] > 0).sum()), list(known.index[known["clear"] < 0])[::-1]
     title = f"{method} gains over {reference} in {of}, clearly in {up}; "
     if not lost:
-        return f"{title}nobody clearly loses (least: {short(last, 24)} {signed(least)} points)"
+        return f"{title}nobody clearly loses (least: {named(last)} {signed(least)} points)"
     names = ", ".join(
-        f"{short(name, 24)} {signed(known['difference'][name])}" for name in lost[: 3 if len(lost) < 4 else 2]
+        f"{named(name)} {signed(known['difference'][name])}" for name in lost[: 3 if len(lost) < 4 else 2]
     )
     return f"{title}clearly harmed: {f'{len(lost)}, most ' if len(lost) > 3 else ''}{names} points"
 
@@ -135,7 +135,7 @@ def _range(known, method):
     if not len(known):
         return "No AUC: one class only in every scenario"
     first, last = known["difference"].iloc[0], known["difference"].iloc[-1]
-    names = [short(known.index[k], 24) for k in (-1, 0)]
+    names = [named(known.index[k]) for k in (-1, 0)]
     return f"{method}: AUC from {last:.3f} ({names[0]}) to {first:.3f} ({names[1]}), {len(known)} scenarios"
 
 

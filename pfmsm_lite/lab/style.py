@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
+from unicodedata import bidirectional
 
 import matplotlib as mpl
 import numpy as np
@@ -187,6 +188,12 @@ def short(name: object, width: int = 16) -> str:
     """A name of at most this many characters, its middle left out."""
     name = str(name)
     return name if len(name) <= width else f"{name[: width // 2]}…{name[len(name) - width // 2 + 1 :]}"
+
+
+def named(name: object) -> str:
+    """A name inside a sentence: short, and what follows an Arabic or Hebrew one keeps its direction."""
+    text = short(name, 24)
+    return f"{text}\u200e" if any(bidirectional(letter) in ("R", "AL") for letter in text) else text
 
 
 def axis_labels(names: Iterable, width: int = 16) -> list[str]:

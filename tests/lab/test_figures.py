@@ -475,6 +475,13 @@ def test_a_letter_is_shown_where_any_installed_font_has_it(font):
     } == {"1: □한", "b"}
 
 
+def test_a_number_after_an_arabic_name_keeps_its_sign_in_front():
+    frame = results(["local", *PF], ["الصفحة", "b"], seeds=3)
+    for method, auc in (("local", 0.7), ("pf_msmtrec", 0.6)):
+        frame.loc[(frame["method"] == method) & (frame["scenario"] != "b"), "auc"] = auc
+    assert "clearly harmed: الصفحة\u200e −10.0 points" in gains(frame).finding
+
+
 def test_without_such_a_font_a_box_stands_for_the_letter_and_the_alt_text_has_it():
     figure = mixing(arrays(["\U0010fffd", "b", "c"])[1])
     assert any("□" in label.get_text() for label in figure.axes[0].get_yticklabels())
