@@ -96,8 +96,8 @@ def _history(method, seed, state):
 def fewer(checkpoint: Path, done: int, rounds: int) -> str:
     """What to say where fewer rounds are asked for than are done."""
     return (
-        f"{checkpoint.stem} has done {done} rounds, and --rounds {rounds} would be fewer. Give --rounds {done} "
-        "or more, or begin anew with another --out."
+        f"{checkpoint.stem} has done {done} rounds, and --rounds {rounds} would be fewer. Give at least as "
+        "many, or begin anew with another --out."
     )
 
 

@@ -86,8 +86,8 @@ def score(
     names = [column(task) for task in found.model.tasks]
     if taken := [name for name in names if name in read.frame]:
         raise UserError(
-            f"{table} has a column {', '.join(map(repr, taken))} already, which is what the probabilities are "
-            "called. Rename or drop it."
+            f"{table} has a column {', '.join(map(repr, taken))} already, as the probabilities are called. "
+            "Rename or drop it."
         )
     probabilities = found.model.predict(read.frame, Path(table).name, read.before)
     _write(out, ending, pd.concat([read.frame, probabilities.set_axis(names, axis=1)], axis=1))

@@ -116,8 +116,8 @@ def before_resuming(out: Path, cells: Iterable[Cell], rounds: int, show: Show) -
         show(f"Begun with {name} {versions[name]}, goes on with {name} {now}: numbers may differ.")
     if anew:
         show(
-            f"Of {len(anew)} finished trainings too little is kept to go on: they begin with round 1 (the same "
-            "seed gives the same rounds). --keep-checkpoints keeps it."
+            f"Of {len(anew)} finished trainings too little is kept to go on: they begin with round 1 (the "
+            "same seed gives the same rounds). --keep-checkpoints keeps it."
         )
 
 
