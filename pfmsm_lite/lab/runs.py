@@ -17,16 +17,14 @@ from pfmsm_lite.lab.engine import Cell, here
 from pfmsm_lite.lab.models import kept_in
 from pfmsm_lite.lab.options import declared
 from pfmsm_lite.lab.statistics import per_seed, pooled_names, results_of
+from pfmsm_lite.lab.tables import OPTIONS
 from pfmsm_lite.lab.writing import read_csv
 from pfmsm_lite.methods import Method
 from pfmsm_lite.scenario import Scenario
 
 SHORT = ("pooled", "local", "embedding_only", "fedavg", "pf_msmtrec")
 NAMES = ("method", "scenario", "task")  # columns whose cells are names, whatever they look like
-READING = (
-    "data_dir", "scenario", "tasks", "categorical", "numerical", "ignore", "time", "categories", "statistics",
-    "knob",
-)  # fmt: skip
+READING = ("data_dir", "knob", *OPTIONS)
 
 
 @dataclass(frozen=True)
