@@ -267,6 +267,11 @@ def _truth(arguments):
 
 
 def _in_words(notes):
-    """How a reader typed the columns, and what it warns of: sentences."""
+    """How a reader read the file, typed the columns and warns, and what it left out: sentences."""
     typing = [f"column {column}: {kind}" for column, kind in (notes.get("typing") or {}).items()]
-    return (*typing, *(f"Warning: {text}" for text in notes.get("warnings") or ()))
+    left_out = [f"{name} is left out: {why}" for name, why in (notes.get("left_out") or {}).items()]
+    unscored = [
+        f"{name} is trained without a score: {why}" for name, why in (notes.get("unscored") or {}).items()
+    ]
+    warnings = [f"Warning: {text}" for text in notes.get("warnings") or ()]
+    return (*(notes.get("reading") or ()), *typing, *left_out, *unscored, *warnings)

@@ -132,7 +132,7 @@ def paired_interval(
     mean = float(difference.mean()) if len(difference) else math.nan
     if len(difference) < 2:
         return mean, math.nan, math.nan
-    if np.ptp(difference) == 0:
+    if np.ptp(difference) < 1e-12:  # no spread but that of rounding
         return mean, mean, mean
     error = stats.sem(difference)
     low, high = stats.t.interval(level, len(difference) - 1, loc=mean, scale=error)
@@ -145,6 +145,8 @@ def paired_p(first: Sequence[float], second: Sequence[float]) -> float:
 
     if len(first) < 2 or np.allclose(first, second):
         return math.nan
+    if np.ptp(np.asarray(first) - np.asarray(second)) < 1e-12:
+        return 0.0
     return float(stats.ttest_rel(first, second).pvalue)
 
 
