@@ -171,5 +171,5 @@ def say(out: Path, histories: list[History], truth: Any, show: Show) -> None:
     arrays = len(list(out.glob("*.npz")))
     if arrays:
         show(f"  {arrays} × METHOD-SEED.npz (update norms, cosines, aggregation weights per round)")
-    kept = len(list(out.glob("models/*.pt")))
+    kept = len(list(out.glob("models/*-*.pt")))
     show(f"  {kept} × models/METHOD-SEED.pt: python -m pfmsm_lite predict {out} NEW.csv --out SCORED.csv")
