@@ -16,7 +16,7 @@ import torch
 
 from pfmsm_lite.data import digest
 from pfmsm_lite.errors import UserError, at_least_one
-from pfmsm_lite.lab import plugins, sources, tables
+from pfmsm_lite.lab import plugins, sources, store, tables
 from pfmsm_lite.lab.engine import Work, replace_text
 from pfmsm_lite.lab.options import FRAME, Parser, declared, refuse_beside
 from pfmsm_lite.lab.versions import machine, versions
@@ -177,6 +177,8 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
             )
     found = Opened(work, {s.name: len(s.train.labels) for s in scenarios}, truth, methods, settings)
     _write_config(found, scenarios)
+    if arguments["data"] not in sources.GENERATED:
+        store.save(scenarios, out / store.ROWS)
     _describe(found, scenarios, show)
     return found
 

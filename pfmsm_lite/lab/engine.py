@@ -30,7 +30,7 @@ import torch
 from pfmsm_lite.data import digest, synthetic
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
-from pfmsm_lite.lab import models, plugins, predictions, sources
+from pfmsm_lite.lab import models, plugins, predictions, sources, store
 from pfmsm_lite.lab.checkpoint import run_resumable
 from pfmsm_lite.lab.statistics import kept
 from pfmsm_lite.lab.writing import TORN, replace_text
@@ -225,8 +225,12 @@ def _in_worker(cell, checkpoint, whole):
 
 
 def _data():
-    """The command's scenarios, read once in a worker and checked to be those of the parent."""
+    """The command's scenarios: the parent's, mapped into memory, or generated once more."""
     if "scenarios" not in _worker:
+        rows = _worker["work"].out / store.ROWS
+        if rows.exists():
+            _worker["scenarios"] = store.load(rows)
+            return _worker["scenarios"]
         scenarios, _ = sources.read(_worker["work"].arguments)
         if digest(scenarios) != _worker["work"].digest:
             raise UserError("The data changed while the run was going on. Start again with another --out.")
@@ -275,6 +279,7 @@ def _side_by_side(checkpoints, work, screen, whole):
         raise
     finally:
         display.close()
+        store.drop(work.out / store.ROWS)
 
 
 def _as_they_come(waiting: dict[Future, Cell], queue: Any, display: "Progress") -> Iterator[Future]:
