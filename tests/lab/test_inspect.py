@@ -83,7 +83,8 @@ def test_every_option_of_a_table_reaches_the_reader(tmp_path):
     plain = tables.read(base | {"multi": ["bag"]})
     changed = {
         "categorical": ["price"], "numerical": ["user_id"], "ignore": ["price"], "time": "ts",
-        "group": "user_id", "split_column": "part", "fractions": (1, 1, 1), "minimum_rows": 20, "scenarios": ["a"],
+        "group": "user_id", "split_column": "part", "fractions": (1, 1, 1), "minimum_rows": 20,
+        "scenarios": ["a"],
         "categories": "union", "buckets": 7, "statistics": "none", "na": ["NA"], "positive": ["click=0"],
     }  # fmt: skip
     for option, value in changed.items():
