@@ -19,8 +19,7 @@ def entropy(rate: np.ndarray | pd.Series) -> np.ndarray:
 def cross_entropy(rate: np.ndarray, said: np.ndarray) -> np.ndarray:
     """Log loss of the constant `said` on rows of which the share `rate` is positive."""
     said = np.clip(said, 1e-7, 1 - 1e-7)
-    found = -(rate * np.log(said) + (1 - rate) * np.log1p(-said))
-    return np.where((rate == said) & ((rate == 0) | (rate == 1)), 0.0, found)
+    return -(rate * np.log(said) + (1 - rate) * np.log1p(-said))
 
 
 def normalized_entropy(results: pd.DataFrame) -> pd.Series:

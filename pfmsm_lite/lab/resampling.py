@@ -47,10 +47,12 @@ def weighted_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndar
 
 
 def drawn(units: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """[units, resamples] int32: how often each of so many rows (or persons) is drawn, with replacement."""
+    """[units, resamples] uint8: how often each of so many rows (or persons) is drawn, with replacement."""
     draw = np.random.default_rng(seed)
-    picked = draw.integers(0, units, (units, resamples)) * resamples + np.arange(resamples)
-    return np.bincount(picked.ravel(), minlength=units * resamples).reshape(units, resamples).astype(np.int32)
+    counts = np.empty((resamples, units), np.uint8)
+    for own in counts:
+        own[:] = np.bincount(draw.integers(0, units, units), minlength=units).clip(max=255)
+    return np.ascontiguousarray(counts.T)
 
 
 def resampled_gain(
