@@ -120,9 +120,12 @@ def _draws(predictions, hero, seeds, known, groups):
     labels, probability = own["label"].to_numpy(float), own["probability"].to_numpy(float)
     people, shared = _people(groups)
     draws, persons = {}, {}
-    for number, name in enumerate(dict.fromkeys(name for name, _ in sorted(known))):
+    tasks = {}
+    for name, task in sorted(known):
+        tasks.setdefault(name, []).append(task)
+    for number, name in enumerate(tasks):
         weights, codes = None, None
-        for task in (task for other, task in sorted(known) if other == name):
+        for task in tasks[name]:
             parts = [[place.get((name, task, m, s), ()) for s in seeds] for m in (hero, REFERENCE)]
             length = len(parts[0][0])
             if not length or any(len(part) != length for side in parts for part in side):
@@ -190,11 +193,14 @@ def sources(names: Sequence[str], weights: np.ndarray) -> pd.DataFrame:
 
 
 def main_sources(table: pd.DataFrame, most: int = 3) -> dict[str, str]:
-    """scenario → its preferred sources in words, such as "app 2.1×, web 1.4×"; "even split" where none is."""
+    """scenario → its preferred sources in words, such as "app 2.1×, web 1.4×"; "even split" where none is.
+
+    Of two scenarios each has the other, 1.0×.
+    """
     few = table[table["rank"] <= most]
     found = {}
     for name, own in few.groupby("scenario", sort=False):
-        liked = own[own["ratio"] >= LEARNED]
+        liked = own[(own["ratio"] >= LEARNED) | (len(own) == 1)]
         said = ", ".join(f"{s} {r:.1f}×" for s, r in zip(liked["source"], liked["ratio"], strict=True))
         found[name] = said or ("even split" if own["ratio"].notna().any() else "")
     return found
