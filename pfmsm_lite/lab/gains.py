@@ -14,8 +14,8 @@ REFERENCE = "local"
 FEWEST = 10  # positives and negatives (and persons) among the test rows, from which a scenario is judged
 MOST_SOURCES = 50  # of a scenario, that sources.csv lists
 GAINS = (
-    "scenario", "training_rows", "test_rows", "test_positives", "auc_local", "auc_hero", "gain", "low", "high",
-    "verdict", "main_sources",
+    "scenario", "training_rows", "test_rows", "test_positives", "auc_local", "auc_hero", "gain", "low",
+    "high", "verdict", "main_sources",
 )  # fmt: skip
 SOURCES = ("scenario", "source", "weight", "ratio", "rank")
 LEARNED = 1.2  # ratio to the even share from which a source is said to be preferred
@@ -24,8 +24,8 @@ LEARNED = 1.2  # ratio to the even share from which a source is said to be prefe
 class Gains(NamedTuple):
     """What `gains` found.
 
-    table     one line per scenario, sorted by gain: the columns GAINS but for main_sources. Gain, low and high
-              in AUC points; verdict: pays, harms, not clear or too small
+    table     one line per scenario, sorted by gain: the columns GAINS but for main_sources. Gain, low and
+              high in AUC points; verdict: pays, harms, not clear or too small
     total     gain over all cells in AUC points, with its interval
     seeds     how many seeds were paired;  resampled: of how many scenarios the test rows were resampled
     persons   whether persons were resampled, not rows
@@ -73,8 +73,9 @@ def gains(
         one = combined(by_seed.loc[name], np.mean(own, axis=0) if own else None, units)
         small = max(rarer, default=0) < FEWEST or persons.get(name, FEWEST) < FEWEST
         size = math.nan if sizes is None else sizes.get(name, math.nan)
+        scored = aucs[REFERENCE][name], aucs[hero][name]
         lines.append(
-            (name, size, counts["rows"][name], counts["positives"][name], aucs[REFERENCE][name], aucs[hero][name],
+            (name, size, counts["rows"][name], counts["positives"][name], *scored,
              *(100 * value for value in one[:3]), word(*one[:3], small))
         )  # fmt: skip
     table = pd.DataFrame(lines, columns=list(GAINS[:-1]))

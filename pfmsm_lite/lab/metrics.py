@@ -54,20 +54,19 @@ def calibration_error(predictions: pd.DataFrame, bins: int = BINS) -> pd.Series:
     there = there.assign(bin=number.clip(0, bins - 1), miss=there["label"] - there["probability"])
     miss = there.groupby([*CELL, "bin"], sort=False, observed=True)["miss"].sum(min_count=1).abs()
     found = miss.groupby(CELL, sort=False, observed=True).sum() / cells.size()
-    bad = cells["probability"].agg(lambda p: not np.isfinite(p).all()) if there["miss"].isna().any() else False
-    return found.mask(bad).rename("calibration_error")
+    finite = np.isfinite(there["probability"]).groupby([there[key] for key in CELL], observed=True).all()
+    return found.where(finite.reindex(found.index)).rename("calibration_error")
 
 
-def metrics(results: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
+def metrics(results: pd.DataFrame, calibration: pd.Series | None = None) -> pd.DataFrame:
     """metrics.csv: every line of results.csv with normalized entropy and calibration error (columns METRICS).
 
-    predictions  columns of predictions.csv; None: the calibration error is not known and stays empty
+    calibration  as of `calibration_error`; None: no predictions are at hand and the column stays empty
     """
     table = results.assign(normalized_entropy=normalized_entropy(results), calibration_error=np.nan)
-    if predictions is not None and len(predictions):
-        found = calibration_error(predictions)
+    if calibration is not None and len(calibration):
         keys = pd.MultiIndex.from_frame(table[CELL])
-        table["calibration_error"] = found.reindex(keys).to_numpy()
+        table["calibration_error"] = calibration.reindex(keys).to_numpy(float)
     return table[list(METRICS)]
 
 

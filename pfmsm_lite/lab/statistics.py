@@ -210,19 +210,19 @@ def share_of_the_way(
 
 BESIDE = {"logloss": "log loss", "normalized_entropy": "NE", "calibration_error": "ECE"}
 LEGEND = {
-    "NE": "NE: normalized entropy, log loss over that of knowing the base rate of these rows (below 1: better)",
+    "NE": "NE: normalized entropy, log loss ÷ that of knowing only the rate of these rows (below 1: better)",
     "ECE": "ECE: expected calibration error, 10 bins of equal mass",
 }
 
 
 def summary(
     histories: Sequence[History], reference: str = "fedavg", split: str = "test",
-    predictions: pd.DataFrame | None = None,
+    calibration: pd.Series | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """One row per method: average AUC, paired difference to `reference` in AUC points, bytes, seconds.
 
     histories    of several methods over the same seeds
-    predictions  columns of predictions.csv, for the calibration error; None: it is NaN
+    calibration  as of `metrics.calibration_error`; None: it is NaN
     returns      DataFrame indexed by method: auc, difference, low, high (points: hundredths of AUC; NaN where
                  `reference` or a second seed is missing), bytes (mean upload of a client in a round), seconds
                  (mean of a run), best_round (mean), and averages over cells: logloss, normalized_entropy,
@@ -230,7 +230,7 @@ def summary(
     """
     results = results_of(histories)
     averages = per_seed(results, split)
-    beside = metrics(results[results["split"] == split], predictions)
+    beside = metrics(results[results["split"] == split], calibration)
     beside = beside.groupby("method")[list(BESIDE)].mean()
     lines = []
     for method in averages:
@@ -293,14 +293,14 @@ def left_out(results: pd.DataFrame, split: str = "test") -> str:
 def table(
     histories: Sequence[History], ceiling: Sequence[Sequence[float]] | None = None,
     references: Sequence[str] = ("local", "fedavg"), widest: int = 16,
-    predictions: pd.DataFrame | None = None, rates: Mapping[str, Mapping[str, float]] | None = None,
+    calibration: pd.Series | None = None, rates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:  # fmt: skip
     """The printed tables, as text: AUC on test rows by task and scenario; then the averages and the cost.
 
     ceiling      [N, T] best reachable AUC, where the data's truth is known
     references   methods from which the distance is shown, as far as they were run
     widest       with more cells than this (scenarios × tasks) the single AUCs are left to results.csv
-    predictions  columns of predictions.csv: shows the calibration error
+    calibration  as of `metrics.calibration_error`; None: it is not shown
     rates        scenario → task → rate of the training labels: adds the line "base rate", the constant
     """
     results = results_of(histories)
@@ -308,12 +308,12 @@ def table(
     scenarios, tasks = (list(dict.fromkeys(test[column])) for column in ("scenario", "task"))
     text = _cells(test, scenarios, tasks, ceiling) if len(scenarios) * len(tasks) <= widest else []
     found = {
-        name: summary(histories, name, predictions=predictions)
+        name: summary(histories, name, calibration=calibration)
         for name in references
         if name in set(test["method"])
     }
     first = next(iter(found.values()), None)
-    first = summary(histories, predictions=predictions) if first is None else first
+    first = summary(histories, calibration=calibration) if first is None else first
     beside = {key: head for key, head in BESIDE.items() if first[key].notna().any()}
     heads = [*(f"points over {name} [95 %]" for name in found), *beside.values(), "bytes", "seconds"]
     lines, pooled = [["method", "average", *heads]], pooled_names()

@@ -222,9 +222,7 @@ def alike(weights: np.ndarray) -> bool:
     return len(weights) > 2 and np.allclose(weights, weights[:1], atol=1e-6)
 
 
-def sources_said(
-    mixed: tuple[list[str], np.ndarray] | None, partners: pd.DataFrame, hero: str
-) -> list[str]:
+def sources_said(mixed: tuple[list[str], np.ndarray] | None, partners: pd.DataFrame, hero: str) -> list[str]:
     """Whom the scenarios learn from, by the mixture weights."""
     if mixed is None:
         return [f"{hero} mixes no models, so no scenario has a main source."]
@@ -244,7 +242,9 @@ def sources_said(
         return [
             f"The mixture hardly left the even split: no source has more than {most:.2f} times its share."
         ]
-    pairs = [f"{named([s])} from {named([m])} {r:.1f}×" for s, m, r in liked.iloc[:, [0, 1, 3]].to_numpy()[:4]]
+    pairs = [
+        f"{named([s])} from {named([m])} {r:.1f}×" for s, m, r in liked.iloc[:, [0, 1, 3]].to_numpy()[:4]
+    ]
     more = f" and {len(liked) - 4} more" if len(liked) > 4 else ""
     said = f"Main sources, as a multiple of the even share: {', '.join(pairs)}{more}"
     rest = len(names) - len(liked)
@@ -270,11 +270,13 @@ def left_out_said(left_out: Sequence[tuple[str, str]], cells: int) -> str:
         return "no cell is left out of the averages"
     names = named([f"{scenario} ({task})" for scenario, task in left_out])
     total = len(left_out) + cells
-    return f"left out of the averages for want of an AUC: {len(left_out):,} of {count(total, 'cell')}, {names}"
+    return (
+        f"left out of the averages for want of an AUC: {len(left_out):,} of {count(total, 'cell')}, {names}"
+    )
 
 
 def last_rounds(evidence: Evidence) -> pd.DataFrame:
-    """method, seed, best and last: the round reported and the last one played; without validation AUC none."""
+    """method, seed, best and last: the round reported and the last one played."""
     found = {}
     if len(evidence.rounds):
         by_round = evidence.rounds.groupby(["method", "seed", "round"])["valid_auc"].mean()
@@ -302,7 +304,9 @@ def rounds_said(evidence: Evidence, methods: Sequence[str]) -> list[str]:
         share = at_end.groupby(runs["method"]).mean()
         alone = share.get(REFERENCE, 0) > share.drop(REFERENCE, errors="ignore").max()
         more = f", and with more of them {REFERENCE} may catch up" if alone else ""
-        return [f"Train longer: {said} (of {most}), so more rounds may change all this{more}: --rounds {2 * most}."]
+        return [
+            f"Train longer: {said} (of {most}), more rounds may change all this{more}: --rounds {2 * most}."
+        ]
     return [f"There were rounds enough: {said} (of {most})."]
 
 
@@ -317,7 +321,9 @@ def cost_said(evidence: Evidence, hero: str) -> list[str]:
     clients, most = rounds["scenario"].nunique(), int(rounds[rounds["method"] == hero]["round"].max())
     each = float(spent["bytes"].get(hero, 0))
     said = f"A run of {hero} sends {size_said(each)} per client and round, "
-    said += f"{size_said(each * clients * most)} in all from {count(clients, 'client')} in {count(most, 'round')}"
+    said += (
+        f"{size_said(each * clients * most)} in all from {count(clients, 'client')} in {count(most, 'round')}"
+    )
     said += f", and trains for {time_said(seconds[hero])}"
     if REFERENCE in seconds and hero != REFERENCE:
         said += f" ({REFERENCE}: {time_said(seconds[REFERENCE])})"
