@@ -187,7 +187,8 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
     """The round's weights [U, N, N] by a rule (else the method's `aggregate`), absent clients left out.
 
     returns  (weights, the rule's memory)
-    raises   UserError for a rule that returns another shape, NaN, or rows that do not sum to one
+    raises   UserError for a rule that returns another shape, NaN (in its `sources`, too), or rows that do
+             not sum to one
     """
     name = rule or method.aggregate
     found = lookup("aggregate", name)(exchange, method)
@@ -202,4 +203,7 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
         raise UserError(
             f"The aggregate rule {name!r}: a row's sum is {gap:.2g} away from one. Wanted: {wanted}."
         )
+    sources = memory.get("sources", exchange.sources)
+    if sources is not exchange.sources and not is_finite(sources, shape := tuple(exchange.sources.shape)):
+        refuse("aggregate", name, sources, f"memory['sources'] [U, N, P] = {shape}, finite")
     return present_only(weights, exchange.present, exchange.has), memory

@@ -126,8 +126,8 @@ class Client:
         message = {}
         for group, tensors in self.shared.items():
             for name, tensor in tensors.items():
-                own = tensor[self.has_task] if UNITS.get(group) == "task" else tensor
-                message[name] = own.detach().float()
+                own = tensor[self.has_task] if UNITS.get(group) == "task" else tensor.clone()
+                message[name] = own.float()
         if "embedding" in self.method.sent:
             message["embedding.weight"] = self.model.embedding.weight.detach()[self.in_use]  # [U, K]
             message["embedding.entries"] = self.held.entries[self.in_use].int()  # [U] their numbers
@@ -195,7 +195,7 @@ class Client:
         self.model.train()
         step = self.settings.learning_rate * pull
         share = 1.0 if math.isinf(step) else step / (1 + step)
-        total, steps = torch.zeros(()), 0
+        total, steps = torch.zeros(len(self.tasks), device=self.labels.device), 0
         for _ in range(epochs):
             for index in self.batches():
                 for optimizer in self.steps:
@@ -220,11 +220,10 @@ class Client:
         return total / max(steps, 1)
 
     def batches(self) -> tuple[Tensor, ...]:
-        """Row numbers of one epoch's mini-batches, in a new order each time."""
-        rows = len(self.labels)
-        order = torch.randperm(rows, generator=self.generator).to(self.labels.device)
+        """Row numbers of one epoch's mini-batches, in a new order each time; BatchNorm: none of one row."""
+        order = torch.randperm(len(self.labels), generator=self.generator).to(self.labels.device)
         batches = order.split(self.settings.batch_size)
-        alone = self.settings.batch_norm and rows > 1 and len(batches[-1]) == 1
+        alone = self.settings.batch_norm and len(batches[-1]) == 1
         return batches[:-1] if alone else batches  # BatchNorm cannot train on a single row
 
     def losses(self, index: Tensor) -> Tensor:
@@ -247,11 +246,13 @@ class Client:
 
     def gradient(self, rows: int) -> Message:
         """True gradient of the summed loss on the first training rows, by name; changes nothing."""
-        self.model.eval()
-        self.model.zero_grad()
+        training, parameters = self.model.training, dict(self.model.named_parameters())
         index = torch.arange(min(rows, len(self.labels)), device=self.labels.device)
-        self.losses(index).sum().backward()
-        return {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
+        self.model.eval()
+        loss = self.losses(index).sum()
+        self.model.train(training)
+        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        return {name: part for name, part in zip(parameters, found, strict=True) if part is not None}
 
     # ---- evaluation, and what it decides at home ----
 
@@ -296,8 +297,8 @@ class Client:
         """For a checkpoint: plain tensors, lists and dicts."""
         twin = {} if self.personal is None else {"personal": self.personal.state()}
         return twin | {
-            "model": self.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "model": self.snapshot(),
+            "optimizers": copy.deepcopy([optimizer.state_dict() for optimizer in self.optimizers]),
             "generator": self.generator.get_state(),
         }
 

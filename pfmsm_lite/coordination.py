@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.registry import is_finite, lookup, refuse, register
+from pfmsm_lite.registry import fits, is_finite, lookup, refuse, register
 
 
 def keep_length(length: Tensor, moved: Tensor, radius: float) -> Tensor:
@@ -35,8 +35,9 @@ def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm
     into its part along a, linear in w, and the rest, h·(1 − w) with h the distance of b from the line of a:
     the derivative then has one zero, in closed form.
     """
-    kind = aa.dtype
-    aa, ab, bb = aa.double(), ab.double(), bb.double()  # a reference much shorter than the update cancels
+    like = aa
+    # in float64, for a reference much shorter than the update cancels; on the CPU, for MPS has no float64
+    aa, ab, bb = (product.cpu().double() for product in (aa, ab, bb))
     # a along itself and b split into its part along a and the rest, in units of ‖a‖
     length = aa.clamp(min=0).sqrt()
     safe = torch.where(aa > 0, aa, 1.0)
@@ -65,7 +66,8 @@ def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm
     moved = (x**2 * aa + 2 * x * y * ab + y**2 * bb).clamp(min=0).sqrt()
     factor = lookup("rescale", rescale)(length, moved, radius)
     factor = torch.where(stays, 1.0, factor)
-    return (x * factor).to(kind), (y * factor).to(kind)
+    x, y = ((part * factor).to(like.dtype).to(like.device) for part in (x, y))
+    return x, y
 
 
 def coordinate(local: Tensor, reference: Tensor, radius: float = 0.4, rescale: str = "norm") -> Tensor:
@@ -84,10 +86,7 @@ def coordinate(local: Tensor, reference: Tensor, radius: float = 0.4, rescale: s
     """
     if not 0 <= radius < 1:
         raise UserError(f"The radius of coordination is {radius}, but it must be at least 0 and below 1.")
-    fits = local.ndim >= reference.ndim >= 1 and all(
-        r in (1, n) for r, n in zip(reference.shape[::-1], local.shape[::-1], strict=False)
-    )
-    if not fits or reference.shape[-1] != local.shape[-1]:
+    if not fits(reference, local) or reference.shape[-1:] != local.shape[-1:]:
         raise ValueError(f"updates {tuple(local.shape)} and reference {tuple(reference.shape)} do not fit")
     if not (local.isfinite().all() and reference.isfinite().all()):
         raise FloatingPointError("an update to coordinate holds NaN or inf; leave that client out")

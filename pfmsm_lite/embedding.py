@@ -111,7 +111,8 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
 
     def local_ids(rows: Rows) -> Rows:
         ids = rows.categorical
-        return rows._replace(categorical=torch.where(ids < 0, ids, torch.searchsorted(entries, ids)))
+        own = torch.searchsorted(entries, ids, out_int32=True)
+        return rows._replace(categorical=torch.where(ids < 0, -1, own))
 
     # how often its training rows use each: [R]; hidden ids count as uses of the unknown entries
     uses = torch.zeros(len(entries))

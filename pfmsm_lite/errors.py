@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class UserError(ValueError):
@@ -13,17 +14,23 @@ class UserError(ValueError):
 
 
 def at_least_one(**numbers: int) -> None:
-    """Refuse, by the name of its option, a number below 1."""
+    """Refuse, by the name of its option, a number below 1 or none that is whole."""
     for name, number in numbers.items():
-        if number < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {number}, but it must be at least 1.")
+        if not isinstance(number, Integral) or number < 1:
+            wanted = "a whole number and at least 1"
+            raise UserError(f"--{name.replace('_', '-')} is {number!r}, but it must be {wanted}.")
 
 
 def choose(kind: str, name: str, choices: Iterable) -> str:
-    """Return `name` if it is one of `choices`; else raise a UserError that suggests the nearest."""
+    """Return `name` if it is one of `choices`; else raise a UserError that suggests the nearest.
+
+    Nearest are names that look alike, that hold it, or that it abbreviates: lr for learning_rate.
+    """
     choices = list(choices)
     if name in choices:
         return name
     near = difflib.get_close_matches(str(name), choices, n=1)
+    for words in (choice.split("_") for choice in choices if name and not near):
+        near += ["_".join(words)] * (name in (*words, "".join(word[:1] for word in words)))
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UserError(f"Unknown {kind} {name!r}.{hint} Choose one of: {', '.join(choices)}.")

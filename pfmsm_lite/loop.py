@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from numbers import Integral
 
 import torch
 
@@ -36,16 +37,20 @@ def run(
     state        {"history": history.state(), "federation": federation.state()} of an earlier run: go on there
     raises       UserError for bad settings or data, or when no client trains to finite numbers in round 1
     """
+    for name in options:
+        choose("option of run", name, [entry.name for entry in fields(Settings)])
     settings = replace(settings or Settings(), **options)
     if isinstance(method, str):
         method = METHODS[choose("method", method, METHODS)]
     if not isinstance(method, Method):
         raise UserError(f"method must be a Method such as METHODS['pf_msmtrec'], not {method!r}.")
     at_least_one(rounds=rounds)
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise UserError(f"seed is {seed!r}, but it must be a whole number from 0.")
     check_device(settings.device)
-    federation = Federation(scenarios, method, settings, seed)
+    federation = Federation(scenarios, method, settings, int(seed))
     names = [client.name for client in federation.clients]
-    history = History(method.name, seed, names, federation.units, settings.choose)
+    history = History(method.name, int(seed), names, federation.units, settings.choose)
     if state:
         history.load(state["history"])
         federation.load(state["federation"])

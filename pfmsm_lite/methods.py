@@ -130,6 +130,8 @@ class Method:
             yield f"compose is {self.compose!r}, but only mmoe has a template, not {self.model}"
         if not federated and self.intercept != "none":
             yield f"intercept is {self.intercept!r}, but only mmoe has one, not {self.model}"
+        if (policy := sent.get("embedding", "mean")) != "mean":
+            yield f"embedding is {policy!r}, but it can only be 'mean' or 'local'; the rule is in `embedding`"
         for stage in ("normalize", "coordinate"):
             if getattr(self, stage) != "none" and sent.get("expert.scenario") != "personalized":
                 policy = self.share.get("expert.scenario", "local")
@@ -173,6 +175,8 @@ class Settings:
         object.__setattr__(self, "hidden", tuple(self.hidden))  # from JSON it comes as a list
         if not self.hidden or not all(type(width) is int and width >= 1 for width in self.hidden):
             raise UserError(f"--hidden is {self.hidden}; give whole numbers from 1, such as 64,32.")
+        if self.batch_norm and self.batch_size == 1:
+            raise UserError("--batch-size is 1, but BatchNorm cannot train on single rows: give at least 2.")
 
 
 METHODS: dict[str, Method] = {}

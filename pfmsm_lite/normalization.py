@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pfmsm_lite.registry import is_finite, lookup, refuse, register
+from pfmsm_lite.registry import fits, is_finite, lookup, refuse, register
 
 
 class Affine(NamedTuple):
@@ -86,7 +86,7 @@ def _checked(kind: str, found: tuple, stack: Tensor) -> tuple:
     """Refuse, by its name, a rule that does not return a finite scale and shift that fit the stack."""
     parts = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
     for part in parts:
-        if not (torch.is_tensor(part) and is_finite(part.expand_as(stack), tuple(stack.shape))):
+        if not (torch.is_tensor(part) and fits(part, stack) and is_finite(part, part.shape)):
             wanted = f"(scale, shift), finite, each broadcastable to [U, N, P] = {tuple(stack.shape)}"
             refuse("normalize", kind, part if torch.is_tensor(part) else found, wanted)
     return found

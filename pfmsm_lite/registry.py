@@ -69,6 +69,12 @@ def is_finite(found: Any, shape: tuple) -> bool:
     return torch.is_tensor(found) and tuple(found.shape) == tuple(shape) and bool(found.isfinite().all())
 
 
+def fits(part: torch.Tensor, whole: torch.Tensor) -> bool:
+    """Whether a tensor can be broadcast against another, to its shape."""
+    pairs = zip(part.shape[::-1], whole.shape[::-1], strict=False)
+    return part.ndim <= whole.ndim and all(own in (1, other) for own, other in pairs)
+
+
 def refuse(kind: str, name: str, found: Any, wanted: str) -> NoReturn:
     """Say what a rule returned, and what it should: UserError."""
     what = f"a {type(found).__name__}"

@@ -76,10 +76,34 @@ class Scenario:
         return {"train": self.train, "valid": self.valid, "test": self.test}[split]
 
 
+def fault(scenario: "Scenario", rows: Rows) -> str:
+    """What no client can train on in a split's rows, in words; "" where there is nothing."""
+    columns = [name for name in scenario.fields for _ in range(scenario.bags.get(name, 1))]
+    low = torch.tensor([-(name in scenario.bags) for name in columns])  # in a bag, −1 is no entry
+    high = torch.tensor([scenario.fields[name] for name in columns])
+    ids, numerical, labels = rows[:3]
+    checks = (  # of each part: names of its columns, types, which cells are wrong, what they must be
+        ("categorical", columns, (torch.int64, torch.int32), "an entry of its field's table",
+         lambda: (ids < low) | (ids >= high)),
+        ("numerical", scenario.numericals, (torch.float32,), "finite", lambda: ~numerical.isfinite()),
+        ("labels", scenario.tasks, (torch.float32,), "0, 1 or NaN",
+         lambda: ~(labels.isnan() | (labels == 0) | (labels == 1))),
+    )  # fmt: skip
+    for part, names, types, wanted, wrong in checks:
+        block, shape = getattr(rows, part), (len(labels), len(names))
+        if tuple(block.shape) != shape or block.dtype not in types:
+            return f"{part} is {tuple(block.shape)} {block.dtype}, but it must be {shape} {types[0]}"
+        for row, column in wrong().nonzero()[:1].tolist():
+            return f"row {row}, {names[column]}: {block[row, column].item()}, but it must be {wanted}"
+    return ""
+
+
 def check(scenarios: list[Scenario]) -> list[Scenario]:
     """Refuse scenarios that cannot form a federation; the message names the client."""
     if not scenarios:
         raise UserError("There is no scenario to train on.")
+    if not all(isinstance(scenario, Scenario) for scenario in scenarios):
+        raise UserError("Give a list of Scenario. Of two things returned: scenarios, truth = synthetic().")
     first, names = scenarios[0], [scenario.name for scenario in scenarios]
     if len(set(names)) < len(names):
         raise UserError(f"Two scenarios share a name: {', '.join(sorted(names))}. Give each its own.")
@@ -92,6 +116,9 @@ def check(scenarios: list[Scenario]) -> list[Scenario]:
                 raise UserError(f"{who} {found}. Encode them together.")
         if not len(scenario.train.labels):
             raise UserError(f"{who} has no train rows. Leave it out, or split anew.")
+        for split in SPLITS:
+            if wrong := fault(scenario, scenario.rows(split)):
+                raise UserError(f"{who}, {split} rows: {wrong}.")
         if not scenario.has_task.any():
             raise UserError(f"{who} has no labels among its training rows. Leave it out.")
     if not any(len(scenario.valid.labels) for scenario in scenarios):

@@ -53,14 +53,9 @@ class Column:
                  before: int = 1):  # fmt: skip
         self.name, self.source, self.decimal, self.before = str(series.name), source, decimal, before
         self.series, self.rows = series, len(series)
-        self.kind, self.codes, self.texts, self.numbers, self.gaps, self.starts = (
-            "other",
-            None,
-            None,
-            None,
-            None,
-            None,
-        )
+        self.kind, self.codes, self.texts = "other", np.zeros(0, np.int32), np.zeros(0, object)
+        self.numbers, self.starts = np.zeros(0), np.zeros(1, np.int64)
+        self.gaps = np.broadcast_to(np.False_, self.rows)
         self.declared = False
         _fill(self, _arrow(series))
 
@@ -87,26 +82,29 @@ class Column:
         """Its texts read as numbers."""
         return parse(self.texts, self.decimal)
 
+    @cached_property
+    def dates(self) -> np.ndarray:
+        """[K]: its texts read as dates, see `dates_of`."""
+        return dates_of(self.texts)
+
     def as_text(self) -> tuple[np.ndarray, np.ndarray]:
         """(codes [R] with −1 for a gap, texts [K]); whole numbers are written 3, never 3.0."""
         if self.kind in ("text", "list"):
             return self.codes, self.texts
         if self.kind == "other":
             raise UserError(_unreadable(self))
-        values = self.series if self.kind == "moment" else pd.Series(self.numbers).mask(self.gaps)
-        values = self.numbers if self.kind == "number" and not self.gaps.any() else values
-        if self.kind == "number" and self.gaps.any():
+        if self.kind == "moment":
+            codes, found = pd.factorize(self.series)
+            return codes.astype(np.int32), np.array([str(value) for value in found], object)
+        if self.gaps.any():
             codes = np.full(self.rows, -1, np.int32)
             codes[~self.gaps], found = pd.factorize(self.numbers[~self.gaps])
         else:
-            codes, found = pd.factorize(values)
-        if self.kind == "number" and found.dtype.kind == "f":
-            whole = found == np.floor(found)
+            codes, found = pd.factorize(self.numbers)
+            codes = codes.astype(np.int32)
+        if found.dtype.kind == "f":
             self.refuse_inexact(found, codes)
-            return codes.astype(np.int32), np.array(
-                [str(int(v)) if w else str(v) for v, w in zip(found.tolist(), whole, strict=True)], object
-            )
-        return codes.astype(np.int32), np.array([str(value) for value in found.tolist()], object)
+        return codes, np.array([_text(value) for value in found.tolist()], object)
 
     def refuse_inexact(self, found: np.ndarray, codes: np.ndarray) -> None:
         """Refuse floats above 2^53 as names of something: their last digits are lost already."""
@@ -118,22 +116,28 @@ class Column:
                 "Write the column as integers or as text where it comes from.",
             )
 
-    def as_numbers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(values [R] float64 with NaN, gaps [R] bool, bad [R] bool: neither a number nor a gap)."""
-        if self.kind in ("number", "moment"):
-            values = self.numbers.astype(np.float64)
-            values[self.gaps] = np.nan
-            bad = ~self.gaps & ~(np.abs(values) < BEYOND)
-            return values, self.gaps, bad
-        if self.kind != "text":
+    def as_numbers(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """The values of some rows as float64 [R], NaN for what is a gap or no number."""
+        if self.kind == "text":
+            return np.append(self.parsed.values, np.nan)[self.codes[rows]]
+        if self.kind not in ("number", "moment"):
             raise UserError(_unreadable(self))
-        values, gap, bad = (
-            [*part, last]
-            for part, last in zip(self.parsed[:1] + self.parsed[2:4], (np.nan, True, False), strict=True)
-        )
-        values, gap, bad = np.array(values), np.array(gap), np.array(bad)
-        bad |= ~gap & ~bad & ~(np.abs(values) < BEYOND)
-        return values[self.codes], gap[self.codes], bad[self.codes]
+        values = self.numbers[rows].astype(np.float64)
+        values[self.gaps[rows]] = np.nan
+        return values
+
+    def is_gap(self) -> np.ndarray:
+        """[R] bool: where a number is missing; among the texts of numbers a word such as NA is a gap, too."""
+        return np.append(self.parsed.gap, True)[self.codes] if self.kind == "text" else self.gaps
+
+    def is_bad(self) -> np.ndarray:
+        """[R] bool: where there is something, and no number that can be worked with."""
+        if self.kind == "text":
+            values, bad = self.parsed.values, self.parsed.bad
+            return np.append(bad | (np.abs(values) >= BEYOND), False)[self.codes]
+        if self.numbers.dtype.kind in "iu":
+            return np.broadcast_to(np.False_, self.rows)
+        return ~self.gaps & ~(np.abs(self.numbers) < BEYOND)
 
     def without(self, texts: Iterable[str]) -> None:
         """Cells with one of these texts are gaps from now on."""
@@ -232,7 +236,8 @@ def _fill_text(column, array):
     if not kinds_text(texts.type):
         texts = pa.array([_text(value) for value in texts.to_pylist()], pa.string())
     column.texts = np.array(texts.to_pylist(), object)
-    column.codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    codes = array.indices.fill_null(-1) if array.indices.null_count else array.indices
+    column.codes = codes.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
     if not column.declared:
         column.without([text for text in column.texts if not text.strip()])
 
@@ -262,10 +267,12 @@ def _fill_numbers(column, array):
         array = pc.divide(array.cast(pa.duration("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
     if pa.types.is_floating(array.type):
         array = array.cast(pa.float64())
-        array = pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
-    column.gaps = array.is_null().to_numpy(zero_copy_only=False).astype(bool)
-    zero = pa.scalar(0, array.type)
-    column.numbers = array.fill_null(zero).to_numpy(zero_copy_only=False)
+        nan = pc.is_nan(array)
+        array = pc.if_else(nan, pa.scalar(None, pa.float64()), array) if pc.any(nan).as_py() else array
+    if array.null_count:
+        column.gaps = array.is_null().to_numpy(zero_copy_only=False).astype(bool)
+        array = array.fill_null(pa.scalar(0, array.type))
+    column.numbers = array.to_numpy(zero_copy_only=False)
 
 
 def _moments(column, array):
@@ -286,11 +293,10 @@ def as_moments(column: Column) -> tuple[np.ndarray, np.ndarray]:
     """
     remedy = "is not a time. Write a number or a date as 2022-05-04 (13:00:00), or split at random (no time)."
     if column.kind != "text":
-        values, gaps, bad = column.as_numbers()
-        column.refuse(gaps | bad, remedy)
+        values = column.as_numbers()
+        column.refuse(np.isnan(values), remedy)
         return values, column.kind == "moment"
-    dates = dates_of(column.texts)
-    numbers = column.parsed.values
+    dates, numbers = column.dates, column.parsed.values
     weigh = column.counts
     # one bad cell makes text of a column of numbers: blame that cell, not the numbers
     is_date = (np.isfinite(dates) * weigh).sum() > (np.isfinite(numbers) * weigh).sum()

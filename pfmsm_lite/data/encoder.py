@@ -1,5 +1,6 @@
 """What turns later rows into what a model was trained on: plain data, kept beside the model."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pfmsm_lite.data.columns import Column, dates_of
+from pfmsm_lite.data.columns import Column
 from pfmsm_lite.data.encoding import Moments, Spec, apply, standardize
 from pfmsm_lite.data.labels import Positive, read_task
 from pfmsm_lite.errors import UserError
@@ -65,10 +66,12 @@ class Encoder:
         columns = {name: self._column(df[name], source, before) for name in dict.fromkeys(wanted)}
         clients = self._clients(columns[self.scenario])
         ids = [apply(spec, columns[name]) for name, spec in self.categories.items()]
-        numbers, gaps = read_numbers({c: columns[c] for c in self.numbers}, self.numbers, len(df))
+        numbers = np.zeros((len(df), 0))
+        if self.numbers:
+            numbers = read_numbers({c: columns[c] for c in self.numbers}, self.numbers)
         found = Moments(np.array(self.mean), np.array(self.deviation))
         values = standardize(numbers, clients, found, self.statistics)
-        flags = gaps[:, [list(self.numbers).index(name) for name in self.flagged]].astype(np.float32)
+        flags = np.isnan(numbers[:, [list(self.numbers).index(name) for name in self.flagged]])
         absent = np.full(len(df), np.nan, np.float32)
         labels = [
             read_task(self._column(df[task], source, before), rule) if task in df else absent
@@ -76,7 +79,7 @@ class Encoder:
         ]
         rows = Rows(
             torch.from_numpy(np.concatenate(ids, 1) if ids else np.zeros((len(df), 0), np.int32)),
-            torch.from_numpy(np.concatenate([values, flags], 1)),
+            torch.from_numpy(np.concatenate([values, flags.astype(np.float32)], 1)),
             torch.from_numpy(np.stack(labels, 1)),
             source=torch.arange(len(df)),
         )
@@ -101,18 +104,14 @@ class Encoder:
 
 
 def read_numbers(
-    columns: dict[str, Column], how: dict[str, bool], rows: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Numerical columns of R rows as ([R, D] float64 with NaN, [R, D] bool: which are gaps).
+    columns: Mapping[str, Column], dates: Mapping[str, bool], rows: np.ndarray | slice = slice(None)
+) -> np.ndarray:
+    """Some rows of D numerical columns as [R, D] float64, NaN for gaps; dates: see `as_number`."""
+    return np.stack([as_number(column, dates[name], rows) for name, column in columns.items()], 1)
 
-    how  column → whether its texts are dates, read as seconds since 1970
-    """
-    values, gaps = np.empty((rows, len(columns))), np.zeros((rows, len(columns)), bool)
-    for place, (name, column) in enumerate(columns.items()):
-        if how[name] and column.kind == "text":
-            values[:, place] = np.append(dates_of(column.texts), np.nan)[column.codes]
-        else:
-            values[:, place], gap, bad = column.as_numbers()
-            values[gap | bad, place] = np.nan
-        gaps[:, place] = np.isnan(values[:, place])
-    return values, gaps
+
+def as_number(column: Column, date: bool, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Some rows of a numerical column as [R] float64; date: its texts are dates, in seconds since 1970."""
+    if date and column.kind == "text":
+        return np.append(column.dates, np.nan)[column.codes[rows]]
+    return column.as_numbers(rows)

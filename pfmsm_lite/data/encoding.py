@@ -27,11 +27,11 @@ Spec = dict[str, Any]  # how one column is encoded: plain enough for JSON
 class Encoded(NamedTuple):
     """One categorical column of R rows.
 
-    ids   [R, W] int32: 0 = unknown, −1 = no entry (of a bag; elsewhere W is 1)
+    ids   [R, W] int32: 0 = unknown, −1 = no entry (of a bag; elsewhere W is 1); None where they are put away
     size  entries of its table;  spec: how it was encoded;  how: the same in words
     """
 
-    ids: np.ndarray
+    ids: Any
     size: int
     spec: Spec
     how: str
@@ -108,7 +108,9 @@ def _trained(column, codes, texts, train, spec):
     if "multi" in spec and column.kind == "list":
         rows = np.repeat(train, np.diff(column.starts))
         return set(texts[np.unique(codes[rows & (codes >= 0)])]) | {MISSING}
-    own = np.append(texts, MISSING)[np.unique(codes[train])]
+    there = np.zeros(len(texts) + 1, bool)
+    there[codes[train]] = True
+    own = np.append(texts, MISSING)[there]
     return set(_entries(own, spec)) if "multi" in spec else set(own)
 
 
@@ -188,18 +190,20 @@ def moments(
     train       [R] bool: which rows are training rows;  clients  [R] number of a row's scenario, of `count`
     statistics  fitted on the training rows of each `client` · of the whole `federation` · `none`: only means
     """
-    mean, deviation = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
-    if not values.shape[1]:
-        return Moments(mean, deviation)
-    groups = np.zeros(len(values), int) if statistics == "federation" else clients
-    for group in np.unique(groups[train]):
-        known = values[(groups == group) & train]
-        own = _moments(known)
-        where = slice(None) if statistics == "federation" else group
-        mean[where], deviation[where] = own
+    found = Moments(*np.zeros((2, count, values.shape[1])))
+    if statistics == "federation":
+        found.mean[:], found.deviation[:] = _moments(values[train])
+        return found
+    for client in np.unique(clients):
+        fit_client(found, client, values[(clients == client) & train], statistics)
+    return found
+
+
+def fit_client(found: Moments, client: int, known: np.ndarray, statistics: str) -> None:
+    """Put means and deviations of one client's training rows [R, D] into `found`."""
+    found.mean[client], found.deviation[client] = _moments(known)
     if statistics == "none":
-        deviation[:] = 1
-    return Moments(mean, deviation)
+        found.deviation[client] = 1
 
 
 def _moments(known):
@@ -215,13 +219,20 @@ def _moments(known):
 
 def standardize(values: np.ndarray, clients: np.ndarray, found: Moments, statistics: str) -> np.ndarray:
     """Numbers [R, D] → [R, D] float32: z-scores, or as they are; constant columns become 0, gaps the mean."""
-    if not values.shape[1]:
-        return values.astype(np.float32)
     out = np.empty(values.shape, np.float32)
     for client in np.unique(clients):
         here = clients == client
-        own, mean, deviation = values[here], found.mean[client], found.deviation[client]
-        if statistics != "none":
-            own = np.where(deviation > 0, (own - mean) / np.where(deviation > 0, deviation, 1), 0)
-        out[here] = np.where(np.isnan(own), mean if statistics == "none" else 0, own)
+        out[here] = zscores(values[here], found.mean[client], found.deviation[client], statistics)
     return out
+
+
+def zscores(own: np.ndarray, mean: np.ndarray, deviation: np.ndarray, statistics: str) -> np.ndarray:
+    """Numbers [R, D] float64 of one client, taken over and changed in place, with mean and deviation [D]."""
+    if statistics != "none":
+        own -= mean
+        own /= np.where(deviation > 0, deviation, 1)
+        own[:, deviation == 0] = 0
+    gaps = np.isnan(own)
+    if gaps.any():
+        own[gaps] = np.broadcast_to(mean if statistics == "none" else 0.0, own.shape)[gaps]
+    return own

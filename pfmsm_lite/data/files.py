@@ -175,7 +175,7 @@ def _cells(path, names, sep, encoding, skipped):
         text = str(error)
         if "columns" in text:
             raise UserError(_ragged(path, len(names), sep, encoding, skipped)) from error
-        if text.startswith("Empty CSV"):
+        if "Empty CSV" in text or "Could not skip" in text:  # a header and no row
             return pd.DataFrame({name: pd.Series([], dtype=str) for name in names})
         if "UTF8" in text:
             raise UserError(_not_in(path, encoding)) from error

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pfmsm_lite.data.encoding import STATISTICS, standardize
+from pfmsm_lite.data.encoding import STATISTICS, moments, standardize
 from pfmsm_lite.data.teachers import (
     chances,
     draw_teachers,
@@ -211,7 +211,8 @@ def _scenarios(drawn, scales, tasks, fields, statistics):
     )  # train, valid, test of the first, of the second, …
     part = np.arange(len(lengths))
     train, clients = np.repeat(part % 3 == 0, lengths), np.repeat(part // 3, lengths)
-    numbers = np.split(standardize(numbers, train, clients, statistics), np.cumsum(lengths)[:-1])
+    found = moments(numbers, train, clients, statistics, len(drawn))
+    numbers = np.split(standardize(numbers, clients, found, statistics), np.cumsum(lengths)[:-1])
     names = tuple(f"number {k}" for k in range(drawn[0].numerical.shape[1]))
     notes = {"statistics": statistics, "categories": "declared"}
     scenarios = []

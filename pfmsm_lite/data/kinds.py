@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pfmsm_lite.data.columns import EXACT, Column, dates_of
+from pfmsm_lite.data.columns import EXACT, Column
 
 FEW = 50  # a column of whole numbers with at most so many different values may be a category
 EACH = 10  # … if there are so many rows for each of them
+LOOK = 20_000  # rows of which a look settles most questions
 MOSTLY = 0.9  # share of numbers from which the other cells of a column of text count as missing
 BAG_SIGNS = ("|", ";", ",")  # what may stand between the entries of a bag
 # words of a name that say what whole numbers under it are; THINGS only as the last word
@@ -93,9 +94,7 @@ def find_kind(column: Column) -> Kind:
         return Kind("numerical", "dates")
     if column.kind == "text" and (found := _of_text(column)):
         return found
-    values, gaps, bad = column.as_numbers()
-    known = values[~gaps & ~bad]
-    return _of_numbers(column, known)
+    return _of_numbers(column)
 
 
 def _of_text(column):
@@ -107,7 +106,7 @@ def _of_text(column):
     numbers = (weigh * np.isfinite(parsed.values)).sum()
     if numbers and numbers >= MOSTLY * known and not parsed.coded:
         return None
-    if known and (weigh * np.isfinite(dates_of(column.texts))).sum() >= 0.99 * known:
+    if known and (weigh * np.isfinite(column.dates)).sum() >= 0.99 * known:
         return Kind("numerical", "dates")
     return Kind(
         "multi" if bag_sign(column) else "categorical", doubt=numbers > 0.5 * known and not parsed.coded
@@ -130,30 +129,48 @@ def bag_sign(column: Column) -> str:
     return ""
 
 
-def _of_numbers(column, known):
-    """The kind of numbers [K] by their values and by the column's name."""
+def _of_numbers(column):
+    """The kind of a column of numbers by its values and by its name."""
+    known, rows = _known(column)
     named = named_as(column.name)
-    whole = len(known) > 0 and bool((known == np.floor(known)).all())
-    if not whole:
+    if not len(known) or not _whole(known):
         return Kind("numerical")
     if named == "id":
         return Kind("categorical")
-    clock = "" if named else _clock(known)
-    if clock:
+    low, high = known.min(), known.max()
+    if not named and (clock := _clock(known, low, high)):
         return Kind("numerical", clock)
-    if np.abs(known).max() >= EXACT:
+    if max(abs(int(low)), abs(int(high))) >= EXACT:
         return Kind("categorical")
-    different = np.unique(known)
-    few = len(different) <= FEW and len(known) >= EACH * len(different)
-    spread = different[-1] - different[0] + 1 > 4 * len(different)  # counts have a long tail, codes have not
+    many = len(np.unique(known[:LOOK])) > FEW
+    different = None if many else np.unique(known)
+    many = different is None or len(different) > FEW
+    few = not many and rows >= EACH * len(different)
+    spread = not many and high - low + 1 > 4 * len(different)  # counts have a long tail, codes have not
     if few and not spread and not named:
         return Kind("categorical")
-    return Kind("numerical", doubt=not named and len(different) > FEW)
+    return Kind("numerical", doubt=not named and many)
 
 
-def _clock(known):
+def _known(column):
+    """(the numbers of a column, of texts each different one once; how many rows have one)."""
+    if column.kind == "text":
+        there = np.isfinite(column.parsed.values) & (column.counts > 0)
+        values = column.parsed.values if column.parsed.whole is None else column.parsed.whole
+        return values[there], int(column.counts[there].sum())
+    known = column.numbers[~column.gaps] if column.gaps.any() else column.numbers
+    return known, len(known)
+
+
+def _whole(known):
+    """Whether all are whole numbers; a look at the first settles most columns."""
+    if known.dtype.kind in "iu":
+        return True
+    return all(bool((part == np.floor(part)).all()) for part in (known[:LOOK], known))
+
+
+def _clock(known, low, high):
     """How all these whole numbers could be moments, in words, or ""."""
-    low, high = known.min(), known.max()
     for name, (first, last) in CLOCKS.items():
         if first <= low and high <= last and high > low:
             if "YYYY" not in name:
@@ -169,8 +186,8 @@ def say_doubts(doubtful: Iterable[str]) -> list[str]:
     names = list(doubtful)
     if not names:
         return []
+    some = f"{','.join(names[:3])}{',…' * (len(names) > 3)}"
     return [
         f"read as numbers, since they hold many different whole numbers: {', '.join(names)}. Ids and codes "
-        f"among them must be named: --categorical {','.join(names[:3])}{',…' * (len(names) > 3)}; --numerical "
-        "says that a column is a number"
+        f"among them must be named: --categorical {some}; --numerical says that a column is a number"
     ]

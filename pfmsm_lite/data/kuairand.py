@@ -71,6 +71,7 @@ def read_kuairand(
         split={"valid": valid_from, "test": test_from},
         categories=declared,
         statistics=statistics,
+        minimum_rows=1,  # how large a tab must be was asked above
         source=str(directory),
     )
 

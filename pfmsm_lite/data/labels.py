@@ -36,24 +36,20 @@ def read_task(column: Column, rule: Positive | None = None) -> np.ndarray:
     """
     if rule is not None:
         return _by_rule(column, *rule)
-    numbers, gaps, bad = _numbers(column)
-    wrong = ~gaps & (bad | ~np.isin(numbers, (0, 1)))
-    if wrong.any():
-        column.refuse(
-            wrong, f"is not a label: it must be 0, 1 or empty.{_offer(column, numbers[~gaps & ~bad])}"
-        )
-    return np.where(gaps, np.nan, numbers).astype(np.float32)
-
-
-def _numbers(column):
-    """(values [R], gaps [R], bad [R]) with True and False as 1 and 0."""
-    if column.kind != "text":
-        return column.as_numbers()
-    words = {text.strip().lower() for text in column.texts[column.counts > 0]}
+    if column.kind in ("list", "other"):
+        column.refuse(np.ones(column.rows, bool), "is not a label: it must be 0, 1 or empty.")
+    words = (
+        {text.strip().lower() for text in column.texts[column.counts > 0]} if column.kind == "text" else set()
+    )
     if words and words <= set(WORDS):
-        values = np.array([*(WORDS.get(text.strip().lower(), np.nan) for text in column.texts), np.nan])
-        return values[column.codes], column.codes < 0, np.zeros(column.rows, bool)
-    return column.as_numbers()
+        values = [*(WORDS.get(text.strip().lower(), np.nan) for text in column.texts), np.nan]
+        return np.array(values, np.float32)[column.codes]
+    numbers = column.as_numbers()
+    wrong = ~column.is_gap() & (numbers != 0) & (numbers != 1)
+    if wrong.any():
+        offer = _offer(column, numbers[np.isfinite(numbers)])
+        column.refuse(wrong, f"is not a label: it must be 0, 1 or empty.{offer}")
+    return numbers.astype(np.float32)
 
 
 def _by_rule(column, sign, value):
@@ -73,8 +69,8 @@ def _by_rule(column, sign, value):
             raise UserError(f"--positive {column.name}{sign}{value}: no row has {value!r}; there are {seen}.")
         holds = np.append(SIGNS[sign](texts, value), False)[codes]
         return np.where(codes < 0, np.nan, holds).astype(np.float32)
-    numbers, gaps, bad = column.as_numbers()
-    column.refuse(bad, f"cannot be compared with {value}. Fix the cell, or leave it empty.")
+    numbers, gaps = column.as_numbers(), column.is_gap()
+    column.refuse(column.is_bad(), f"cannot be compared with {value}. Fix the cell, or leave it empty.")
     return np.where(gaps, np.nan, SIGNS[sign](numbers, wanted)).astype(np.float32)
 
 
@@ -82,7 +78,8 @@ def _offer(column, numbers):
     """What could be meant, in words: a rule that makes labels of such a column."""
     if not len(numbers):
         codes, texts = column.as_text()
-        common = list(texts[np.argsort(-column.counts, kind="stable")][:12])
+        counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+        common = list(texts[np.argsort(-counts, kind="stable")][:12])
         yes = next(
             (t for t in common if t.strip().lower() in ("yes", "y", "true", "t", "pos", "positive", "1")),
             None,

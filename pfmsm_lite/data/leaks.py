@@ -10,37 +10,32 @@ CERTAIN = 1e-6  # how improbable it must be that rows of one value agree by chan
 SAMPLE = 200_000  # training rows that are looked at
 
 
+def sample(train: np.ndarray) -> np.ndarray:
+    """Numbers of the training rows that are looked at: all, or SAMPLE of them; train [R] bool."""
+    rows = np.flatnonzero(train)
+    return rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(int)]
+
+
 def find_leaks(
-    ids: Mapping[str, np.ndarray],
-    numbers: Mapping[str, np.ndarray],
-    labels: Mapping[str, np.ndarray],
-    train: np.ndarray,
+    ids: Mapping[str, np.ndarray], numbers: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
 ) -> list[str]:
     """A warning for each column and task where the column alone ranks rows all but right, or is certain.
 
-    ids     categorical column → [R] ints;  numbers  numerical column → [R] float64, taken in hundredths
-    labels  task → [R] float32: 0, 1, NaN;   train   [R] bool: the training rows, the only ones used
+    Of R training rows: ids  categorical column → [R] ints;  numbers  numerical column → [R] float64, taken in
+    hundredths;  labels  task → [R] float32: 0, 1, NaN
     """
-    rows = np.flatnonzero(train)
-    if len(rows) > SAMPLE:
-        rows = rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(int)]
-    codes = {column: pd_codes(values[rows]) for column, values in ids.items()}
-    codes |= {column: _bins(values[rows]) for column, values in numbers.items()}
+    codes = {column: np.unique(values, return_inverse=True)[1] for column, values in ids.items()}
+    codes |= {column: _bins(values) for column, values in numbers.items()}
     found = []
     for name, column in codes.items():
         for task, label in labels.items():
-            text = _ranks(column, label[rows]) or _is_certain(column, label[rows])
+            text = _ranks(column, label) or _is_certain(column, label)
             if text:
                 found.append(
                     f"column {name!r} {text.format(task=repr(task))}: it probably knows the outcome (a "
                     f"leak). Leave it out with --ignore {name} unless it is known beforehand."
                 )
     return found
-
-
-def pd_codes(values: np.ndarray) -> np.ndarray:
-    """[R] ints from 0 for the different values."""
-    return np.unique(values, return_inverse=True)[1]
 
 
 def _ranks(codes, label):
@@ -92,7 +87,7 @@ def _is_certain(codes, label):
         count = rows[pure].sum()
         # what is common anyway has to be explained by the half; what is rare by a tenth
         improbable = rows[pure] * np.log(chance) < np.log(CERTAIN)
-        if improbable.any() and count >= (0.1 if chance < 0.5 else 0.5) * (label == int(kind)).sum():
+        if improbable.any() and count >= (0.1 if chance < 0.9 else 0.5) * (label == int(kind)).sum():
             return f"is certain: all {count:,} training rows of {pure.sum()} values have {{task}} = {kind}"
     return ""
 

@@ -16,13 +16,20 @@ from pfmsm_lite.data.splitting import (
 )
 from pfmsm_lite.errors import UserError
 
+OFTEN = 0.05  # share of the rows from which one row's repetitions are taken for natural
+
 
 class Cut(NamedTuple):
-    """Which scenario and which split a row [R] belongs to: −1 where it is left out; and why some are."""
+    """Which scenario and which split a row [R] belongs to: −1 where it is left out; and why some are.
+
+    order   [K] numbers of the rows that are kept, by scenario and split;  starts [3N + 1] where each begins
+    """
 
     names: list[str]
     clients: np.ndarray
     part: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
     left_out: dict[str, str]
     unscored: dict[str, str]
     said: list[str]
@@ -45,7 +52,13 @@ def cut_rows(read: Read, o: dict[str, Any]) -> Cut:
     renumbered = np.array([kept.index(name) if name in kept else -1 for name in names] + [-1])
     clients = renumbered[clients]
     part = np.where(clients >= 0, part, -1).astype(np.int8)
-    return Cut(kept, clients, part, left_out | more, unscored, said)
+    place = np.where(clients >= 0, 3 * clients + part, 3 * len(kept)).astype(
+        np.int16 if len(kept) < 10_000 else int
+    )
+    sizes = np.bincount(place, minlength=3 * len(kept))[: 3 * len(kept)]
+    order = np.argsort(place, kind="stable")[: sizes.sum()]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    return Cut(kept, clients, part, order, starts, left_out | more, unscored, said)
 
 
 def _split(read, clients, names, o):
@@ -54,7 +67,14 @@ def _split(read, clients, names, o):
     part = np.full(len(clients), -1, np.int8)
     if roles["split"]:
         part[kept] = split_as_told(read.columns[roles["split"][0]])[kept]
-        return part, []
+        if (part == 1).any():
+            return part, []
+        own = np.flatnonzero(part == 0)  # a fifth of them is drawn, in each scenario by itself
+        part[own] = split_rows(None, (0.8, 0.2, 1e-12), clients[own], names, seed).clip(max=1)
+        said = (
+            f"no row is for validation, so a fifth of the training rows is: {(part == 1).sum():,}, at random"
+        )
+        return part, [said]
     if roles["time"]:
         when, dates = as_moments(read.columns[roles["time"][0]])
         part[kept] = split_rows(when[kept], o["split"], clients[kept], names, seed, dates=dates)
@@ -78,12 +98,12 @@ def _repeated(read, clients, how):
     for name in read.typed.kinds:
         column = read.columns[name]
         if column.kind != "list":  # equal lists are rare enough to be left out of this
-            blocks.append(column.codes if column.kind == "text" else np.asarray(column.numbers, np.float64))
-    groups, count = repeated(blocks)
+            blocks.append(column.codes if column.kind == "text" else column.numbers)
+    groups, count, most = repeated(blocks)
     if not count:
         return None, [], gone
-    if how == "auto":
-        how = "apart" if count > len(clients) / 2 else "together"
+    if how == "auto":  # rows that come back very often are no copies: the columns tell rows apart too little
+        how = "apart" if most > OFTEN * len(clients) else "together"
     done = {
         "together": "they stay on one side of the split; --duplicates drop keeps the first of them",
         "drop": "all but the first are dropped",

@@ -19,7 +19,7 @@ UNIQUE = 0.95  # share of different values from which a category cannot be learn
 
 def listed(names: str | Iterable[str] | None) -> list[str]:
     """One name, several or none → a list of texts."""
-    return [names] if isinstance(names, str) else [str(name) for name in names or ()]
+    return [names] if isinstance(names, str) else [str(name) for name in (() if names is None else names)]
 
 
 def clean_header(df: pd.DataFrame, source: str | Path) -> tuple[pd.DataFrame, list[str]]:
@@ -136,14 +136,14 @@ def check_numbers(columns: Mapping[str, Column], dates: Mapping[str, bool]) -> l
     """
     warnings = []
     for name, column in columns.items():
-        if dates[name] or not column.as_numbers()[2].any():
+        bad = np.broadcast_to(np.False_, column.rows) if dates[name] else column.is_bad()
+        if not bad.any():
             continue
-        _, gap, bad = column.as_numbers()
         remedy = (
             "is not a usable number. Fill it in, declare the column categorical (--categorical "
             f"{name}), or leave it out (--ignore {name})."
         )
-        known = column.rows - int(gap.sum())
+        known = column.rows - int(column.is_gap().sum())
         if column.kind == "number" or bad.sum() > (1 - MOSTLY) * known:
             column.refuse(bad, remedy)
         first = column.place(int(np.argmax(bad)))
@@ -184,12 +184,15 @@ def date_columns(typed: Kinds) -> dict[str, bool]:
 
 
 def describe(
-    typed: Kinds, columns: Mapping[str, Column], how: Mapping[str, str], gaps: np.ndarray, statistics: str
+    typed: Kinds,
+    columns: Mapping[str, Column],
+    how: Mapping[str, str],
+    gaps: Mapping[str, int],
+    statistics: str,
 ) -> dict[str, str]:
-    """Column → how it was typed and encoded, in words; how: of the categories; gaps [R, D] of the numbers."""
+    """Column → how it was typed and encoded, in words; how: of the categories; gaps: of the numbers."""
     fitted = f"standard, fitted on training rows ({statistics})" if statistics != "none" else "as it is"
     found = {}
-    place = {name: n for n, name in enumerate(date_columns(typed))}
     for name in typed.kinds:
         if name in how:
             found[name] = how[name]
@@ -201,7 +204,7 @@ def describe(
             more += ["signs of currency or percent dropped"] if parsed.adorned else []
         if name in typed.found and typed.found[name].time:
             more += [f"looks like a time: {typed.found[name].time}"]
-        if count := int(gaps[:, place[name]].sum()):
+        if count := gaps[name]:
             more += [f"{count:,} missing: the client's mean, and a flag"]
         found[name] = ", ".join([f"numerical, {fitted}", *more])
     return found
@@ -226,7 +229,7 @@ def different(columns: Mapping[str, Column], typed: Kinds) -> dict[str, np.ndarr
 
 
 class Read(NamedTuple):
-    """A table of R rows, its columns read: typed features, labels, numbers and gaps [R, D]."""
+    """A table of R rows, its columns read and typed; labels [R] by task; gaps: column → missing numbers."""
 
     roles: dict[str, list[str]]
     rules: dict
@@ -234,7 +237,6 @@ class Read(NamedTuple):
     typed: Kinds
     dates: dict[str, bool]
     labels: dict[str, np.ndarray]
-    numbers: np.ndarray
-    gaps: np.ndarray
+    gaps: dict[str, int]
     said: list[str]
     warnings: list[str]

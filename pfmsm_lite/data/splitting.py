@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -180,51 +179,64 @@ def split_as_told(column: Column) -> np.ndarray:
     return part
 
 
-def repeated(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-    """([R] a number for each different row of the blocks [R, …], how many rows repeat an earlier one)."""
-    mixed = np.zeros(len(blocks[0]), np.uint64)
-    for block in blocks:
-        for column in block.reshape(len(block), -1).T:
-            bits = np.ascontiguousarray(column).view(np.uint32 if column.itemsize == 4 else np.uint64)
-            mixed = (mixed ^ bits.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-            mixed ^= mixed >> np.uint64(29)
-    codes, found = pd.factorize(mixed)
-    return codes, len(codes) - len(found)
+def repeated(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, int, int]:
+    """([R] a number for each different row, how many rows repeat an earlier one, rows of the most frequent).
+
+    columns  of the table, [R] each. The most diverse are compared first, the others only where these agree
+    """
+    rows = len(columns[0])
+    look = slice(0, 2000)
+    diverse = sorted(columns, key=lambda column: -len(np.unique(column[look])))
+    first = pd.Series(_mixed(diverse[:3])).duplicated(keep=False).to_numpy()
+    alike = np.flatnonzero(first)
+    numbers = np.arange(rows)
+    if not len(alike):
+        return numbers, 0, 1
+    codes, found = pd.factorize(_mixed([column[alike] for column in diverse]))
+    numbers[alike] = rows + codes
+    return numbers, len(codes) - len(found), int(np.bincount(codes).max())
+
+
+def _mixed(columns):
+    """[R] uint64: equal where all columns are equal, else different, but for chance."""
+    mixed = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        bits = np.ascontiguousarray(column).view(np.uint32 if column.itemsize == 4 else np.uint64)
+        mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
 
 
 def judge_scenarios(
     part: np.ndarray, clients: np.ndarray, names: Sequence[str], labels: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """(name → why it cannot be trained, name → why it gets no score), for what a split [R] leaves of each."""
+    kept, size = clients >= 0, 3 * len(names)
+    place = 3 * clients[kept] + part[kept]
+    rows = np.bincount(place, minlength=size).reshape(-1, 3)
+    known, positive = np.zeros((2, len(names), 3, len(labels)), int)
+    for t, label in enumerate(labels.values()):
+        own = label[kept]
+        known[..., t] = np.bincount(place[~np.isnan(own)], minlength=size).reshape(-1, 3)
+        positive[..., t] = np.bincount(place[own == 1], minlength=size).reshape(-1, 3)
     left_out, unscored = {}, {}
-    there = ~np.isnan(np.stack([*labels.values()], 1))
-    values = np.stack([*labels.values()], 1)
     for n, name in enumerate(names):
-        own = clients == n
-        counts = np.bincount(part[own], minlength=3)
-        if not counts[0]:
-            left_out[name] = f"no training rows after the split ({counts.sum():,} in all)"
-        elif not there[own & (part == 0)].any():
-            left_out[name] = f"no label among its {counts[0]:,} training rows"
-        elif why := _no_score(values[own & (part == 2)], there[own & (part == 2)], list(labels)):
-            unscored[name] = why
+        if not rows[n, 0]:
+            left_out[name] = f"no training rows after the split ({rows[n].sum():,} in all)"
+        elif not known[n, 0].any():
+            left_out[name] = f"no label among its {rows[n, 0]:,} training rows"
+        elif not rows[n, 2]:
+            unscored[name] = "no test rows: it is trained, and not scored"
+        elif why := _no_score(known[n, 2], positive[n, 2], list(labels)):
+            unscored[name] = f"among its {rows[n, 2]:,} test rows {why}: no AUC there"
     return left_out, unscored
 
 
-def _no_score(values, there, tasks):
-    """Why test rows [R, T] of a scenario have no AUC, in words, or ""."""
-    if not len(values):
-        return "no test rows: it is trained, and not scored"
-    found = []
-    for t, task in enumerate(tasks):
-        known = values[there[:, t], t]
-        if not len(known):
-            found.append(f"{task} has no label")
-        elif known.min() == known.max():
-            found.append(f"{task} is always {known[0]:.0f}")
-    return f"among its {len(values):,} test rows {' and '.join(found)}: no AUC there" if found else ""
-
-
-def source_of(path: str | Path) -> str:
-    """How a file is named in messages."""
-    return Path(path).name
+def _no_score(known, positive, tasks):
+    """Why tasks have no AUC, in words, or "": [T] labels that are known, and positives among them."""
+    said = [
+        f"{task} has no label" if not k else f"{task} is always {int(p > 0)}"
+        for task, k, p in zip(tasks, known, positive, strict=True)
+        if p in (0, k)
+    ]
+    return " and ".join(said)

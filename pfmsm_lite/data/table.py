@@ -3,18 +3,26 @@
 import warnings as python_warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from pfmsm_lite.data.columns import Column
-from pfmsm_lite.data.encoder import Encoder, read_numbers
-from pfmsm_lite.data.encoding import STATISTICS, encode_category, moments, standardize, vocabularies
+from pfmsm_lite.data.encoder import Encoder, as_number, read_numbers
+from pfmsm_lite.data.encoding import (
+    STATISTICS,
+    Moments,
+    encode_category,
+    fit_client,
+    moments,
+    vocabularies,
+    zscores,
+)
 from pfmsm_lite.data.files import Table, read_file
 from pfmsm_lite.data.labels import positives, read_task
-from pfmsm_lite.data.leaks import find_leaks, unnamed_outcomes
+from pfmsm_lite.data.leaks import find_leaks, sample, unnamed_outcomes
 from pfmsm_lite.data.parts import cut_rows
 from pfmsm_lite.data.reading import (
     Read,
@@ -101,7 +109,7 @@ def from_dataframe(
 
 
 def read_table(path: str | Path | Mapping[str, str | Path], **columns) -> list[Scenario]:
-    """Scenarios from a file, or from three: {"train": file, "valid": file, "test": file}.
+    """Scenarios from a file, or from several: {"train": file, "valid": file, "test": file}.
 
     columns  as in `from_dataframe`; of a text file also sep and encoding, see `files.read_text`
     """
@@ -120,27 +128,30 @@ def load_table(
     """`read_table` that warns of nothing: the sentences are in every scenario's notes."""
     if not isinstance(path, Mapping):
         return encode(read_file(path, sep, encoding), source=Path(path).name, **columns)
-    if set(path) != set(SPLITS):
-        raise UserError("A split by files takes three: --train FILE --valid FILE --test FILE.")
+    if not {"train", "test"} <= set(path) <= set(SPLITS):
+        raise UserError(
+            "A split by files takes --train FILE and --test FILE, and --valid FILE where there is one."
+        )
     for option in ("time", "group", "split_column"):
         if columns.get(option):
             raise UserError(
                 f"--{option.replace('_', '-')} cannot be given beside --train, --valid and --test."
             )
-    tables = [read_file(path[split], sep, encoding) for split in SPLITS]
+    splits = [split for split in SPLITS if split in path]
+    tables = [read_file(path[split], sep, encoding) for split in splits]
     first = [str(name).strip() for name in tables[0].frame]
-    for split, table in zip(SPLITS, tables, strict=True):
+    for split, table in zip(splits, tables, strict=True):
         if {str(name).strip() for name in table.frame} != set(first):
             raise UserError(f"{path[split]} has other columns than {path['train']}. Give all files the same.")
     whole = pd.concat(
         [table.frame.rename(columns=lambda c: str(c).strip())[first] for table in tables], ignore_index=True
     )
     name = "(split by file)"
-    parts = np.repeat(SPLITS, [len(table.frame) for table in tables])
-    source = " + ".join(Path(path[split]).name for split in SPLITS)
+    parts = np.repeat(splits, [len(table.frame) for table in tables])
+    source = " + ".join(Path(path[split]).name for split in splits)
     said = tuple(dict.fromkeys(text for table in tables for text in table.said))
     return encode(
-        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through all three files")),
+        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through the files in this order")),
         source=source,
         split_column=name,
         **columns,
@@ -151,38 +162,97 @@ def load_table(
 
 
 def encode(table: Table, scenario: str, tasks: str | Sequence[str], **options: Any) -> list[Scenario]:
-    """`from_dataframe` on what was read, with its options: read, split, encode."""
+    """`from_dataframe` on what was read, with its options: read, split, encode column by column."""
     o = {**DEFAULTS, **options}
     read = _read(table, scenario, tasks, o)
     cut = cut_rows(read, o)
     train = cut.part == 0
-    fields = [name for name, kind in read.typed.kinds.items() if kind != "numerical"]
-    how = vocabularies(fields, o["categories"], o["buckets"])
-    encoded = {
-        c: encode_category(read.columns[c], how[c], train, read.typed.kinds[c] == "multi") for c in fields
-    }
-    flagged = [c for c, own in zip(read.dates, read.gaps.T, strict=True) if own[train].any()]
-    fitted = moments(read.numbers, train, cut.clients, o["statistics"], len(cut.names))
-    values = np.empty(read.numbers.shape, np.float32)
-    kept = cut.clients >= 0
-    values[kept] = standardize(read.numbers[kept], cut.clients[kept], fitted, o["statistics"])
-    flags = read.gaps[:, [list(read.dates).index(c) for c in flagged]].astype(np.float32)
-    ids = [one.ids for one in encoded.values()] or [np.zeros((len(kept), 0), np.int32)]
-    labels = np.stack([*read.labels.values()], 1)
+    looked = sample(train)
+    kinds = read.typed.kinds
+    how = vocabularies([c for c, kind in kinds.items() if kind != "numerical"], o["categories"], o["buckets"])
+    shown = {c: examples(read.columns[c]) for c in kinds}
+    unique = say_unique(read.columns, kinds)
+    encoded, ids, seen = {}, [], {}
+    for name in how:
+        one = encode_category(read.columns[name], how[name], train, kinds[name] == "multi")
+        seen[name] = one.ids[looked, 0]
+        ids.append(one.ids[cut.order])
+        encoded[name] = one._replace(ids=None)  # of a large table only what is kept stays in memory
+    flagged = [c for c in read.dates if read.gaps[c] and np.isnan(_numbers(read, c)[train]).any()]
+    values, fitted = _standardized(read, cut, o["statistics"], len(flagged))
+    for place, name in enumerate(flagged, len(read.dates)):
+        values[:, place] = np.isnan(_numbers(read, name, cut.order))
     encoder = Encoder(
         read.roles["scenario"][0], cut.names, {task: read.rules.get(task) for task in read.labels},
         {c: one.spec for c, one in encoded.items()}, read.dates, flagged, o["statistics"],
         fitted.mean.tolist(), fitted.deviation.tolist(), o["decimal"], list(o["na"]),
     )  # fmt: skip
+    leaks = find_leaks(
+        seen,
+        {c: _numbers(read, c, looked) for c in read.dates},
+        {task: label[looked] for task, label in read.labels.items()},
+    )
+    notes = _notes(read, cut, encoded, encoder, o) | {"examples": shown}
+    notes["warnings"] = [*read.warnings, *cut.said, *leaks, *unique, *notes["warnings"]]
     of_all = {
         "tasks": tuple(read.roles["task"]),
         "fields": {c: one.size for c, one in encoded.items()},
         "numericals": (*read.dates, *(f"{c} (missing)" for c in flagged)),
         "bags": {c: one.spec["multi"]["width"] for c, one in encoded.items() if "multi" in one.spec},
-        "notes": _notes(read, cut, encoded, encoder, o),
+        "notes": notes,
     }
-    block = _Block(np.concatenate(ids, 1), np.concatenate([values, flags], 1), labels)
-    return [_scenario(name, block, cut.clients == n, cut.part, of_all) for n, name in enumerate(cut.names)]
+    block = Rows(
+        torch.from_numpy(np.concatenate(ids, 1) if ids else np.zeros((len(cut.order), 0), np.int32)),
+        torch.from_numpy(values),
+        torch.from_numpy(np.stack([label[cut.order] for label in read.labels.values()], 1)),
+        source=torch.from_numpy(cut.order),
+    )
+    return cut_block(block, cut.names, cut.starts, of_all)
+
+
+def cut_block(
+    block: Rows, names: Sequence[str], starts: Sequence[int], of_all: dict[str, Any]
+) -> list[Scenario]:
+    """All rows, sorted by scenario and split, as Scenarios that share its memory.
+
+    starts  [3N + 1] where each split of each scenario begins;  of_all  what all Scenarios have in common
+    """
+
+    def split(k):
+        rows = slice(int(starts[k]), int(starts[k + 1]))
+        return Rows(*(part if part is None else part[rows] for part in block))
+
+    return [Scenario(name, train=split(3 * n), valid=split(3 * n + 1), test=split(3 * n + 2), **of_all)
+            for n, name in enumerate(names)]  # fmt: skip
+
+
+def _numbers(read, name, rows=slice(None)):
+    return as_number(read.columns[name], read.dates[name], rows)
+
+
+def _standardized(read, cut, statistics, more):
+    """([K, D + more] float32 numbers of the kept rows in order, the Moments), client by client."""
+    columns, count = {c: read.columns[c] for c in read.dates}, len(cut.names)
+    values = np.zeros((len(cut.order), len(columns) + more), np.float32)
+    fitted = Moments(*np.zeros((2, count, len(columns))))
+    if not columns:
+        return values, fitted
+    if statistics == "federation":
+        kept = cut.clients >= 0
+        fitted = moments(
+            read_numbers(columns, read.dates)[kept],
+            (cut.part == 0)[kept],
+            cut.clients[kept],
+            statistics,
+            count,
+        )
+    for n in range(count):
+        first, valid, last = cut.starts[3 * n], cut.starts[3 * n + 1], cut.starts[3 * n + 3]
+        own = read_numbers(columns, read.dates, cut.order[first:last])
+        if statistics != "federation":
+            fit_client(fitted, n, own[: valid - first], statistics)
+        values[first:last, : len(columns)] = zscores(own, fitted.mean[n], fitted.deviation[n], statistics)
+    return values, fitted
 
 
 def _read(table, scenario, tasks, o):
@@ -196,29 +266,27 @@ def _read(table, scenario, tasks, o):
     labels = _labels(columns, roles["task"], rules, o["ctcvr"])
     dates = date_columns(typed)
     numerical = {name: columns[name] for name in dates}
-    numbers, gaps = read_numbers(numerical, dates, len(df))
     warnings = typed.warnings + check_numbers(numerical, dates)
+    gaps = {c: int(np.isnan(as_number(column, dates[c])).sum()) if _has_gaps(column) else 0
+            for c, column in numerical.items()}  # fmt: skip
     said = [*table.said, *said]
-    return Read(roles, rules, columns, typed, dates, labels, numbers, gaps, said, warnings)
+    return Read(roles, rules, columns, typed, dates, labels, gaps, said, warnings)
+
+
+def _has_gaps(column):
+    """False where a look at the column's kind says that nothing is missing."""
+    return column.kind == "text" or bool(column.gaps.any())
 
 
 def _notes(read, cut, encoded, encoder, o):
     """What is said of a table: how it was read, what is doubtful, what is left out."""
-    ids = {column: one.ids[:, 0] for column, one in encoded.items()}
-    numbers = dict(zip(read.dates, read.numbers.T, strict=True))
-    kinds = read.typed.kinds
     notes = {
         "reading": read.said,
         "typing": describe(
             read.typed, read.columns, {c: e.how for c, e in encoded.items()}, read.gaps, o["statistics"]
         ),
-        "examples": {c: examples(read.columns[c]) for c in kinds},
         "warnings": [
-            *read.warnings,
-            *cut.said,
-            *find_leaks(ids, numbers, read.labels, cut.part == 0),
             *unnamed_outcomes(different(read.columns, read.typed), list(read.typed.found)),
-            *say_unique(read.columns, kinds),
             *near_equal(cut.names),
             *(f"left out: scenario {name} ({why})" for name, why in cut.left_out.items()),
             *(f"scenario {name} is trained, but {why}" for name, why in cut.unscored.items()),
@@ -297,24 +365,3 @@ def _labels(columns, tasks, rules, ctcvr):
         no = (click == 0) | (conversion == 0)
         labels[ctcvr[1]] = np.where(no, np.float32(0), click * conversion)
     return labels
-
-
-# ---------------------------------------------------------------- what the scenarios get
-
-
-class _Block(NamedTuple):
-    """All rows of the table: ids [R, C] int32, numbers [R, D] float32, labels [R, T] float32."""
-
-    ids: np.ndarray
-    numbers: np.ndarray
-    labels: np.ndarray
-
-
-def _scenario(name, block, own, part, of_all):
-    """The rows `own` [R] bool of the block, cut in three by `part` [R]."""
-    splits = []
-    for k in range(3):
-        rows = np.flatnonzero(own & (part == k))
-        tensors = [torch.from_numpy(values[rows]) for values in block]
-        splits.append(Rows(*tensors, source=torch.from_numpy(rows)))
-    return Scenario(name, train=splits[0], valid=splits[1], test=splits[2], **of_all)

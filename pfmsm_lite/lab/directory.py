@@ -16,7 +16,7 @@ import torch
 
 from pfmsm_lite.data import digest
 from pfmsm_lite.errors import UserError, at_least_one
-from pfmsm_lite.lab import plugins, sources
+from pfmsm_lite.lab import plugins, sources, tables
 from pfmsm_lite.lab.engine import Work, replace_text
 from pfmsm_lite.lab.options import FRAME, Parser, declared, refuse_beside
 from pfmsm_lite.lab.versions import machine, versions
@@ -25,6 +25,7 @@ from pfmsm_lite.registry import lookup
 from pfmsm_lite.scenario import Scenario
 
 ROOM = 200 * 2**20  # bytes that must be free before a run starts
+UNTOLD = ("encoder", "group")  # notes that config.json leaves out: they are long
 DEFAULT_METHODS = (
     "pooled", "local", "embedding_only", "fedavg", "pf_msmtrec",
     "no_template", "no_normalization", "no_coordination", "no_personalization",
@@ -195,7 +196,7 @@ def _write_config(found: Opened, scenarios: list[Scenario]) -> None:
         "settings": asdict(found.settings),
         "data": {
             "digest": found.work.digest,
-            "notes": scenarios[0].notes,
+            "notes": {key: value for key, value in scenarios[0].notes.items() if key not in UNTOLD},
             "rows": {s.name: [len(s.rows(k).labels) for k in ("train", "valid", "test")] for s in scenarios},
         },
         "versions": versions(),
@@ -207,20 +208,8 @@ def _write_config(found: Opened, scenarios: list[Scenario]) -> None:
 def _describe(found: Opened, scenarios: list[Scenario], show: Show) -> None:
     """Say what is about to happen, and how the columns were read."""
     arguments = found.work.arguments
-    first = scenarios[0]
-    rows = sum(len(s.rows(split).labels) for s in scenarios for split in ("train", "valid", "test"))
-    show(f"{len(scenarios)} scenarios, {rows:,} rows, tasks: {', '.join(first.tasks)}")
-    for s in scenarios:
-        sizes = " + ".join(f"{len(s.rows(split).labels):,}" for split in ("train", "valid", "test"))
-        rates = ", ".join(
-            f"{task} {rate:.3f}" if rate == rate else f"{task} –"
-            for task, rate in zip(s.tasks, s.train.labels.nanmean(0).tolist(), strict=True)
-        )
-        show(f"  {s.name}: {sizes} rows (train + valid + test); rates: {rates}")
-    for column, kind in first.notes.get("typing", {}).items():
-        show(f"  column {column}: {kind}")
-    for warning in first.notes.get("warnings", ()):
-        show(f"Warning: {warning}")
+    for line in tables.overview(scenarios, short=True):
+        show(line)
     show(
         f"{len(found.methods)} methods × {len(arguments['seeds'])} seeds × {arguments['rounds']} rounds: "
         f"{', '.join(method.name for method in found.methods)}"

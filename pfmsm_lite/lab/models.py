@@ -34,6 +34,7 @@ from pfmsm_lite.registry import OPERATORS
 from pfmsm_lite.scenario import Rows, Scenario, pool, shortened
 
 FORMAT = "pfmsm_lite model 1"
+ENCODER = "encoder.pt"
 Kept = dict[str, Any]  # {"format": FORMAT, "about": JSON, "tensors": {name: tensor}}
 
 
@@ -57,7 +58,6 @@ def snapshot(federation: Federation, scenarios: list[Scenario], history: History
         "numericals": first.numericals,
         "bags": first.bags,
         "scenarios": [scenario.name for scenario in scenarios],
-        "encoder": first.notes.get("encoder"),
         "versions": decisive(),
     }
     tensors: dict[str, Tensor] = {}
@@ -85,21 +85,27 @@ def save(path: Path, kept: Kept) -> None:
     sealed.save(path, {**kept, "tensors": tensors})
 
 
+def save_encoder(folder: Path, scenarios: list[Scenario]) -> None:
+    """Keep beside the models, once for all, how a table was read; nothing where the rows are of no table."""
+    if state := scenarios[0].notes.get("encoder"):
+        sealed.save(folder / ENCODER, {"format": FORMAT, "encoder": json.dumps(state)})
+
+
 # ---- a model at work ----
 
 
 class Model:
     """What the clients of one method and seed predict with, of every scenario.
 
-    kept    as `snapshot` gave it
-    raises  UserError for a model that is not registered: a plugin's
+    kept     as `snapshot` gave it;  encoder: state of the Encoder that read the table, None without one
+    raises   UserError for a model that is not registered: a plugin's
     """
 
-    def __init__(self, kept: Kept):
+    def __init__(self, kept: Kept, encoder: dict[str, Any] | None = None):
         about = json.loads(kept["about"])
         self.method, self.seed, self.round = about["method"]["name"], about["seed"], about["round"]
         self.tasks, self.scenarios = tuple(about["tasks"]), about["scenarios"]
-        self.encoder = about["encoder"]
+        self.encoder = encoder
         self._tensors, self._row = kept["tensors"], SimpleNamespace(**about["method"])
         known = {entry.name for entry in fields(Settings)}
         self._settings = Settings(**{k: v for k, v in about["settings"].items() if k in known})
@@ -293,7 +299,9 @@ def load(run: str | Path, method: str | None = None, seed: int | None = None) ->
     )
     seeds = [str(number) for number in arguments["seeds"]]
     seed_text = choose("seed of this run", seeds[0] if seed is None else str(seed), seeds)
-    return Models(Model(read(folder / "models" / f"{method}-{seed_text}.pt")))
+    encoder = folder / "models" / ENCODER
+    state = json.loads(read(encoder)["encoder"]) if encoder.exists() else None
+    return Models(Model(read(folder / "models" / f"{method}-{seed_text}.pt"), state))
 
 
 def finished_arguments(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab.sources import READERS, TABLE
+from pfmsm_lite.lab.tables import add_options, names
 from pfmsm_lite.methods import GROUPS, METHODS, Method, Settings, choices, policies
 from pfmsm_lite.registry import OPERATORS
 
@@ -73,11 +74,6 @@ def refuse_beside(why: str, names: Iterable[str]) -> None:
 
 
 # ---- what an option's text means ----
-
-
-def names(text: str) -> list[str]:
-    """A,B → [A, B]."""
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def numbers(text: str) -> list[int]:
@@ -146,26 +142,7 @@ def data_options(command: Parser) -> None:
     knob_option(made)
     made.add_argument("--data-seed", type=int, default=0, metavar="S", help="seed of the synthetic data (0)")
     made.add_argument("--data-dir", metavar="DIR", help="folder of KuaiRand-Pure's files")
-    data = command.add_argument_group("a table of your own")
-    data.add_argument("--scenario", metavar="COLUMN", help="the column that names the scenario")
-    for option, text in {
-        "tasks": "label columns, 0/1 or missing",
-        "categorical": "categorical columns; columns not named are typed from their content",
-        "numerical": "numerical columns",
-        "ignore": "columns to leave out",
-    }.items():
-        data.add_argument(f"--{option}", type=names, metavar="A,B", help=text)
-    data.add_argument("--time", metavar="COLUMN", help="split by this column, not at random")
-    data.add_argument(
-        "--categories",
-        choices=("hash", "union"),
-        help="hash values (default) or fit one vocabulary over all scenarios",
-    )
-    data.add_argument(
-        "--statistics",
-        choices=("client", "federation", "none"),
-        help="standardize inside each scenario (default), over all, or not",
-    )
+    add_options(command)
 
 
 def knob_option(group: Parser | argparse._ArgumentGroup) -> None:

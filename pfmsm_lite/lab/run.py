@@ -175,5 +175,5 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
     arrays = len(list(out.glob("*.npz")))
     if arrays:
         show(f"  {arrays} × METHOD-SEED.npz (update norms, cosines, aggregation weights per round)")
-    kept = len(list(out.glob("models/*.pt")))
+    kept = len(list(out.glob("models/*-*.pt")))
     show(f"  {kept} × models/METHOD-SEED.pt: python -m pfmsm_lite predict {out} NEW.csv --out SCORED.csv")

@@ -17,16 +17,14 @@ from pfmsm_lite.lab.engine import Cell, here
 from pfmsm_lite.lab.models import kept_in
 from pfmsm_lite.lab.options import declared
 from pfmsm_lite.lab.statistics import per_seed, pooled_names, results_of
+from pfmsm_lite.lab.tables import OPTIONS
 from pfmsm_lite.lab.writing import read_csv
 from pfmsm_lite.methods import Method
 from pfmsm_lite.scenario import Scenario
 
 SHORT = ("pooled", "local", "embedding_only", "fedavg", "pf_msmtrec")
 NAMES = ("method", "scenario", "task")  # columns whose cells are names, whatever they look like
-READING = (
-    "data_dir", "scenario", "tasks", "categorical", "numerical", "ignore", "time", "categories", "statistics",
-    "knob",
-)  # fmt: skip
+READING = ("data_dir", "knob", *OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -269,6 +267,11 @@ def _truth(arguments):
 
 
 def _in_words(notes):
-    """How a reader typed the columns, and what it warns of: sentences."""
+    """How a reader read the file, typed the columns and warns, and what it left out: sentences."""
     typing = [f"column {column}: {kind}" for column, kind in (notes.get("typing") or {}).items()]
-    return (*typing, *(f"Warning: {text}" for text in notes.get("warnings") or ()))
+    left_out = [f"{name} is left out: {why}" for name, why in (notes.get("left_out") or {}).items()]
+    unscored = [
+        f"{name} is trained without a score: {why}" for name, why in (notes.get("unscored") or {}).items()
+    ]
+    warnings = [f"Warning: {text}" for text in notes.get("warnings") or ()]
+    return (*(notes.get("reading") or ()), *typing, *left_out, *unscored, *warnings)

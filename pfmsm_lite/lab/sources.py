@@ -4,8 +4,9 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from pfmsm_lite.data import read_kuairand, read_table, synthetic
+from pfmsm_lite.data import read_kuairand, synthetic
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.lab import tables
 from pfmsm_lite.registry import OPERATORS, Operator, register
 from pfmsm_lite.scenario import Scenario
 
@@ -50,24 +51,13 @@ def _kuairand(arguments):
     return read_kuairand(arguments["data_dir"], **tasks)
 
 
-def _table(arguments):
-    if not (arguments["scenario"] and arguments["tasks"]):
-        raise UserError(
-            f"--data {arguments['data']} needs --scenario COLUMN and --tasks LABEL,LABEL: which column says "
-            "what scenario a row belongs to, and which columns are the labels."
-        )
-    keys = ("scenario", "tasks", "categorical", "numerical", "time", "categories", "statistics")
-    chosen = {key: arguments[key] for key in keys if arguments[key]}
-    return read_table(arguments["data"], ignore=arguments["ignore"] or (), **chosen)
-
-
 READERS = OPERATORS["reader"]  # read(arguments) → list of Scenario, or (that, the truth that made it)
 register("reader", "synthetic", _synthetic, "generated: six scenarios in two groups of like taste")
 register(
     "reader", "synthetic-hard", _hard, "generated: twelve scenarios in three groups, small clients, noise"
 )
 register("reader", "kuairand", _kuairand, "the published KuaiRand-Pure, its files in --data-dir")
-TABLE = Operator(_table, "a table of your own, described by the options below")
+TABLE = Operator(tables.read, "a table of your own, described by the options below")
 GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
 # data → what suits them where nothing else is asked for; others are treated like a table
 DEFAULTS = {
@@ -83,11 +73,13 @@ def reader(arguments: Arguments) -> Operator:
     raises  UserError for a name that no reader has, and for knobs of data that have none
     """
     name = arguments["data"]
+    if arguments.get("train"):
+        return TABLE
     if arguments.get("knob") and name not in GENERATED:
         raise UserError(f"--knob turns the generator of {' and '.join(GENERATED)}; --data {name} has none.")
     if name not in READERS and Path(name).suffix:
         return TABLE
-    what = "--data (a name, or a file ending in .csv, .csv.gz, .tsv or .parquet)"
+    what = "--data (a name, or a file ending in .csv, .tsv, .txt, .gz or .parquet)"
     return READERS[choose(what, name, READERS)]
 
 

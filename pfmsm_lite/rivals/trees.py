@@ -77,7 +77,7 @@ class TreeClient:
         self.labels, self.has_task = scenario.train.labels, scenario.has_task
         self.trees_a_round = settings.local_epochs * TREES
         self.inputs = columns(scenario.train)
-        sizes = list(scenario.fields.values())
+        sizes = [s for name, s in scenario.fields.items() for _ in range(scenario.bags.get(name, 1))]
         classes = [k for k, size in enumerate(sizes) if size <= LEVELS]
         means = [k for k, size in enumerate(sizes) if size > LEVELS]
         self.boosters = [
