@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pfmsm_lite.data.views import AXES
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.history import AXES, RESULTS, ROUNDS, History
+from pfmsm_lite.history import RESULTS, ROUNDS, History
 from pfmsm_lite.lab import plugins, sources
 from pfmsm_lite.lab.engine import Cell, here
 from pfmsm_lite.lab.models import kept_in
