@@ -123,17 +123,8 @@ def gain_text(table: pd.DataFrame, most: int = LINES, ends: int = 10) -> str:
     parts = [table] if whole else [known.head(ends), known.tail(ends) if len(known) > ends else known[:0]]
     if not whole and len(known) < 2 * ends:
         parts = [known, known[:0]]
-    heads = [
-        "scenario",
-        "train rows",
-        "test rows",
-        "positives",
-        REFERENCE,
-        "with",
-        "gain [95 %]",
-        "",
-        "sources",
-    ]
+    heads = ["scenario", "train rows", "test rows", "positives", REFERENCE, "with", "gain [95 %]"]
+    heads += ["verdict", "main sources"]
     lines = [heads, *(_gain_line(row) for part in parts for row in part.itertuples(index=False))]
     text = aligned(lines)[0]
     if not whole:

@@ -331,7 +331,8 @@ def table(
     text += ["", *aligned(lines)[0]] if text else aligned(lines)[0]
     if any(" n/a" in line for line in text):
         text.append("n/a: one class only, so there is no AUC")
-    notes = [LEGEND[head] for head in beside.values() if head in LEGEND]
+    notes = ["[95 %]: over paired seeds alone"] if found else []
+    notes += [LEGEND[head] for head in beside.values() if head in LEGEND]
     notes += ["base rate: the constant rate of the training labels, by scenario and task"] if rates else []
     return "\n".join([*text, *notes, *filter(None, [left_out(results)])])
 

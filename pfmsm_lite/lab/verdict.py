@@ -157,7 +157,8 @@ def answer_said(found: Gains, hero: str) -> list[str]:
     }  # fmt: skip
     head = heads.get((clear, total.mean > 0), "Whether federating pays on average is not clear")
     above, below = int((fit["gain"] > 0).sum()), int((fit["gain"] < 0).sum())
-    size = f"{hero} is {total.mean:+z.2f} points of AUC{interval} from {REFERENCE}"
+    side = "above" if total.mean >= 0 else "below"
+    size = f"{hero} is {abs(total.mean):.2f} points of AUC {side} {REFERENCE}{interval}"
     where = f"above it in {above:,} of {count(len(fit), 'scenario')} that can be judged, below in {below:,}"
     first = f"{head}: {size}; {where if len(fit) else 'none is large enough to be judged alone'}."
     return [first, *([_clear_said(found, fit)] if len(fit) else [])]
@@ -300,14 +301,15 @@ def rounds_said(evidence: Evidence, methods: Sequence[str]) -> list[str]:
     most, at_end = int(runs["last"].max()), runs["best"] == runs["last"]
     which = " and ".join(method for method in methods if method in set(runs["method"]))
     said = f"in {int(at_end.sum())} of {count(len(runs), 'run')} of {which} the best round was the last"
-    if at_end.mean() > 0.5:
-        share = at_end.groupby(runs["method"]).mean()
+    share = at_end.groupby(runs["method"]).mean()
+    if share.max() > 0.5:
         alone = share.get(REFERENCE, 0) > share.drop(REFERENCE, errors="ignore").max()
         more = f", and with more of them {REFERENCE} may catch up" if alone else ""
         return [
             f"Train longer: {said} (of {most}), more rounds may change all this{more}: --rounds {2 * most}."
         ]
-    return [f"There were rounds enough: {said} (of {most})."]
+    head = "A few more rounds may help" if at_end.any() else "There were rounds enough"
+    return [f"{head}: {said} (of {most})."]
 
 
 def cost_said(evidence: Evidence, hero: str) -> list[str]:
