@@ -122,7 +122,7 @@ def hero_of(results: pd.DataFrame) -> str:
 
 def named(names: Sequence[str], values: Sequence[float] | None = None, most: int = 4) -> str:
     """Names in a sentence, each with its points where given; the first few, and how many more there are."""
-    short = [" ".join(str(name).split()) for name in names[:most]]
+    short = [" ".join(str(name).split()) or "(no name)" for name in names[:most]]
     short = [name if len(name) <= 40 else f"{name[:39]}…" for name in short]
     if values is not None:
         short = [f"{name} {value:+z.2f}" for name, value in zip(short, values, strict=False)]
