@@ -53,6 +53,7 @@ class Opened(NamedTuple):
     """What a command knows before it trains, but for the rows: worker processes read these again.
 
     sizes  scenario → its training rows;  truth  of generated data, else None
+    rates  scenario → task → rate of its training labels;  notes  of the reader, as in Scenario
     """
 
     work: Work
@@ -60,6 +61,8 @@ class Opened(NamedTuple):
     truth: Any
     methods: list[Method]
     settings: Settings
+    rates: dict[str, dict[str, float]]
+    notes: dict[str, Any]
 
 
 def carry_out(job: Job, command: Parser, options: Namespace) -> int:
@@ -175,7 +178,9 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
                 f"The method {method.name} needs at least {needed} scenarios, and {arguments['data']} has "
                 f"{len(scenarios)}. Leave it out of --methods."
             )
-    found = Opened(work, {s.name: len(s.train.labels) for s in scenarios}, truth, methods, settings)
+    sizes = {s.name: len(s.train.labels) for s in scenarios}
+    rates = {s.name: dict(zip(s.tasks, s.train.labels.nanmean(0).tolist(), strict=True)) for s in scenarios}
+    found = Opened(work, sizes, truth, methods, settings, rates, scenarios[0].notes)
     _write_config(found, scenarios)
     if arguments["data"] not in sources.GENERATED:
         store.save(scenarios, out / store.ROWS)

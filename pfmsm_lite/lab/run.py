@@ -14,7 +14,8 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
 from pfmsm_lite.lab import checkpoint, predictions
 from pfmsm_lite.lab import options as given
-from pfmsm_lite.lab.directory import DEFAULT_METHODS, Arguments, Job, Show, carry_out, opened
+from pfmsm_lite.lab.directory import DEFAULT_METHODS, Arguments, Job, Opened, Show, carry_out, opened
+from pfmsm_lite.lab.ending import Ending, ended, tell
 from pfmsm_lite.lab.engine import Cell, finished, model_file, predictions_part
 from pfmsm_lite.lab.statistics import results_of, table
 from pfmsm_lite.lab.versions import decisive
@@ -88,8 +89,9 @@ def run_all(
     histories = [done[cell] for cell in cells]
     predictions.join(out / "predictions.csv", (predictions_part(out, cell) for cell in cells))
     write(out, histories, found.sizes, found.truth)
+    ending = ended(out, histories, found.sizes, found.notes.get("group"))
     mark_finished(out)
-    say(out, histories, found.truth, show)
+    say(out, histories, found, ending, show)
     return histories
 
 
@@ -149,13 +151,14 @@ def mark_finished(out: Path) -> None:
     replace_text(out / "config.json", json.dumps({**config, "finished": True}, indent=1) + "\n")
 
 
-def say(out: Path, histories: list[History], truth: Any, show: Show) -> None:
-    """Print the table, and where everything lies."""
+def say(out: Path, histories: list[History], found: Opened, ending: Ending, show: Show) -> None:
+    """Print the tables and the verdict, and where everything lies."""
+    ceiling = None if found.truth is None else found.truth.ceiling
     show(
         f"AUC on test rows, mean of {len({h.seed for h in histories})} seed(s); the round is chosen on "
         "validation rows; bytes: a client's upload in a round"
     )
-    show(table(histories, None if truth is None else truth.ceiling))
+    show(table(histories, ceiling, calibration=ending.calibration, rates=found.rates))
     for history in histories:
         if history.stopped:
             show(f"{history.method}, seed {history.seed}: {history.stopped}")
@@ -164,6 +167,7 @@ def say(out: Path, histories: list[History], truth: Any, show: Show) -> None:
                 f"{history.method}, seed {history.seed}: round {number}: the upload of {client} was NaN or "
                 "infinite and was refused"
             )
+    tell(ending, results_of(histories), found.notes, show)
     show(f"\n{out}/")
     for path in sorted(out.iterdir()):
         if path.suffix in (".csv", ".json", ".png"):
