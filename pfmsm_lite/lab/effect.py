@@ -5,10 +5,10 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab import sources
 from pfmsm_lite.lab.options import declared, flags
-from pfmsm_lite.methods import METHODS, Method, Settings
+from pfmsm_lite.methods import METHODS, Method, Settings, choices
 from pfmsm_lite.registry import OPERATORS, lookup
 from pfmsm_lite.scenario import shortened
 
@@ -98,15 +98,17 @@ def refuse_idle(given: Collection[str], arguments: Arguments) -> None:
     given  names of the options that were given;  arguments  of the command, methods by name
     raises UserError that names the option, where it is read, and the methods that it would change
     """
-    _data(given, arguments)
+    refuse_other_data(given, arguments)
     asked = [name for name in flags() if name in given and arguments.get(name) is not None]
     for name in asked:
+        if known := choices(flags()[name]):
+            choose(f"--{name.replace('_', '-')}", arguments[name], known)
         _operator(name, arguments)
     _share(arguments)
 
 
-def _data(given, arguments):
-    """Options of other data than these."""
+def refuse_other_data(given: Collection[str], arguments: Arguments) -> None:
+    """Refuse options that say how other data than these are made or read; arguments as of `refuse_idle`."""
     data = arguments["data"]
     table = sources.reader(arguments) is sources.TABLE
     known = [name for name in (*sources.DATA_OPTIONS, "data_seed") if name in given]
@@ -165,7 +167,11 @@ def _others(takes, arguments) -> str:
 def _operator(name, arguments):
     if not _takes(name, arguments):
         where = f" (read by {READ[name][0]})" if name in READ else ""
-        _refuse(f"--{name.replace('_', '-')} {arguments[name]}", where, partial(_takes, name), arguments)
+        if fixed := [before.name for before, _ in _chosen(arguments)[0] if name in before.needs]:
+            where = f" ({shortened(fixed)} would be another method)"
+        value = arguments[name]
+        value = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+        _refuse(f"--{name.replace('_', '-')} {value}", where, partial(_takes, name), arguments)
 
 
 def _share(arguments):

@@ -13,6 +13,7 @@ import pandas as pd
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.history import AXES, RESULTS, ROUNDS, History
 from pfmsm_lite.lab import plugins, sources
+from pfmsm_lite.lab.effect import refuse_other_data
 from pfmsm_lite.lab.engine import Cell, here
 from pfmsm_lite.lab.options import declared
 from pfmsm_lite.lab.statistics import per_seed, pooled_names, results_of
@@ -147,8 +148,10 @@ def read_data(
     plugins.load(plugin)
     for option in options:
         choose("option", option, (*READING, "data_seed", "methods", "rounds", "plugin"))
-    given = {option: value for option, value in options.items() if value}  # "" and [] stand for: not given
+    nothing = (None, "", [], ())  # stand for: not given
+    given = {option: value for option, value in options.items() if value not in nothing}
     arguments = {**dict.fromkeys(READING), "data_seed": 0, **given, "data": str(data)}
+    refuse_other_data(given, arguments)
     arguments = sources.with_defaults(arguments)
     return *sources.read(arguments), arguments
 
