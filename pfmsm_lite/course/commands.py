@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pfmsm_lite.course import shelf
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab import plugins
 from pfmsm_lite.lab.options import refuse_beside
@@ -91,7 +91,9 @@ def report(options: Namespace) -> int:
     from pfmsm_lite.course.report import report
 
     ignored = (*given.FRAME, "what", "data", "out")
-    asked_for = {key: value for key, value in vars(options).items() if key not in ignored and value}
+    asked_for = {key: value for key, value in vars(options).items() if key in options.given}
+    asked_for = {key: value for key, value in asked_for.items() if key not in ignored}
+    at_least_one(rounds=asked_for.get("rounds", 1))
     if options.what and options.data:
         raise UserError(f"{options.what} and --data {options.data}: give one of them.")
     asked = options.what or options.data or ""

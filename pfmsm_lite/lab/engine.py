@@ -32,6 +32,7 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
 from pfmsm_lite.lab import models, plugins, predictions, sources, store
 from pfmsm_lite.lab.checkpoint import run_resumable
+from pfmsm_lite.lab.knobs import checked as knobs_of
 from pfmsm_lite.lab.statistics import kept
 from pfmsm_lite.lab.writing import TORN, replace_text
 from pfmsm_lite.loop import run
@@ -240,7 +241,7 @@ def _data():
 
 @lru_cache(maxsize=2)
 def _generated(knobs, seed):
-    return synthetic(**json.loads(knobs), seed=seed)[0]
+    return synthetic(**knobs_of(json.loads(knobs).items()), seed=seed)[0]
 
 
 def _side_by_side(checkpoints, work, screen, whole):
@@ -258,7 +259,7 @@ def _side_by_side(checkpoints, work, screen, whole):
     context = multiprocessing.get_context("spawn")
     processes = max(1, min(work.arguments["processes"], len(checkpoints)))
     queue = context.Queue()
-    display = Progress(len(checkpoints), work.arguments["rounds"], screen)
+    display = Progress(len(checkpoints), work.arguments["rounds"], screen, work.out / "log.txt")
     executor = ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(work, queue))
     try:
         waiting = {executor.submit(_in_worker, cell, name, whole): cell for cell, name in checkpoints.items()}
@@ -298,17 +299,25 @@ def _as_they_come(waiting: dict[Future, Cell], queue: Any, display: "Progress") 
 
 
 class Progress:
-    """One line on a terminal: runs, rounds, time left. Silent when the screen is not a terminal."""
+    """One line on a terminal or in a notebook: runs, rounds, time left; silent elsewhere.
 
-    def __init__(self, cells: int, rounds: int, screen: TextIO) -> None:
-        self.cells, self.rounds, self.screen = cells, rounds, screen
+    log  a file that gets a line for each round: time, method, seed, round, validation AUC
+    """
+
+    def __init__(self, cells: int, rounds: int, screen: TextIO, log: Path | None = None) -> None:
+        self.cells, self.rounds, self.screen, self.log = cells, rounds, screen, log
         self.done, self.ended, self.first, self.start = {}, set(), {}, time.monotonic()
-        self.visible = bool(getattr(screen, "isatty", lambda: False)())
+        notebook = type(screen).__module__.startswith("ipykernel")
+        self.visible = notebook or bool(getattr(screen, "isatty", lambda: False)())
 
     def round(self, cell: Cell, number: int, auc: float) -> None:
         """A cell has finished a round."""
         self.first.setdefault(cell, number - 1)  # rounds that a checkpoint already held
         self.done[cell] = number
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as log:
+                now = time.strftime("%Y-%m-%d %H:%M:%S")
+                log.write(f"{now}  {cell.name}  seed {cell.seed}  round {number}  AUC {auc:.4f}\n")
         self.draw(f"{cell.name}, seed {cell.seed}, round {number}: AUC {auc:.3f}")
 
     def finished(self, cell: Cell) -> None:
