@@ -146,6 +146,14 @@ class Column:
             self.__dict__.pop("counts", None)
 
 
+def decimal_sign(column: Column) -> str:
+    """What stands before the decimals in a column of numbers as texts, "." or ",": for rows that come later,
+    of which a few may not tell."""
+    style = column.parsed.style
+    commas = style == "thousands with blanks" and any("," in text for text in column.texts)
+    return "," if commas or "decimal comma" in style else "."
+
+
 def _unreadable(column):
     if column.kind == "list":
         return (

@@ -24,7 +24,7 @@ class Encoder:
     categories  column → its spec, see `encoding`;  numbers  column → whether it holds dates
     flagged     numerical columns with a flag for missing cells
     mean, deviation   [N][D] of the numbers, see `encoding.Moments`;  statistics  as in `from_dataframe`
-    decimal, na       as in `from_dataframe`
+    decimal, na       as in `from_dataframe`;  signs: numerical column of texts → the decimal sign found in it
     """
 
     scenario: str
@@ -38,6 +38,7 @@ class Encoder:
     deviation: list[list[float]] = field(default_factory=list)
     decimal: str | None = None
     na: list[str] = field(default_factory=list)
+    signs: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, state: dict[str, Any]) -> "Encoder":
@@ -86,7 +87,7 @@ class Encoder:
         return np.array(self.names, object)[clients], rows
 
     def _column(self, series, source, before):
-        column = Column(series, source, self.decimal, before)
+        column = Column(series, source, self.decimal or self.signs.get(str(series.name)), before)
         column.without(self.na)
         return column
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from pfmsm_lite.data import bags  # noqa: F401 - how models read them
-from pfmsm_lite.data.columns import Column
+from pfmsm_lite.data.columns import Column, decimal_sign
 from pfmsm_lite.data.encoder import Encoder, as_number, read_numbers
 from pfmsm_lite.data.encoding import (
     STATISTICS,
@@ -187,6 +187,8 @@ def encode(table: Table, scenario: str, tasks: str | Sequence[str], **options: A
         read.roles["scenario"][0], cut.names, {task: read.rules.get(task) for task in read.labels},
         {c: one.spec for c, one in encoded.items()}, read.dates, flagged, o["statistics"],
         fitted.mean.tolist(), fitted.deviation.tolist(), o["decimal"], list(o["na"]),
+        {c: decimal_sign(read.columns[c]) for c, dates in read.dates.items()
+         if read.columns[c].kind == "text" and not dates},
     )  # fmt: skip
     leaks = find_leaks(
         seen,

@@ -2,6 +2,7 @@
 
 import decimal
 import gzip
+import json
 
 import numpy as np
 import pandas as pd
@@ -357,3 +358,29 @@ def test_lines_that_do_not_fit_are_named(tmp_path):
     path.write_bytes("shop,click\nMünchen,0\n".encode("latin-1"))
     refused(["UTF-8", "--encoding latin-1"], read_text, path)
     assert read_text(path, encoding="latin-1").frame["shop"][0] == "München"
+
+
+@pytest.mark.parametrize(
+    ("texts", "later", "value"),
+    [
+        (["12,5", "3,25", "7"], "1,234", 1.234),
+        (["1.234,50", "999,10", "5,5"], "1.234", 1234.0),
+        (["1,234.50", "999.10", "5.5"], "1,234", 1234.0),
+        (["1 234,5", "7,25", "999"], "1,234", 1.234),
+        (["12.5", "3.25", "7"], "1.234", 1.234),
+    ],
+)
+def test_a_single_later_number_is_read_by_the_sign_of_the_table_that_was_trained_on(texts, later, value):
+    rows = 60
+    df = pd.DataFrame(
+        {
+            "s": "a",
+            "y": [0, 1] * (rows // 2),
+            "x": (texts * rows)[:rows],
+            "c": [str(n % 5) for n in range(rows)],
+        }
+    )
+    (found,) = from_dataframe(df, "s", ["y"], numerical=["x"], statistics="none")
+    encoder = Encoder.load(json.loads(json.dumps(found.notes["encoder"])))
+    _, row = encoder.transform(pd.DataFrame({"s": ["a"], "x": [later], "c": ["1"]}))
+    assert row.numerical[0, 0].item() == pytest.approx(value)
