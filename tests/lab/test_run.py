@@ -15,7 +15,7 @@ from running import frame, in_group, own, refused, same_run, wait_until
 
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.cli import main, parser
-from pfmsm_lite.lab.directory import prepare
+from pfmsm_lite.lab.directory import in_full, made
 from pfmsm_lite.lab.run import run_all
 from pfmsm_lite.lab.statistics import summary
 
@@ -267,8 +267,9 @@ def default(tmp_path_factory):
         parser().parse_args(["run", "--methods", "local,fedavg,pf_msmtrec", "--seeds", "0,1,2,3,4"])
     )
     arguments.update(out=str(out), threads=1, processes=2)
-    out, arguments = prepare(arguments)
-    return run_all(out, arguments, show=lambda text: None)
+    arguments = in_full(arguments)
+    with made(arguments) as out:
+        return run_all(out, arguments, show=lambda text: None)
 
 
 def test_on_the_default_pf_msmtrec_beats_fedavg_and_local(default):
