@@ -229,7 +229,7 @@ def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsy
         (["--knob", "across"], ["'across' is not of the form NAME=VALUE"]),
         (["--knob", "acros=0.5"], ["Unknown --knob 'acros'", "Did you mean 'across'"]),
         (["--knob", "seed=1"], ["Unknown --knob 'seed'"]),
-        (["--knob", "across=much"], ["--knob", "much", "does not suit the generator"]),
+        (["--knob", "across=much"], ["--knob across", "much", "must be a number", "0.3"]),
         (["--knob", "label_noise=0.7"], ["label_noise is 0.7", "[0, 0.49]"]),
         (["--knob", "across=0.5", "--data", "kuairand"], ["--knob turns the generator", "kuairand has none"]),
         (
