@@ -125,9 +125,8 @@ class Client:
         """Its shared parameters as they are now; of gates and towers only those of tasks that it has."""
         message = {}
         for group, tensors in self.shared.items():
-            for name, tensor in tensors.items():
-                own = tensor[self.has_task] if UNITS.get(group) == "task" else tensor.clone()
-                message[name] = own.float()
+            own = self.has_task if UNITS.get(group) == "task" else ...
+            message |= {name: tensor[own].clone().float() for name, tensor in tensors.items()}
         if "embedding" in self.method.sent:
             message["embedding.weight"] = self.model.embedding.weight.detach()[self.in_use]  # [U, K]
             message["embedding.entries"] = self.held.entries[self.in_use].int()  # [U] their numbers
@@ -137,11 +136,9 @@ class Client:
     def download(self, message: Message) -> None:
         """Take over what the server sent, in the form of an upload; entries: all that this client holds."""
         for group, tensors in self.shared.items():
+            own = self.has_task if UNITS.get(group) == "task" else ...
             for name in tensors.keys() & message.keys():
-                if UNITS.get(group) == "task":
-                    tensors[name][self.has_task] = message[name]
-                else:
-                    tensors[name].copy_(message[name])
+                tensors[name][own] = message[name].to(tensors[name].dtype)
         if "embedding.weight" in message:
             self.model.embedding.weight.copy_(message["embedding.weight"])
 
@@ -154,12 +151,8 @@ class Client:
         """
         before = self.snapshot()
         epochs, method = self.settings.local_epochs, self.method
-        received = [
-            (p, p.detach().clone())
-            for tensors in self.shared.values()
-            for p in (tensors.values() if method.proximal else ())
-            if p.requires_grad
-        ]
+        shared = [p for tensors in self.shared.values() for p in tensors.values() if p.requires_grad]
+        received = [(p, p.detach().clone()) for p in shared if method.proximal]
         lookup("optimizer_state", method.optimizer_state)(self)
         # all parameters at once, or one set of them after the other
         parameters = dict(self.model.named_parameters())
@@ -312,8 +305,8 @@ class Client:
 
     def stored_bytes(self) -> int:
         """Bytes of the parameters that this client keeps; a second model counts."""
-        own = sum(4 * p.numel() for p in self.model.parameters())
-        return own + (self.personal.stored_bytes() if self.personal else 0)
+        twin = self.personal.stored_bytes() if self.personal else 0
+        return twin + sum(4 * p.numel() for p in self.model.parameters())
 
     def is_finite(self) -> bool:
         """No NaN and no infinity in any parameter."""

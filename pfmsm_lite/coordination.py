@@ -66,8 +66,7 @@ def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm
     moved = (x**2 * aa + 2 * x * y * ab + y**2 * bb).clamp(min=0).sqrt()
     factor = lookup("rescale", rescale)(length, moved, radius)
     factor = torch.where(stays, 1.0, factor)
-    x, y = ((part * factor).to(like.dtype).to(like.device) for part in (x, y))
-    return x, y
+    return (x * factor).to(like.dtype).to(like.device), (y * factor).to(like.dtype).to(like.device)
 
 
 def coordinate(local: Tensor, reference: Tensor, radius: float = 0.4, rescale: str = "norm") -> Tensor:

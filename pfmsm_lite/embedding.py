@@ -18,41 +18,23 @@ LAZY_ABOVE = 20_000  # entries of the federation; embedding_optimizer "auto" is 
 
 
 class Embedding(nn.Module):
-    """One table for all categorical fields: the entries of column c's field start at offset[c]."""
+    """One table for all categorical fields: those of field f start at offset[f]. Bags: see `data.bags`."""
 
     PARTS = {"weight": "embedding"}
     offset: Tensor
-    field: Tensor
 
     def __init__(self, fields: dict[str, int], width: int, generator=None, spread: float = 0.05):
         super().__init__()
         sizes = torch.tensor([0, *fields.values()])
-        self.fields = list(fields)
         self.register_buffer("offset", sizes.cumsum(0)[:-1], persistent=False)
-        self.register_buffer("field", torch.arange(len(fields)), persistent=False)
         self.weight = nn.Parameter(torch.randn(int(sizes.sum()), width, generator=generator) * spread)
         with torch.no_grad():
             self.weight[self.offset] = 0  # the unknown entries: the middle of what they stand for
         self.sparse = False
 
-    def set_bags(self, bags: dict[str, int]) -> None:
-        """From now on these fields have several columns, and their vector is the mean of a row's entries."""
-        columns = torch.tensor([bags.get(name, 1) for name in self.fields])
-        self.field = torch.arange(len(columns)).repeat_interleave(columns)  # [C]
-        self.offset = self.offset[self.field]
-
     def forward(self, categorical: Tensor) -> Tensor:
-        """[B, C] ids within each column's field → [B, F * K], the fields' vectors side by side."""
-        ids = categorical + self.offset
-        if len(self.field) == len(self.fields):
-            return F.embedding(ids, self.weight, sparse=self.sparse).flatten(1)
-        # bags: the mean over the columns of a field, without those of no entry: [B, C, K] → [B, F, K]
-        there = (categorical >= 0).unsqueeze(2).float()
-        vectors = F.embedding(ids.clamp(min=0), self.weight, sparse=self.sparse) * there
-        size = len(ids), len(self.fields), 1
-        count = there.new_zeros(size).index_add(1, self.field, there)
-        total = vectors.new_zeros(*size[:2], vectors.shape[2]).index_add(1, self.field, vectors)
-        return (total / count.clamp(min=1)).flatten(1)
+        """[B, F] ids within each field → [B, F * K], the fields' vectors side by side."""
+        return F.embedding(categorical + self.offset, self.weight, sparse=self.sparse).flatten(1)
 
 
 class Held(NamedTuple):
@@ -111,7 +93,8 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
 
     def local_ids(rows: Rows) -> Rows:
         ids = rows.categorical
-        return rows._replace(categorical=torch.where(ids < 0, ids, torch.searchsorted(entries, ids)))
+        own = torch.searchsorted(entries, ids, out_int32=True)
+        return rows._replace(categorical=torch.where(ids < 0, -1, own))
 
     # how often its training rows use each: [R]; hidden ids count as uses of the unknown entries
     uses = torch.zeros(len(entries))

@@ -44,7 +44,7 @@ def build(first: Scenario, method: Method, settings: Settings, seed: int):
         **template,
     )  # fmt: skip
     if first.bags:
-        model.embedding.set_bags(first.bags)
+        lookup("fields", "bags")(model.embedding, first)  # of the room that reads tables
     return model
 
 

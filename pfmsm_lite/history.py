@@ -1,30 +1,21 @@
 """What a run leaves behind: results, one line per round, and arrays with named axes."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from pfmsm_lite.errors import UserError
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import xarray as xr
-
 RESULTS = ("method", "seed", "scenario", "task", "split", "rows", "positives", "auc", "logloss")
 ROUNDS = (
     "method", "seed", "round", "scenario", "task", "valid_auc", "train_loss", "seconds", "bytes", "refused",
 )  # fmt: skip
-AXES = {  # array → its axes
-    "norm": ("round", "unit", "client"),
-    "cosine_before": ("round", "unit", "client", "other"),
-    "cosine_after": ("round", "unit", "client", "other"),
-    "weights": ("round", "unit", "client", "source"),
-    "normalized": ("round", "unit", "client"),
-    "probe_alignment": ("round", "expert", "client"),
-    "probe_cosine": ("round", "expert", "client", "other"),
-}
+# its tables and named arrays need pandas and xarray: who makes them, looked up when they are asked for
+VIEWS = dict.fromkeys(("results", "rounds", "array", "weights", "cosines", "norms", "refused"), "data.views")
+VIEWS["verdict"] = "lab.views"
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int, float, float]:
@@ -76,7 +67,7 @@ class Round(NamedTuple):
 
 class History:
     """One method, one seed. `.results` and `.rounds` are DataFrames; `.weights`, `.cosines`, `.norms` and
-    `.array(name)` are xarray.DataArrays with named axes (see AXES), one unit per expert and tower."""
+    `.array(name)` are xarray.DataArrays with named axes, one unit per expert and tower: see `data.views`."""
 
     def __init__(self, method: str, seed: int, clients, units, choose: str = "auc"):
         self.method, self.seed, self.clients, self.units = method, seed, list(clients), list(units)
@@ -99,9 +90,7 @@ class History:
         self.last_auc, loss = average_auc(valid), average_auc(valid, 5)
         if self.best is None and all(line[3] in (0, line[2]) for line in valid):
             self.chosen_by = "logloss"
-        by_auc = self.last_auc > self.best_auc or (
-            math.isnan(self.best_auc) and not math.isnan(self.last_auc)
-        )
+        by_auc = not (math.isnan(self.last_auc) or self.last_auc <= self.best_auc)
         better = self.best is None or (by_auc if self.chosen_by == "auc" else loss < self.best_loss)
         self.best_loss = loss if better else self.best_loss
         return better
@@ -132,58 +121,11 @@ class History:
             self.arrays.setdefault(name, []).append(values.numpy(force=True))
         self.rounds_done, self.seconds = number, self.seconds + done.elapsed
 
-    @property
-    def results(self) -> "pd.DataFrame":
-        """One line per scenario, task and split (valid, test), of the round that validation chose."""
-        import pandas as pd
-
-        lines = [
-            (self.method, self.seed, scenario, task, split, *rest)
-            for split, scores in (self.best or {}).items()
-            for scenario, task, *rest in scores
-        ]
-        return pd.DataFrame(lines, columns=RESULTS)
-
-    @property
-    def rounds(self) -> "pd.DataFrame":
-        """One line per round, scenario and task; seconds: that client's training; bytes: its upload."""
-        import pandas as pd
-
-        return pd.DataFrame([(self.method, self.seed, *line) for line in self.lines], columns=ROUNDS)
-
-    def array(self, name: str) -> "xr.DataArray":
-        """A recorded array as an xarray.DataArray; see AXES for the names."""
-        import xarray as xr
-
-        if name not in self.arrays:
-            raise KeyError(f"{self.method} recorded no {name!r}; it has {', '.join(self.arrays) or 'none'}")
-        values, experts = np.stack(self.arrays[name]), [u for u in self.units if u.startswith("expert ")]
-        names = {"round": range(1, len(values) + 1), "unit": self.units, "expert": experts}
-        coordinates = {axis: list(names.get(axis, self.clients)) for axis in AXES[name]}
-        return xr.DataArray(values, dims=AXES[name], coords=coordinates, name=name)
-
-    @property
-    def weights(self) -> "xr.DataArray":
-        """[round, unit, client, source]: how much each client's mixture takes from each source."""
-        return self.array("weights")
-
-    @property
-    def cosines(self) -> "xr.DataArray":
-        """[stage, round, unit, client, other]: cosines between updates, before and after coordination."""
-        import xarray as xr
-
-        both = [self.array("cosine_before"), self.array("cosine_after")]
-        return xr.concat(both, xr.Variable("stage", ["before", "after"])).rename("cosine")
-
-    @property
-    def norms(self) -> "xr.DataArray":
-        """[round, unit, client]: length of each client's update."""
-        return self.array("norm")
-
-    @property
-    def refused(self) -> list[tuple[int, str]]:
-        """[(round, client)]: uploads that were NaN or infinite and were left out."""
-        return list(dict.fromkeys((line[0], line[1]) for line in self.lines if line[7]))
+    def __getattr__(self, name: str) -> Any:
+        """A view of it, see VIEWS: `results`, `rounds`, `weights`, …; `array` and `verdict` are called."""
+        if name not in VIEWS:
+            raise AttributeError(f"a History has no {name!r}; it has {', '.join(VIEWS)}")
+        return getattr(import_module(f"pfmsm_lite.{VIEWS[name]}"), name)(self)
 
     def state(self) -> dict:
         """For a checkpoint: plain lists, numbers and tensors."""

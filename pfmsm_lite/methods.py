@@ -194,6 +194,7 @@ def declare(*methods: Method) -> None:
 
 
 EVERYTHING = {group: "mean" for group in GROUPS}
+AT_HOME = {"personal": ("none", "ditto")}  # the paper's personalization regularizer, read as Ditto's
 PF_MSMTREC = Method(
     "pf_msmtrec",
     "template, normalization, coordination, personalized experts and towers",
@@ -207,15 +208,14 @@ PF_MSMTREC = Method(
     search={
         "self_weight": (0.3, 0.5),
         "aggregate": ("partners", "evidence"),
-        "personal": ("none", "ditto"),  # the paper's personalization regularizer, read as Ditto's
+        **AT_HOME,
     },
 )
 
 
-def without(module: str, **changes: Any) -> Method:
-    """PF-MSMTrec without one of its modules: an ablation. module: its name, the last word before a colon."""
-    name = module.split(":")[0].split()[-1]
-    return replace(PF_MSMTREC, name=f"no_{name}", summary=f"pf_msmtrec without {module}", **changes)
+def without(name: str, words: str, **changes: Any) -> Method:
+    """PF-MSMTrec without one of its modules: an ablation."""
+    return replace(PF_MSMTREC, name=f"no_{name}", summary=f"pf_msmtrec without {words}", **changes)
 
 
 declare(
@@ -228,9 +228,9 @@ declare(
     Method("fedavg_sum", "FedAvg, but changes of embedding entries added up", EVERYTHING, embedding="sum"),
     # the method, and its ablations
     PF_MSMTREC,
-    without("the parameter template", compose="none"),
-    without("normalization", normalize="none"),
-    without("coordination", coordinate="none"),
+    without("template", "the parameter template", compose="none"),
+    without("normalization", "normalization", normalize="none"),
+    without("coordination", "coordination", coordinate="none"),
     # the rest of its search list is about mixtures
-    without("personalization: FedAvg's mean", aggregate="mean", search={"personal": ("none", "ditto")}),
+    without("personalization", "personalization: FedAvg's mean", aggregate="mean", search=AT_HOME),
 )

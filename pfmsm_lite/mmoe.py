@@ -50,8 +50,7 @@ class Experts(nn.Module):
         start, shape, _ = template(kind)
         layers = list(zip((inputs, *hidden[:-1]), hidden, strict=True))
         copies = 1 if shape is None else tasks  # with a template every task has experts of its own
-        self.template = kind
-        self.experts = experts
+        self.template, self.experts = kind, experts
 
         def parts(*lead):
             return [] if shape is None else [torch.full((*lead, *shape(o, i)), start) for i, o in layers]

@@ -82,14 +82,14 @@ def fault(scenario: "Scenario", rows: Rows) -> str:
     low = torch.tensor([-(name in scenario.bags) for name in columns])  # in a bag, −1 is no entry
     high = torch.tensor([scenario.fields[name] for name in columns])
     ids, numerical, labels = rows[:3]
-    checks = (  # of each part: names of its columns, types, which cells are wrong, what they must be
-        ("categorical", columns, (torch.int64, torch.int32), "an entry of its field's table",
-         lambda: (ids < low) | (ids >= high)),
-        ("numerical", scenario.numericals, (torch.float32,), "finite", lambda: ~numerical.isfinite()),
-        ("labels", scenario.tasks, (torch.float32,), "0, 1 or NaN",
-         lambda: ~(labels.isnan() | (labels == 0) | (labels == 1))),
-    )  # fmt: skip
-    for part, names, types, wanted, wrong in checks:
+    checks = {  # part → names of its columns, its types, what its cells must be, which are wrong
+        "categorical": (columns, (torch.int64, torch.int32), "an entry of its field's table",
+                        lambda: (ids < low) | (ids >= high)),
+        "numerical": (scenario.numericals, (torch.float32,), "finite", lambda: ~numerical.isfinite()),
+        "labels": (scenario.tasks, (torch.float32,), "0, 1 or NaN",
+                   lambda: ~(labels.isnan() | (labels == 0) | (labels == 1))),
+    }  # fmt: skip
+    for part, (names, types, wanted, wrong) in checks.items():
         block, shape = getattr(rows, part), (len(labels), len(names))
         if tuple(block.shape) != shape or block.dtype not in types:
             return f"{part} is {tuple(block.shape)} {block.dtype}, but it must be {shape} {types[0]}"
@@ -146,9 +146,6 @@ def pool(scenarios: list[Scenario]) -> tuple[Scenario, list]:
     # all scenarios' rows of a split, one column of Rows after the other
     columns = [zip(*(part[split][:3] for part in parts), strict=True) for split in SPLITS]
     train, valid, test = (Rows(*map(torch.cat, own)) for own in columns)
-    views = [
-        (s.name, {split: part[split] for split in EVALUATED})
-        for s, part in zip(scenarios, parts, strict=True)
-    ]
+    views = [(s.name, {k: part[k] for k in EVALUATED}) for s, part in zip(scenarios, parts, strict=True)]
     merged = Scenario("all rows", first.tasks, fields, first.numericals, train, valid, test, bags=first.bags)
     return merged, views

@@ -111,11 +111,8 @@ class Server:
         hellos = list(first_messages.values())
         self.rows = torch.stack([hello["rows"] for hello in hellos]).to(device)  # [N]
         has_task = torch.stack([hello["has_task"] for hello in hellos], 1)  # [T, N]
-        self.blocks = [
-            Block(group, policy, start[group], has_task, tasks)
-            for group, policy in method.sent.items()
-            if group in start and group != "embedding"
-        ]
+        groups = [group for group in method.sent if group in start and group != "embedding"]
+        self.blocks = [Block(group, method.sent[group], start[group], has_task, tasks) for group in groups]
         # the server keeps the entries that some client holds
         entries = [hello["entries"] for hello in hellos]
         union = torch.unique(torch.cat(entries))
@@ -163,25 +160,18 @@ class Server:
         update, gram, after = coordinated(delta, accepted, coordinating, method)
         sources = received + update if update is not delta else trained
         # 3. mix for every client: W_n = Σ_m A_nm · source_m
-        present = block.has & accepted
-        exchange = Exchange(
-            received, delta, update, sources, gram, self.rows, present, block.has, block.previous
-        )
+        has, past = block.has, block.previous
+        exchange = Exchange(received, delta, update, sources, gram, self.rows, has & accepted, has, past)
         weights, memory = mixing_weights(exchange, method, method.aggregate if personal else block.policy)
         # a rule may add to the sources instead of mixing them
-        sources = memory.get("sources", sources)
-        memory = {key: value for key, value in memory.items() if key != "sources"}
+        memory = dict(memory)
+        sources = memory.pop("sources", sources)
         mixtures = aggregate(sources, weights)
         if affine is not None:
             mixtures = lookup("undo", method.undo)(affine, mixtures)
         block.previous = Past(delta, sources, weights, memory)
-        record = {
-            "norm": gram.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt(),
-            "cosine_before": cosines(gram),
-            "cosine_after": cosines(after),
-            "weights": weights,
-            "normalized": moved,
-        }
+        record = {"norm": gram.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt(), "weights": weights}
+        record |= {"cosine_before": cosines(gram), "cosine_after": cosines(after), "normalized": moved}
         return mixtures, record
 
     def _entries(self, uploads: list) -> list:

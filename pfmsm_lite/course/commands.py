@@ -25,8 +25,9 @@ def _add_report(commands):
     page = commands.add_parser(
         "report",
         help="one HTML file to hand on: a finished run, or a short comparison on data",
-        description="Execute chapter 08 on a finished run's directory, or on data, and keep one HTML file: "
-        "tables, figures with what they show in words, code folded away.",
+        description="One HTML file of a finished run's directory, or of data that are compared first: what "
+        "came of it, tables that sort, figures with what they show in words, rounds to move through. It "
+        "needs no network.",
         formatter_class=given.Lines,
     )
     page.add_argument(
@@ -96,16 +97,26 @@ def report(options: Namespace) -> int:
     if options.what and options.data:
         raise UserError(f"{options.what} and --data {options.data}: give one of them.")
     asked = options.what or options.data or ""
-    if "plugin" in asked_for:  # the chapter is executed in another folder
+    if "plugin" in asked_for:  # its readers may be what the data is named by
         plugins.load(asked_for["plugin"])
         asked_for["plugin"] = [str(Path(file).resolve()) for file in asked_for["plugin"]]
     is_data = bool(options.data) or asked in READERS or Path(asked).suffix != ""
     if asked and (Path(asked).is_dir() or not is_data):
         refuse_beside(f"{asked} is a finished run;", asked_for)
-        report(run=asked, out=options.out)
+        report(run=asked, out=options.out, verdict=lambda run: _verdict(run, Path(asked)))
     else:
-        report(data=asked, out=options.out, options=asked_for)
+        report(data=asked, out=options.out, options=asked_for, verdict=_verdict)
     return 0
+
+
+def _verdict(run, folder=None):
+    """The verdict's sentences on a Run, with intervals over test rows where its folder has predictions."""
+    from pfmsm_lite.lab.ending import with_predictions
+    from pfmsm_lite.lab.verdict import hero_of, judge_run
+
+    path = folder / "predictions.csv" if folder else None
+    predictions = with_predictions(path, hero_of(run.results))[1] if path and path.exists() else None
+    return judge_run(run, predictions).sentences
 
 
 def notebooks(options: Namespace) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pfmsm_lite.data import bags  # noqa: F401 - how models read them
 from pfmsm_lite.data.columns import Column
 from pfmsm_lite.data.encoder import Encoder, as_number, read_numbers
 from pfmsm_lite.data.encoding import (

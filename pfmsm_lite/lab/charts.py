@@ -8,7 +8,17 @@ from matplotlib.figure import Figure
 
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.statistics import against, per_seed
-from pfmsm_lite.lab.style import DIVERGING, GREY, INK, finish, interval_line, method_style, styled
+from pfmsm_lite.lab.style import (
+    DIVERGING,
+    GREY,
+    INK,
+    finish,
+    interval_line,
+    method_style,
+    minus,
+    signed,
+    styled,
+)
 
 
 @styled
@@ -30,7 +40,7 @@ def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these d
     for y, row in enumerate(table.itertuples()):
         seeds = 100 * (averages[hero] - averages[row.Index])
         interval_line(ax, y, seeds, row.difference, row.low, row.high, method_style(row.Index)[0])
-        ax.text(1.02, y, f"{row.difference:+.2f}", transform=ax.get_yaxis_transform(), va="center")
+        ax.text(1.02, y, signed(row.difference, 2), transform=ax.get_yaxis_transform(), va="center")
     ax.set_yticks(range(len(table)), table.index)
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set_xlabel(f"{hero} minus method, AUC points")
@@ -39,6 +49,9 @@ def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these d
     lost = int((table["high"] < 0).sum())
     title = f"On {data}, {hero} is clearly ahead of {won} of {len(table)} methods, clearly behind {lost}"
     seeds = len(averages)
+    if seeds < 2:
+        above = int((table["difference"] > 0).sum())
+        title = f"On {data}, {hero} is above {above} of {len(table)} methods; one seed, so nothing is clear"
     note = f"Line: 95 % interval over {seeds} paired seeds. Hollow: it includes zero. Grey: single seeds."
     note = (
         note
@@ -46,7 +59,8 @@ def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these d
         else "One seed only, so there is no interval and nothing is clear: take --seeds 0,1,2."
     )
     said = "; ".join(
-        f"{row.Index} {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]" for row in table.itertuples()
+        f"{row.Index} {row.difference:+.2f}" + (f" [{row.low:+.2f}, {row.high:+.2f}]" if seeds > 1 else "")
+        for row in table.itertuples()
     )
     return finish(figure, title, note, f"Differences in AUC points: {said}.")
 
@@ -77,12 +91,12 @@ def module_map(
         for (y, x), value in np.ndenumerate(values):
             sure = clear.get((*own[x], modules[y]), False)
             color = "white" if abs(value) > 0.7 * limit else INK if sure or abs(value) > 0.3 * limit else GREY
-            text = f"{value:+.1f}" if abs(value) >= 9.95 else f"{value:+.2f}"
+            text = signed(value, 1 if abs(value) >= 9.95 else 2)
             text = "n/a" if np.isnan(value) else text  # its trainings failed
             weight = "bold" if sure else "normal"
             style = {"color": color, "fontweight": weight, "fontsize": 9}
-            ax.text(x, y, text.replace("-", "−"), ha="center", va="center", **style)
-        ax.set_xticks(range(len(own)), [textwrap.fill(level.replace("-", "−"), 16) for _, level in own])
+            ax.text(x, y, text, ha="center", va="center", **style)
+        ax.set_xticks(range(len(own)), [textwrap.fill(minus(level), 16) for _, level in own])
         ax.set_title(textwrap.fill(factor, 9 * len(own)), fontsize=10)
         ax.set_yticks(range(len(modules)), modules)
         ax.tick_params(length=0)
@@ -100,9 +114,7 @@ def module_map(
         for row in gains.itertuples()
         if clear[row[1:4]] and row.module not in SENT
     )
-    return finish(
-        figure, title.replace("-", "−"), note, f"{note} Clear ones of single modules: {said or 'none'}."
-    )
+    return finish(figure, title, note, f"{note} Clear ones of single modules: {said or 'none'}.")
 
 
 SENT = ("experts and towers sent", "anything sent")  # lines of the map that take more away than one module
@@ -113,7 +125,7 @@ def _clear_gains(gains):
     clear = gains[(gains["low"] > 0) | (gains["high"] < 0)]
     most = clear.loc[clear.groupby("module", sort=False)["gain"].apply(lambda g: g.abs().idxmax())]
     words = [
-        f"{row.module} {row.gain:+.2f} ({row.factor} {row.level})"
+        f"{row.module} {signed(row.gain, 2)} ({row.factor} {minus(row.level)})"
         for row in most.sort_values("gain", ascending=False).itertuples()
     ]
     nowhere = [module for module in dict.fromkeys(gains["module"]) if module not in set(clear["module"])]

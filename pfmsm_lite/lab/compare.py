@@ -13,9 +13,10 @@ from pfmsm_lite.errors import at_least_one
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab import search
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
-from pfmsm_lite.lab.engine import Cell, finished, replace_text, say_failed
+from pfmsm_lite.lab.engine import Cell, finished, say_failed
 from pfmsm_lite.lab.options import refuse_beside
 from pfmsm_lite.lab.statistics import against, holm, paired, per_seed, points, results_of
+from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import METHODS, Method
 
 COLUMNS = (
@@ -166,15 +167,15 @@ def table(tested: dict[Cell, dict], lines: list[dict], hero: str = "pf_msmtrec")
 def _write(out: Path, chosen: list[Method], lines: list[dict], tested: dict[Cell, dict], show: Show) -> None:
     from pfmsm_lite.lab.charts import forest
 
-    replace_text(out / "settings.csv", pd.DataFrame(lines).to_csv(index=False, lineterminator="\n"))
+    replace_text(out / "settings.csv", csv_text(pd.DataFrame(lines)))
     if not tested:
         return
     order = {method.name: number for number, method in enumerate(chosen)}
     tested = dict(sorted(tested.items(), key=lambda item: (order[item[0].method.name], item[0].seed)))
     rows = results_of(tested.values())
-    replace_text(out / "results.csv", rows.to_csv(index=False, lineterminator="\n"))
+    replace_text(out / "results.csv", csv_text(rows))
     found, hero = table(tested, lines)
-    replace_text(out / "compare.csv", found.to_csv(index=False, lineterminator="\n"))
+    replace_text(out / "compare.csv", csv_text(found))
     show(printed(found, hero))
     if len(found) > 1:
         forest(rows, hero, out.name).savefig(out / "forest.png")

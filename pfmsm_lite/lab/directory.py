@@ -17,7 +17,7 @@ import torch
 
 from pfmsm_lite.data import digest
 from pfmsm_lite.errors import UserError, at_least_one
-from pfmsm_lite.lab import config, lock, plugins, sources, tables
+from pfmsm_lite.lab import config, lock, plugins, sources, store, tables
 from pfmsm_lite.lab.effect import refuse_idle
 from pfmsm_lite.lab.engine import Work, replace_text
 from pfmsm_lite.lab.options import FRAME, Parser, declared, refuse_beside
@@ -56,6 +56,7 @@ class Opened(NamedTuple):
     """What a command knows before it trains, but for the rows: worker processes read these again.
 
     sizes  scenario → its training rows;  truth  of generated data, else None
+    rates  scenario → task → rate of its training labels;  notes  of the reader, as in Scenario
     """
 
     work: Work
@@ -63,6 +64,8 @@ class Opened(NamedTuple):
     truth: Any
     methods: list[Method]
     settings: Settings
+    rates: dict[str, dict[str, float]]
+    notes: dict[str, Any]
 
 
 def carry_out(job: Job, command: Parser, options: Namespace) -> int:
@@ -239,8 +242,12 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
                 f"The method {method.name} needs at least {needed} scenarios, and {arguments['data']} has "
                 f"{len(scenarios)}. Leave it out of --methods."
             )
-    found = Opened(work, {s.name: len(s.train.labels) for s in scenarios}, truth, methods, settings)
+    sizes = {s.name: len(s.train.labels) for s in scenarios}
+    rates = {s.name: dict(zip(s.tasks, s.train.labels.nanmean(0).tolist(), strict=True)) for s in scenarios}
+    found = Opened(work, sizes, truth, methods, settings, rates, scenarios[0].notes)
     _write_config(found, scenarios)
+    if arguments["data"] not in sources.GENERATED:
+        store.save(scenarios, out / store.ROWS)
     _describe(found, scenarios, show)
     return found
 

@@ -30,10 +30,11 @@ import torch
 from pfmsm_lite.data import digest, synthetic
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
-from pfmsm_lite.lab import plugins, sources
+from pfmsm_lite.lab import models, plugins, predictions, sources, store
 from pfmsm_lite.lab.checkpoint import run_resumable
 from pfmsm_lite.lab.knobs import checked as knobs_of
 from pfmsm_lite.lab.statistics import kept
+from pfmsm_lite.lab.writing import TORN, replace_text
 from pfmsm_lite.loop import run
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.scenario import Scenario
@@ -79,7 +80,7 @@ class Work(NamedTuple):
 def train_cell(
     scenarios: list[Scenario], cell: Cell, rounds: int, checkpoint: Path | None = None, **options: Any
 ) -> History:
-    """Train one cell on scenarios; options: checkpoint_seconds and progress of `run_resumable`."""
+    """Train one cell on scenarios; options: as of `run_resumable`."""
     if checkpoint is None:
         return run(scenarios, cell.method, rounds, cell.seed, settings=cell.settings)
     return run_resumable(
@@ -102,8 +103,8 @@ def finished(
     """Do those cells that are not done yet, side by side in worker processes.
 
     screen   where the progress is shown, if it is a terminal; None: stderr
-    whole    keep the History of each, in its checkpoint, where more rounds can be added to it; the first
-             failure is raised. Otherwise keep what `statistics.kept` makes of it, in a file in cells/
+    whole    keep the History of each in its checkpoint, its model in models/, and a `predictions_part`; the
+             first failure is raised. Otherwise keep what `statistics.kept` makes of it, in a file in cells/
     returns  ({cell: what is kept}, {cell: why it failed})
     """
     if whole:
@@ -135,11 +136,14 @@ def say_failed(failed: dict[Cell, str], command: str, show: Callable[[str], None
 # ---- files ----
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(part, path)
+def model_file(out: Path, cell: Cell) -> Path:
+    """Where a cell's model is kept."""
+    return out / "models" / f"{cell.file}.pt"
+
+
+def predictions_part(out: Path, cell: Cell) -> Path:
+    """Where a cell's lines of predictions.csv lie until all are there."""
+    return out / "checkpoint" / f"{cell.file}.csv"
 
 
 def _checkpoint(cell):
@@ -207,16 +211,27 @@ def _in_worker(cell, checkpoint, whole):
     plugins.load_again(work.arguments)
     scenarios = _data() if cell.knobs is None else _generated(json.dumps(cell.knobs), cell.seed)
     options = {key: work.arguments[key] for key in ("checkpoint_seconds",) if key in work.arguments}
+    if whole:
+        options |= {"model": model_file(work.out, cell), "keep": bool(work.arguments.get("keep_checkpoints"))}
     history = train_cell(
         scenarios, cell, work.arguments["rounds"], work.out / "checkpoint" / checkpoint,
         progress=lambda done, total, auc: queue.put((cell, done, auc)), **options,
     )  # fmt: skip
-    return history if whole else kept(history)
+    if not whole:
+        return kept(history)
+    models.save_encoder(work.out / "models", scenarios)
+    model = models.Model(models.read(model_file(work.out, cell)))
+    predictions.write_part(predictions_part(work.out, cell), model, scenarios)
+    return history
 
 
 def _data():
-    """The command's scenarios, read once in a worker and checked to be those of the parent."""
+    """The command's scenarios: the parent's, mapped into memory, or generated once more."""
     if "scenarios" not in _worker:
+        rows = _worker["work"].out / store.ROWS
+        if rows.exists():
+            _worker["scenarios"] = store.load(rows)
+            return _worker["scenarios"]
         scenarios, _ = sources.read(_worker["work"].arguments)
         if digest(scenarios) != _worker["work"].digest:
             raise UserError("The data changed while the run was going on. Start again with another --out.")
@@ -238,8 +253,9 @@ def _side_by_side(checkpoints, work, screen, whole):
     if not checkpoints:
         return
     (work.out / "checkpoint").mkdir(exist_ok=True)
-    for torn in (work.out / "checkpoint").glob("*.part*"):  # a run was killed while it wrote one
-        torn.unlink(missing_ok=True)
+    for folder in (work.out, work.out / "checkpoint", work.out / "models"):
+        for torn in folder.glob(TORN):  # a run was killed while it wrote one
+            torn.unlink(missing_ok=True)
     context = multiprocessing.get_context("spawn")
     processes = max(1, min(work.arguments["processes"], len(checkpoints)))
     queue = context.Queue()
@@ -264,6 +280,7 @@ def _side_by_side(checkpoints, work, screen, whole):
         raise
     finally:
         display.close()
+        store.drop(work.out / store.ROWS)
 
 
 def _as_they_come(waiting: dict[Future, Cell], queue: Any, display: "Progress") -> Iterator[Future]:

@@ -12,12 +12,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
-from pfmsm_lite.lab.heatmaps import conflicts, heatmap, mixing
-from pfmsm_lite.lab.statistics import per_seed, pooled_names
+from pfmsm_lite.lab.heatmaps import conflicts, mixing
+from pfmsm_lite.lab.spread import gains as gains
+from pfmsm_lite.lab.spread import hero_of, spread
+from pfmsm_lite.lab.statistics import paired, per_seed, pooled_names
 from pfmsm_lite.lab.style import (
-    DIVERGING,
     GREY,
     INK,
     MAIN,
@@ -28,9 +28,11 @@ from pfmsm_lite.lab.style import (
     handle,
     method_style,
     method_styles,
-    minus,
+    signed,
     styled,
 )
+
+SCENARIOS, HIGHEST = 14, 12.0  # up to which there is a panel per task: scenarios, inches
 
 
 def _highlighted(methods):
@@ -41,31 +43,35 @@ def _highlighted(methods):
 
 
 def _finding(averages):
-    """(the method the title is about, what the averages [seeds × methods] say of it against its rivals)."""
-    means = averages.mean().dropna()
-    if not len(means):
+    """(the method the title is about, what the averages [seeds × methods] say of it against its rivals).
+
+    It leads or trails where the interval over the seeds excludes zero; one seed never does.
+    """
+    hero = hero_of(averages)
+    if hero is None:
         return None, "No AUC: one class only in every scenario"
-    federated = [m for m in means.index if m not in pooled_names()] or list(means.index)
-    hero = "pf_msmtrec" if "pf_msmtrec" in means else max(federated, key=lambda m: means[m])
-    rivals = [m for m in ("fedavg", "local") if m in means and m != hero]
-    rivals = rivals or [m for m in sorted(federated, key=lambda m: -means[m]) if m != hero][:1]
-    phrases = []
-    for rival in rivals:
-        points = 100 * (averages[hero] - averages[rival]).dropna()
-        mean = points.mean()
-        signed = f"{mean:+z.1f}".replace("-", "−")
-        if not len(points):
-            continue
-        if abs(mean) < 0.05:
-            phrases.append(f"is level with {rival} ({signed})")
-        elif not ((points > 0).all() or (points < 0).all()):
-            phrases.append(f"has no clear distance to {rival} ({signed}, seeds disagree)")
-        else:
-            phrases.append(f"{'leads' if mean > 0 else 'trails'} {rival} by {abs(mean):.1f}")
-    seeds = f"mean of {len(averages)} seeds" if len(averages) > 1 else "one seed"
+    means, count = averages.mean(), len(averages)
+    rivals = [m for m in ("fedavg", "local") if m in means.dropna() and m != hero]
+    others = [m for m in means.dropna().index if m not in (*pooled_names(), hero)]
+    rivals = rivals or sorted(others, key=lambda m: -means[m])[:1]
+    found = {rival: paired(averages[hero], averages[rival]) for rival in rivals}
+    phrases = [_phrase(rival, *line[:3]) for rival, line in found.items() if line.seeds]
+    seeds = f"mean of {count} seeds" if count > 1 else "one seed, so nothing is clear"
     if not phrases:
+        seeds = seeds if count > 1 else "one seed"
         return hero, f"{hero}: average AUC {means[hero]:.3f}, {seeds}"
     return hero, f"{hero} {' and '.join(phrases)}: AUC points, {seeds}"
+
+
+def _phrase(rival, points, low, high):
+    """How a difference to a rival is put, by its interval (NaN where there is none)."""
+    if low > 0:
+        return f"leads {rival} by {points:.1f}"
+    if high < 0:
+        return f"trails {rival} by {-points:.1f}"
+    if low <= 0 <= high:
+        return f"has no clear distance to {rival} ({signed(points)})"
+    return f"is {abs(points):.1f} {'above' if points >= 0 else 'below'} {rival}"
 
 
 @styled
@@ -76,6 +82,9 @@ def auc_by_scenario(
     sizes: Mapping[str, int] | None = None,
 ) -> Figure:
     """AUC of every method in every scenario, one panel per task; line through a mark: range over seeds.
+
+    Of more than SCENARIOS scenarios, or where the panels would be too high: what one method gives each of
+    them over `local`, as `pfmsm_lite.lab.spread.spread` draws it.
 
     results  DataFrame of History.results, over methods and seeds (columns of history.RESULTS)
     ceiling  [N, T] best reachable AUC, scenarios and tasks in the order of `results`, or None
@@ -91,6 +100,12 @@ def auc_by_scenario(
         raise ValueError(
             f"ceiling has shape {np.shape(ceiling)}, not {len(scenarios)} scenarios × {len(tasks)} tasks"
         )
+    averages = per_seed(results, split)
+    if len(scenarios) > SCENARIOS or _height(len(tasks), len(scenarios)) > HIGHEST:
+        hero = hero_of(averages) or methods[0]
+        return spread(
+            results, hero, "local" if "local" in methods and hero != "local" else None, split, sizes
+        )
     main = _highlighted(methods)
     styles, minor = method_styles(main), [method for method in methods if method not in main]
     figure, axes, side = _auc_panels(tasks, len(scenarios), len(main))
@@ -103,19 +118,13 @@ def auc_by_scenario(
             axes[t].plot([best, best], [n - 0.42, n + 0.42], color=INK, linewidth=2, linestyle=(0, (2, 1)))
         _aucs(axes[t], own.dropna(subset="auc"), styles)
         _missing(axes[t], own)
-    counts = {name: f"\n{count:,} rows" for name, count in (sizes or {}).items()}
-    names = [
-        f"{label}{counts.get(name, '')}"
-        for label, name in zip(axis_labels(scenarios), scenarios, strict=True)
-    ]
-    axes[0].set_yticks(range(len(scenarios)), names)
+    axes[0].set_yticks(range(len(scenarios)), _with_rows(scenarios, sizes or {}))
     axes[0].set_ylim(len(scenarios) - 0.5, -0.5)
 
     handles = [handle(method, *styles[method]) for method in main]
     handles += [handle(f"{len(minor)} others", GREY, "o", markersize=4)] if minor else []
     handles += [handle("best reachable", INK, linestyle=(0, (2, 1)))] if ceiling is not None else []
     side.legend(handles=handles, loc="upper left", borderaxespad=0)
-    averages = per_seed(results, split)
     title = _finding(averages)[1]
     means = averages.mean().sort_values(ascending=False)
     ranking = ", ".join(f"{name} {value:.3f}" for name, value in means.items()).replace(" nan", " n/a")
@@ -127,11 +136,25 @@ def auc_by_scenario(
     return finish(figure, title, note, f"{note} {len(scenarios)} scenarios, tasks {', '.join(tasks)}.")
 
 
+def _with_rows(scenarios, sizes):
+    """The scenarios' names, below them their training rows where these are known."""
+    counts = {name: f"\n{count:,} rows" for name, count in sizes.items()}
+    return [
+        f"{label}{counts.get(name, '')}"
+        for label, name in zip(axis_labels(scenarios), scenarios, strict=True)
+    ]
+
+
+def _height(tasks, scenarios):
+    """Inches of the figure with a panel for each task."""
+    return math.ceil(tasks / 3) * (0.85 + scenarios * (0.56 if scenarios <= 8 else 0.46)) + 1.15
+
+
 def _auc_panels(tasks, scenarios, methods):
     """(figure, one panel per task, the axes for the legend), as high as this many scenarios need."""
     columns = min(len(tasks), 3)
     lines = math.ceil(len(tasks) / columns)
-    height = lines * (0.85 + scenarios * (0.56 if scenarios <= 8 else 0.46)) + 1.15
+    height = _height(len(tasks), scenarios)
     figure = Figure(figsize=(8, max(height, 1.75 + 0.23 * (methods + 2))))  # the legend needs room too
     grid = figure.add_gridspec(lines, columns + 1, width_ratios=[1] * columns + [0.5])
     axes = []
@@ -211,7 +234,7 @@ def convergence(rounds: pd.DataFrame) -> Figure:
     ax.grid(axis="y")
     _name_ends(ax, ends, main)
 
-    hero, _ = _finding(curves.groupby("method").max().T)
+    hero = hero_of(curves.groupby("method").max().T)
     rivals = [m for m in ("fedavg", "local") if m in peaks and m != hero][:1]
     parts = [f"{m} peaks in round {peaks[m][0]} at {peaks[m][1]:.3f}" for m in (hero, *rivals)]
     title = f"{', '.join(parts)} (of {last} round{'s' if last > 1 else ''})"
@@ -277,62 +300,6 @@ def side_by_side(
     return finish(figure, title, note, said + ".")
 
 
-@styled
-def gains(results: pd.DataFrame, reference: str = "local", split: str = "test") -> Figure:
-    """Which scenario gains and which pays: AUC points over learning alone, method × scenario.
-
-    results    rows of results.csv, the reference among the methods; mean over seeds and tasks
-    returns    Figure;  raises  UserError where the reference is missing or alone
-    """
-    rows = results[results["split"] == split]
-    if reference not in set(rows["method"]) or rows["method"].nunique() < 2:
-        raise UserError(
-            f"Who gains and who pays is told against {reference}. Run {reference} and another method: "
-            f"--methods {reference},pf_msmtrec"
-        )
-    single = rows.groupby(["method", "scenario", "seed"], sort=False)["auc"].mean().unstack("seed")
-    scenarios, methods = (list(dict.fromkeys(rows[key])) for key in ("scenario", "method"))
-    methods.remove(reference)
-    points = {m: 100 * (single.loc[m] - single.loc[reference]).reindex(scenarios) for m in methods}
-    values = pd.DataFrame({m: points[m].mean(axis=1) for m in methods}).T  # [M, N]
-    harmed = pd.DataFrame({m: (points[m] < 0).all(axis=1) for m in methods}).T
-    figure = Figure(figsize=(8, 1.9 + 0.42 * len(methods)))
-    ax = figure.subplots()
-    texts = harmed.replace({True: "!", False: ""})
-    if len(scenarios) <= 12:  # more have no room for numbers; the alt text has them all
-        texts = values.map(lambda value: minus(f"{value:+z.1f}")) + texts
-    reach = float(np.nanmax([1.0, *values.abs().max()]))
-    bar = {"cbar_kws": {"aspect": 12, "label": f"points over {reference}"}, "cbar": True}
-    heatmap(ax, values, DIVERGING, (-reach, reach), texts, xticklabels=True, yticklabels=True, **bar)
-    for text in ax.texts:
-        text.set_fontweight("bold" if "!" in text.get_text() else "normal")
-    for m, n in np.argwhere(values.isna()):
-        ax.text(n + 0.5, m + 0.5, "n/a", ha="center", va="center")
-    ax.set(xlabel="", ylabel="")
-    ax.tick_params(axis="x", rotation=90 if max(map(len, scenarios)) > 8 or len(scenarios) > 12 else 0)
-    seeds = results["seed"].nunique()
-    note = f"Mean of {seeds} seed{'s' * (seeds > 1)} over the tasks, test rows. "
-    note += f"Bold with !: below {reference} in {'every seed' if seeds > 1 else 'this one seed'}."
-    said = "; ".join(
-        f"{method}: " + ", ".join(f"{s} {v:+z.1f}" for s, v in row.items())
-        for method, row in values.iterrows()
-    )
-    title = minus(_who_pays(values.stack(), int(harmed.to_numpy().sum()), reference))
-    return finish(figure, title, note, f"Points over {reference}: {said}.")
-
-
-def _who_pays(points, harmed, reference):
-    """In words: the worst of the points by (method, scenario), and how many are below the reference."""
-    if not points.notna().any():
-        return "No AUC: one class only in every scenario"
-    (method, scenario), least = points.idxmin(), points.min()
-    if harmed:
-        title = f"{method} serves {scenario} worst: {least:+z.1f} points against learning alone; "
-        return f"{title}{harmed} of {len(points)} cells are below it"
-    title = f"Nobody is clearly harmed: in no cell do all seeds fall below {reference}; the least gain is "
-    return f"{title}{least:+z.1f} points, of {scenario} with {method}"
-
-
 FIGURES = {"auc": auc_by_scenario, "convergence": convergence, "conflicts": conflicts, "mixing": mixing}
 
 
@@ -360,6 +327,7 @@ def draw_all(
     recorded = [h for h in histories if "weights" in h.arrays and len(h.clients) > 1]
     recorded.sort(key=lambda h: h.method != "pf_msmtrec")
     if recorded:
-        figures["conflicts"] = conflicts(recorded[0].cosines, clusters=clusters)
-        figures["mixing"] = mixing(recorded[0].weights, clusters=clusters)
+        of = {"of": f"{recorded[0].method}, seed {recorded[0].seed}"}
+        figures["conflicts"] = conflicts(recorded[0].cosines.assign_attrs(of), clusters=clusters)
+        figures["mixing"] = mixing(recorded[0].weights.assign_attrs(of), clusters=clusters)
     return figures

@@ -11,8 +11,9 @@ import pandas as pd
 from pfmsm_lite.errors import UserError, at_least_one, choose
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
-from pfmsm_lite.lab.engine import Cell, finished, replace_text, say_failed
+from pfmsm_lite.lab.engine import Cell, finished, say_failed
 from pfmsm_lite.lab.statistics import holm, paired, points
+from pfmsm_lite.lab.writing import csv_text, replace_text
 
 WHOLE = "pf_msmtrec"
 WITHOUT = {  # module → the method that lacks it; the last two are plain MMoEs, so they lack the template too
@@ -134,9 +135,9 @@ def draw_map(
     found, failed = finished(cells, begun.work, screen)
     show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s\n")
     lines = results(found, levels)
-    replace_text(out / "aucs.csv", lines.to_csv(index=False, lineterminator="\n"))
+    replace_text(out / "aucs.csv", csv_text(lines))
     gains = table(lines)
-    replace_text(out / "map.csv", gains.to_csv(index=False, lineterminator="\n"))
+    replace_text(out / "map.csv", csv_text(gains))
     if len(gains):
         from pfmsm_lite.lab.charts import module_map
 

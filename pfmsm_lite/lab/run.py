@@ -1,18 +1,25 @@
 """`run`: methods × seeds on one data set, side by side, resumable, into one directory."""
 
+import json
 import time
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
 
+from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
+from pfmsm_lite.lab import checkpoint, predictions
 from pfmsm_lite.lab import options as given
-from pfmsm_lite.lab.directory import DEFAULT_METHODS, Arguments, Job, Show, carry_out, opened
-from pfmsm_lite.lab.engine import Cell, finished, replace_text
+from pfmsm_lite.lab.directory import DEFAULT_METHODS, Arguments, Job, Opened, Show, carry_out, opened
+from pfmsm_lite.lab.ending import Ending, ended, tell
+from pfmsm_lite.lab.engine import Cell, finished, model_file, predictions_part
 from pfmsm_lite.lab.statistics import results_of, table
+from pfmsm_lite.lab.versions import decisive
+from pfmsm_lite.lab.writing import csv_text, replace_text, whole
 from pfmsm_lite.methods import METHODS
 
 
@@ -36,7 +43,8 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="the config.json of an earlier run: what is not given here is taken from it, but for --out",
     )
-    given.training_options(basic, "only --rounds, --threads, --processes may differ")
+    may_differ = ("rounds", "threads", "processes", "keep_checkpoints")
+    given.training_options(basic, f"only --{', --'.join(may_differ).replace('_', '-')} may differ")
     basic.add_argument(
         "--checkpoint-seconds",
         type=float,
@@ -44,11 +52,17 @@ def add(commands: Any) -> None:
         metavar="S",
         help="save an unfinished run that often (default 5; 0: after each round)",
     )
+    basic.add_argument(
+        "--keep-checkpoints",
+        action="store_true",
+        default=None,
+        help="a finished run keeps what it takes to go on with more --rounds; without it these begin anew",
+    )
     given.data_options(run)
     given.operator_options(run)
 
     def do(options: Namespace) -> int:
-        job = Job("checkpoint_seconds", ("rounds", "threads", "processes"), dict, work)
+        job = Job("checkpoint_seconds", may_differ, dict, work)
         return carry_out(job, run, options)
 
     run.do = do
@@ -64,51 +78,92 @@ def run_all(
     out: Path, arguments: Arguments, show: Show = print, screen: TextIO | None = None
 ) -> list[History]:
     """Run every method with every seed, then write tables and figures. Returns the list of History."""
-    found = opened(out, arguments, show)
+    methods, settings = given.declared(arguments)
     cells = [
-        Cell(f"{method.name}-{seed}", method.name, method, found.settings, seed)
+        Cell(f"{method.name}-{seed}", method.name, method, settings, seed)
         for seed in arguments["seeds"]
-        for method in found.methods
+        for method in methods
     ]
+    before_resuming(out, cells, arguments["rounds"], show)
+    found = opened(out, arguments, show)
     started = time.monotonic()
     done, _ = finished(cells, found.work, screen, whole=True)
     show(f"{len(cells)} runs in {time.monotonic() - started:.0f} s\n")
-    by_name = {(cell.method.name, cell.seed): history for cell, history in done.items()}
-    histories = [by_name[method.name, seed] for method in found.methods for seed in arguments["seeds"]]
+    order = {method.name: number for number, method in enumerate(methods)}
+    cells.sort(key=lambda cell: order[cell.method.name])
+    histories = [done[cell] for cell in cells]
+    predictions.join(out / "predictions.csv", (predictions_part(out, cell) for cell in cells))
     write(out, histories, found.sizes, found.truth)
-    say(out, histories, found.truth, show)
+    ending = ended(out, histories, found.sizes, found.notes.get("group"))
+    mark_finished(out)
+    say(out, histories, found, ending, show)
     return histories
+
+
+def before_resuming(out: Path, cells: Iterable[Cell], rounds: int, show: Show) -> None:
+    """Say what going on with these cells means; nothing where none has begun.
+
+    raises  UserError for fewer rounds than are done
+    """
+    versions, anew = {}, []
+    for cell in cells:
+        file = out / "checkpoint" / f"{cell.file}.pt"
+        said = checkpoint.glance(file)
+        if not said:
+            continue
+        if said["rounds"] > rounds:
+            raise UserError(checkpoint.fewer(file, said["rounds"], rounds))
+        versions |= said["versions"]
+        more = said["rounds"] < rounds and not said["ended"]
+        if not said["whole"] and (more or not model_file(out, cell).exists()):
+            anew.append(cell.file)
+    here = decisive()
+    for name in (name for name, version in versions.items() if here.get(name) != version):
+        now = here.get(name, "none")
+        show(f"Begun with {name} {versions[name]}, goes on with {name} {now}: numbers may differ.")
+    if anew:
+        show(
+            f"Of {len(anew)} finished trainings too little is kept to go on: they begin with round 1 (the "
+            "same seed gives the same rounds). --keep-checkpoints keeps it."
+        )
 
 
 def write(out: Path, histories: list[History], sizes: dict[str, int], truth: Any = None) -> None:
     """results.csv, history.csv, one .npz a run, and the figures."""
     from pfmsm_lite.lab import figures
 
-    replace_text(out / "results.csv", results_of(histories).to_csv(index=False, lineterminator="\n"))
-    rounds = pd.concat([history.rounds for history in histories])
-    replace_text(out / "history.csv", rounds.to_csv(index=False, lineterminator="\n"))
+    replace_text(out / "results.csv", csv_text(results_of(histories)))
+    replace_text(out / "history.csv", csv_text(pd.concat([history.rounds for history in histories])))
     for history in histories:
         if history.arrays:
             save_arrays(history, out)
     known = {} if truth is None else {"ceiling": truth.ceiling, "clusters": truth.clusters}
     for name, figure in figures.draw_all(histories, sizes=sizes, **known).items():
-        figure.savefig(out / f"{name}.png")
+        with whole(out / f"{name}.png") as file:
+            figure.savefig(file, format="png")
 
 
 def save_arrays(history: History, folder: Path) -> None:
     """METHOD-SEED.npz: a history's arrays, and the names of their axes."""
     arrays = {name: np.stack(kept) for name, kept in history.arrays.items()}
-    path = folder / f"{history.method}-{history.seed}.npz"
-    np.savez_compressed(path, clients=history.clients, units=history.units, **arrays)
+    with whole(folder / f"{history.method}-{history.seed}.npz") as file:
+        np.savez_compressed(file, clients=history.clients, units=history.units, **arrays)
 
 
-def say(out: Path, histories: list[History], truth: Any, show: Show) -> None:
-    """Print the table, and where everything lies."""
+def mark_finished(out: Path) -> None:
+    """The last that a run writes: until then its directory is one to go on with."""
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    replace_text(out / "config.json", json.dumps({**config, "finished": True}, indent=1) + "\n")
+
+
+def say(out: Path, histories: list[History], found: Opened, ending: Ending, show: Show) -> None:
+    """Print the tables and the verdict, and where everything lies."""
+    ceiling = None if found.truth is None else found.truth.ceiling
     show(
         f"AUC on test rows, mean of {len({h.seed for h in histories})} seed(s); the round is chosen on "
         "validation rows; bytes: a client's upload in a round"
     )
-    show(table(histories, None if truth is None else truth.ceiling))
+    show(table(histories, ceiling, calibration=ending.calibration, rates=found.rates))
     for history in histories:
         if history.stopped:
             show(f"{history.method}, seed {history.seed}: {history.stopped}")
@@ -117,6 +172,7 @@ def say(out: Path, histories: list[History], truth: Any, show: Show) -> None:
                 f"{history.method}, seed {history.seed}: round {number}: the upload of {client} was NaN or "
                 "infinite and was refused"
             )
+    tell(ending, results_of(histories), found.notes, show)
     show(f"\n{out}/")
     for path in sorted(out.iterdir()):
         if path.suffix in (".csv", ".json", ".png"):
@@ -124,4 +180,5 @@ def say(out: Path, histories: list[History], truth: Any, show: Show) -> None:
     arrays = len(list(out.glob("*.npz")))
     if arrays:
         show(f"  {arrays} × METHOD-SEED.npz (update norms, cosines, aggregation weights per round)")
-    show("  checkpoint/")
+    kept = len(list(out.glob("models/*-*.pt")))
+    show(f"  {kept} × models/METHOD-SEED.pt: python -m pfmsm_lite predict {out} NEW.csv --out SCORED.csv")

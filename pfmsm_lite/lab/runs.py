@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pfmsm_lite.data.views import AXES
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.history import AXES, RESULTS, ROUNDS, History
+from pfmsm_lite.history import RESULTS, ROUNDS, History
 from pfmsm_lite.lab import plugins, sources
 from pfmsm_lite.lab.effect import refuse_other_data
 from pfmsm_lite.lab.engine import Cell, here
+from pfmsm_lite.lab.models import kept_in
 from pfmsm_lite.lab.options import declared
 from pfmsm_lite.lab.statistics import per_seed, pooled_names, results_of
 from pfmsm_lite.lab.tables import OPTIONS
+from pfmsm_lite.lab.writing import read_csv
 from pfmsm_lite.methods import Method
 from pfmsm_lite.scenario import Scenario
 
 SHORT = ("pooled", "local", "embedding_only", "fedavg", "pf_msmtrec")
+NAMES = ("method", "scenario", "task")  # columns whose cells are names, whatever they look like
 READING = ("data_dir", "knob", *OPTIONS)
 
 
@@ -171,11 +175,12 @@ def read_run(directory: str | Path) -> Run:
         )
     config = _config(folder)
     arguments = config["arguments"]
-    if not (folder / "results.csv").exists():
+    finished = config.get("finished") or not kept_in(folder)
+    if not finished or not (folder / "results.csv").exists():
         begun = sorted({path.stem.rpartition("-")[0] for path in folder.glob("checkpoint/*-*.pt")})
         there = f"begun are {', '.join(begun)}" if begun else "no method has begun"
         raise UserError(
-            f"{folder} is not finished: results.csv is missing; {there}. "
+            f"{folder} is not finished: not all of its files are written; {there}. "
             f"Go on with: python -m pfmsm_lite run --resume {folder}"
         )
     results = _csv(folder / "results.csv", RESULTS)
@@ -225,7 +230,7 @@ def _config(folder):
 
 def _csv(path, columns):
     try:
-        table = pd.read_csv(path)
+        table = read_csv(path, NAMES)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing. {_anew(path.parent)}") from error
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
@@ -266,6 +271,11 @@ def _truth(arguments):
 
 
 def _in_words(notes):
-    """How a reader typed the columns, and what it warns of: sentences."""
+    """How a reader read the file, typed the columns and warns, and what it left out: sentences."""
     typing = [f"column {column}: {kind}" for column, kind in (notes.get("typing") or {}).items()]
-    return (*typing, *(f"Warning: {text}" for text in notes.get("warnings") or ()))
+    left_out = [f"{name} is left out: {why}" for name, why in (notes.get("left_out") or {}).items()]
+    unscored = [
+        f"{name} is trained without a score: {why}" for name, why in (notes.get("unscored") or {}).items()
+    ]
+    warnings = [f"Warning: {text}" for text in notes.get("warnings") or ()]
+    return (*(notes.get("reading") or ()), *typing, *left_out, *unscored, *warnings)

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pfmsm_lite.history import RESULTS, History
+from pfmsm_lite.lab.metrics import base_rate, metrics
 from pfmsm_lite.methods import METHODS
 
 COMPACT = ("method", "seed", "round", "valid_auc", "bytes", "seconds")
@@ -132,7 +133,7 @@ def paired_interval(
     mean = float(difference.mean()) if len(difference) else math.nan
     if len(difference) < 2:
         return mean, math.nan, math.nan
-    if np.ptp(difference) == 0:
+    if np.ptp(difference) < 1e-12:  # no spread but that of rounding
         return mean, mean, mean
     error = stats.sem(difference)
     low, high = stats.t.interval(level, len(difference) - 1, loc=mean, scale=error)
@@ -145,7 +146,28 @@ def paired_p(first: Sequence[float], second: Sequence[float]) -> float:
 
     if len(first) < 2 or np.allclose(first, second):
         return math.nan
+    if np.ptp(np.asarray(first) - np.asarray(second)) < 1e-12:
+        return 0.0
     return float(stats.ttest_rel(first, second).pvalue)
+
+
+def phrase(rival: str, difference: float, low: float, high: float, minus: str = "−") -> str:
+    """How a difference to a rival is put in words. One rule for all titles and sentences.
+
+    difference, low, high  in AUC points, as of `paired`; NaN bounds: one seed
+    returns  "leads …" or "trails …" only where the interval excludes zero, "has no clear distance to …" where
+             it includes it; one seed never leads: it "is … above" or "below"
+    """
+    if low > 0:
+        return f"leads {rival} by {difference:.1f}"
+    if high < 0:
+        return f"trails {rival} by {-difference:.1f}"
+    if low <= 0 <= high:
+        signed = f"{difference:+z.1f}".replace("-", minus)
+        return f"has no clear distance to {rival} ({signed})"
+    if math.isnan(difference):
+        return f"cannot be compared with {rival}"
+    return f"is {abs(difference):.1f} {'above' if difference >= 0 else 'below'} {rival} in one seed"
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
@@ -186,16 +208,30 @@ def share_of_the_way(
 
 # ---- the printed table of a run ----
 
+BESIDE = {"logloss": "log loss", "normalized_entropy": "NE", "calibration_error": "ECE"}
+LEGEND = {
+    "NE": "NE: normalized entropy, log loss ÷ that of knowing only the rate of these rows (below 1: better)",
+    "ECE": "ECE: expected calibration error, 10 bins of equal mass",
+}
 
-def summary(histories: Sequence[History], reference: str = "fedavg", split: str = "test") -> pd.DataFrame:
+
+def summary(
+    histories: Sequence[History], reference: str = "fedavg", split: str = "test",
+    calibration: pd.Series | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """One row per method: average AUC, paired difference to `reference` in AUC points, bytes, seconds.
 
-    histories  of several methods over the same seeds
-    returns    DataFrame indexed by method: auc, difference, low, high (points: hundredths of AUC; NaN where
-               `reference` or a second seed is missing), bytes (mean upload of a client in a round), seconds
-               (mean of a run), best_round (mean)
+    histories    of several methods over the same seeds
+    calibration  as of `metrics.calibration_error`; None: it is NaN
+    returns      DataFrame indexed by method: auc, difference, low, high (points: hundredths of AUC; NaN where
+                 `reference` or a second seed is missing), bytes (mean upload of a client in a round), seconds
+                 (mean of a run), best_round (mean), and averages over cells: logloss, normalized_entropy,
+                 calibration_error
     """
-    averages = per_seed(results_of(histories), split)
+    results = results_of(histories)
+    averages = per_seed(results, split)
+    beside = metrics(results[results["split"] == split], calibration)
+    beside = beside.groupby("method")[list(BESIDE)].mean()
     lines = []
     for method in averages:
         own = [history for history in histories if history.method == method]
@@ -212,7 +248,7 @@ def summary(histories: Sequence[History], reference: str = "fedavg", split: str 
                 "best_round": np.mean([history.best_round for history in own]),
             }
         )
-    return pd.DataFrame(lines).set_index("method")
+    return pd.DataFrame(lines).set_index("method").join(beside)
 
 
 def points(row: Any) -> str:
@@ -224,51 +260,100 @@ def points(row: Any) -> str:
     return f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
 
 
-def _auc(value):
+def decimals(value: float) -> str:
+    """A share without its leading zero, such as .712; n/a for NaN."""
     return "n/a" if math.isnan(value) else f"{value:.3f}".removeprefix("0")
 
 
-def _aligned(lines):
-    """Lines of cells → text: first column to the left, the others to the right."""
+def aligned(lines: Sequence[Sequence[str]]) -> tuple[list[str], list[int]]:
+    """(lines of cells as text: first column to the left, the others to the right; the columns' widths)."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in lines
     ], widths
 
 
+def left_out(results: pd.DataFrame, split: str = "test") -> str:
+    """What the average AUCs leave out, in words: the cells without an AUC; "" where there is none."""
+    rows = results[results["split"] == split]
+    cells = rows.groupby(["scenario", "task", "method"], sort=False)["auc"].agg(lambda auc: auc.isna().any())
+    by_cell = cells.unstack("method").fillna(True).astype(bool)
+    lost = by_cell.index[by_cell.all(axis=1)]
+    said = []
+    if len(lost):
+        names = ", ".join(f"{scenario} ({task})" for scenario, task in lost[:6])
+        more = f" and {len(lost) - 6} more" if len(lost) > 6 else ""
+        said.append(f"{len(lost):,} of {len(by_cell):,} scenarios × tasks without an AUC: {names}{more}")
+    for method, extra in by_cell[~by_cell.all(axis=1)].sum().items():
+        if extra:
+            said.append(f"of {method} {extra:,} {'more' if len(lost) else 'without an AUC'}")
+    return f"Left out of the averages: {'; '.join(said)}." if said else ""
+
+
 def table(
     histories: Sequence[History], ceiling: Sequence[Sequence[float]] | None = None,
-    reference: str = "fedavg", widest: int = 16,
+    references: Sequence[str] = ("local", "fedavg"), widest: int = 16,
+    calibration: pd.Series | None = None, rates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:  # fmt: skip
-    """The printed table, as text: task × scenario AUC on test rows by method, and what the method cost.
+    """The printed tables, as text: AUC on test rows by task and scenario; then the averages and the cost.
 
-    ceiling  [N, T] best reachable AUC, where the data's truth is known
-    widest   with more columns than this (scenarios × tasks) the single AUCs are left to results.csv
+    ceiling      [N, T] best reachable AUC, where the data's truth is known
+    references   methods from which the distance is shown, as far as they were run
+    widest       with more cells than this (scenarios × tasks) the single AUCs are left to results.csv
+    calibration  as of `metrics.calibration_error`; None: it is not shown
+    rates        scenario → task → rate of the training labels: adds the line "base rate", the constant
     """
-    test = results_of(histories).query("split == 'test'")
+    results = results_of(histories)
+    test = results.query("split == 'test'")
     scenarios, tasks = (list(dict.fromkeys(test[column])) for column in ("scenario", "task"))
-    cells = test.groupby(["method", "scenario", "task"], sort=False)["auc"].mean()
-    keys = [(name, task) for task in tasks for name in scenarios]
-    keys = keys if len(keys) <= widest else []
-    difference = f"points over {reference} [95 %]"
-    pooled = pooled_names()
-    lines = [["method", *(name for name, _ in keys), "average", difference, "bytes", "seconds"]]
-    for row in summary(histories, reference).itertuples():
-        aucs = [_auc(cells.get((row.Index, *key), math.nan)) for key in keys]
-        size = "its rows" if row.Index in pooled else f"{row.bytes:,.0f}"
-        lines.append([row.Index, *aucs, _auc(row.auc), points(row), size, f"{row.seconds:.1f}"])
+    text = _cells(test, scenarios, tasks, ceiling) if len(scenarios) * len(tasks) <= widest else []
+    found = {
+        name: summary(histories, name, calibration=calibration)
+        for name in references
+        if name in set(test["method"])
+    }
+    first = next(iter(found.values()), None)
+    first = summary(histories, calibration=calibration) if first is None else first
+    beside = {key: head for key, head in BESIDE.items() if first[key].notna().any()}
+    heads = [*(f"points over {name} [95 %]" for name in found), *beside.values(), "bytes", "seconds"]
+    lines, pooled = [["method", "average", *heads]], pooled_names()
+    for method, row in first.iterrows():
+        size = "its rows" if method in pooled else f"{row['bytes']:,.0f}"
+        distances = [points(own.loc[method]) for own in found.values()]
+        shares = [decimals(row[key]) for key in beside]
+        lines.append([str(method), decimals(row["auc"]), *distances, *shares, size, f"{row['seconds']:.1f}"])
+    if rates and len(constant := base_rate(results, rates)):
+        shares = [decimals(constant[key].mean()) for key in beside]
+        lines.append(["base rate", decimals(constant["auc"].mean()), *[""] * len(found), *shares, "", ""])
     if ceiling is not None:
-        best = np.asarray(ceiling, float)
-        known = [_auc(best[scenarios.index(name)][tasks.index(task)]) for name, task in keys]
-        lines.append(["best reachable", *known, _auc(float(np.nanmean(best))), "", "", ""])
-    text, widths = _aligned(lines)
-    if keys:
-        head = " " * (widths[0] + 2)
-        for t, task in enumerate(tasks):
-            block = widths[1 + t * len(scenarios) : 1 + (t + 1) * len(scenarios)]
-            room = sum(block) + 2 * len(block)
-            head += task[: room - 2].ljust(room)
-        text.insert(0, head.rstrip())
+        best = decimals(float(np.nanmean(np.asarray(ceiling, float))))
+        lines.append(["best reachable", best, *[""] * len(heads)])
+    text += ["", *aligned(lines)[0]] if text else aligned(lines)[0]
     if any(" n/a" in line for line in text):
         text.append("n/a: one class only, so there is no AUC")
-    return "\n".join(text)
+    notes = ["[95 %]: over paired seeds alone"] if found else []
+    notes += [LEGEND[head] for head in beside.values() if head in LEGEND]
+    notes += ["base rate: the constant rate of the training labels, by scenario and task"] if rates else []
+    return "\n".join([*text, *notes, *filter(None, [left_out(results)])])
+
+
+def _cells(test, scenarios, tasks, ceiling):
+    """AUC by method, task and scenario: lines of text."""
+    cells = test.groupby(["method", "scenario", "task"], sort=False)["auc"].mean()
+    keys = [(name, task) for task in tasks for name in scenarios]
+    averages = per_seed(test).mean()
+    lines = [["method", *(name for name, _ in keys), "average"]]
+    for method in averages.index:
+        aucs = [decimals(cells.get((method, *key), math.nan)) for key in keys]
+        lines.append([method, *aucs, decimals(averages[method])])
+    if ceiling is not None:
+        best = np.asarray(ceiling, float)
+        known = [decimals(best[scenarios.index(name)][tasks.index(task)]) for name, task in keys]
+        lines.append(["best reachable", *known, decimals(float(np.nanmean(best)))])
+    text, widths = aligned(lines)
+    head = " " * (widths[0] + 2)
+    for t, task in enumerate(tasks):
+        block = widths[1 + t * len(scenarios) : 1 + (t + 1) * len(scenarios)]
+        room = sum(block) + 2 * len(block)
+        head += task[: room - 2].ljust(room)
+    return [head.rstrip(), *text]

@@ -11,6 +11,7 @@ from pfmsm_lite.data.table import cut_block
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.scenario import SPLITS, Rows, Scenario
 
+ROWS = "rows"  # the folder in a run's directory, while it trains
 PARTS = ("categorical", "numerical", "labels", "source")
 
 
@@ -39,6 +40,7 @@ def save(scenarios: list[Scenario], folder: Path) -> None:
         head = {
             "names": [s.name for s in scenarios], "starts": starts, "tasks": list(first.tasks),
             "fields": first.fields, "numericals": list(first.numericals), "bags": first.bags,
+            "notes": {key: first.notes[key] for key in ("encoder",) if key in first.notes},
         }  # fmt: skip
         (folder / "head.json").write_text(json.dumps(head), encoding="utf-8")
     except OSError as error:
@@ -49,7 +51,7 @@ def save(scenarios: list[Scenario], folder: Path) -> None:
 
 
 def load(folder: Path) -> list[Scenario]:
-    """The scenarios of `save`, without notes; their rows stay in the files until they are looked at."""
+    """The scenarios of `save`; their rows stay in the files until they are looked at. Notes: the encoder."""
     head = json.loads((folder / "head.json").read_text(encoding="utf-8"))
     found = {
         part: torch.from_numpy(
@@ -60,7 +62,7 @@ def load(folder: Path) -> list[Scenario]:
     }
     of_all = {
         "tasks": tuple(head["tasks"]), "fields": head["fields"], "numericals": tuple(head["numericals"]),
-        "bags": head["bags"],
+        "bags": head["bags"], "notes": head["notes"],
     }  # fmt: skip
     return cut_block(Rows(**found), head["names"], head["starts"], of_all)
 

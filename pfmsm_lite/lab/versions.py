@@ -10,6 +10,7 @@ from pathlib import Path
 from pfmsm_lite import __version__
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
+DECISIVE = ("pfmsm_lite", "numpy", "torch", "scikit-learn")
 
 
 def requirements() -> dict[str, str]:
@@ -29,6 +30,11 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
+
+
+def decisive() -> dict[str, str]:
+    """Versions of what the numbers of a training come from."""
+    return {name: version for name, version in versions().items() if name in DECISIVE}
 
 
 def machine() -> str:

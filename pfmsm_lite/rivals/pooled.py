@@ -152,7 +152,7 @@ class PartitionedNorm(nn.Module):
         """inputs [B, I], domain [B] → [B, I]."""
         mean, variance = self.running_mean, self.running_var
         if self.training:
-            member = F.one_hot(domain, len(mean)).to(inputs.dtype).t()  # [D, B]
+            member = F.one_hot(domain.long(), len(mean)).to(inputs.dtype).t()  # [D, B]
             count = member.sum(1, keepdim=True)
             share = member / count.clamp(min=1)
             mean = share @ inputs

@@ -77,7 +77,7 @@ class TreeClient:
         self.labels, self.has_task = scenario.train.labels, scenario.has_task
         self.trees_a_round = settings.local_epochs * TREES
         self.inputs = columns(scenario.train)
-        sizes = list(scenario.fields.values())
+        sizes = [s for name, s in scenario.fields.items() for _ in range(scenario.bags.get(name, 1))]
         classes = [k for k, size in enumerate(sizes) if size <= LEVELS]
         means = [k for k, size in enumerate(sizes) if size > LEVELS]
         self.boosters = [
@@ -137,11 +137,89 @@ class TreeClient:
         if state["trees"]:
             self._grow(state["trees"])
 
+    def kept(self):
+        """Name → array of all that predicting takes, as tensors; `restore` makes a predictor of it."""
+        return {f"{t}.{k}": v for t, booster in enumerate(self.boosters) for k, v in _kept(booster).items()}
+
+
+def _kept(booster):
+    """Name → tensor of one task's trees: those of scikit-learn's own objects."""
+    arrays = {"rate": np.array(booster.rate)}
+    if not booster.constant and booster.trees:
+        classifier, encoder = booster.classifier, booster.encoder
+        bitsets, places = classifier._bin_mapper.make_known_categories_bitsets()
+        arrays |= {"baseline": classifier._baseline_prediction, "bitsets": bitsets, "places": places}
+        arrays["means"] = np.array(booster.means, int)
+        if booster.means:
+            arrays["mean"] = np.array(encoder.target_mean_)
+            for n, values in enumerate(zip(encoder.categories_, encoder.encodings_, strict=True)):
+                arrays[f"mean.{n}.from"], arrays[f"mean.{n}.to"] = values
+        chosen = classifier.is_categorical_
+        arrays["classes"] = np.zeros(booster.inputs.shape[1], bool) if chosen is None else chosen
+        if arrays["classes"].any():
+            categories = classifier._preprocessor.named_transformers_["encoder"].categories_
+            arrays |= {f"class.{n}": values for n, values in enumerate(categories)}
+        trees = [tree for (tree,) in classifier._predictors]
+        arrays["nodes"] = np.concatenate([tree.nodes for tree in trees]).view(np.uint8)
+        arrays["splits"] = np.concatenate([tree.raw_left_cat_bitsets for tree in trees])
+        arrays["counts"] = np.array([(len(tree.nodes), len(tree.raw_left_cat_bitsets)) for tree in trees])
+    return {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
+
+
+class KeptTrees:
+    """What `TreeClient.kept` gave, at work: Rows → probabilities [R, T] float32, bit by bit the client's."""
+
+    def __init__(self, kept):
+        tasks = 1 + max(int(name.partition(".")[0]) for name in kept)
+        self.boosters = [
+            {name.partition(".")[2]: v.numpy() for name, v in kept.items() if name.startswith(f"{t}.")}
+            for t in range(tasks)
+        ]
+
+    def __call__(self, rows):
+        inputs = columns(rows)
+        return torch.from_numpy(np.stack([_predict(own, inputs) for own in self.boosters], 1)).float()
+
+
+def _predict(own, inputs):
+    """Probabilities [R], as HistGradientBoostingClassifier.predict_proba after TargetEncoder.transform."""
+    from scipy.special import expit
+    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+    from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+
+    if "nodes" not in own:
+        return np.full(len(inputs), float(own["rate"]))
+    inputs = inputs.copy()
+    for n, column in enumerate(own["means"]):
+        place, known = _find(own[f"mean.{n}.from"], inputs[:, column])
+        inputs[:, column] = np.where(known, own[f"mean.{n}.to"][place], own["mean"])
+    # scikit-learn puts the categories, numbered, before the numbers
+    seen = np.empty(inputs.shape, np.float64)
+    chosen = np.flatnonzero(own["classes"])
+    for n, column in enumerate(chosen):
+        place, known = _find(own[f"class.{n}"], inputs[:, column])
+        seen[:, n] = np.where(known, place, np.nan)
+    seen[:, len(chosen) :] = inputs[:, ~own["classes"]]
+    total = np.zeros(len(inputs)) + own["baseline"].ravel()
+    nodes, node, split = own["nodes"].view(PREDICTOR_RECORD_DTYPE), 0, 0
+    for nodes_of_it, splits_of_it in own["counts"]:
+        bitsets = own["splits"][split : split + splits_of_it]
+        tree = TreePredictor(nodes[node : node + nodes_of_it], bitsets, bitsets)
+        total += tree.predict(seen, own["bitsets"], own["places"], torch.get_num_threads())
+        node, split = node + nodes_of_it, split + splits_of_it
+    return expit(total)
+
+
+def _find(values, column):
+    """(where a column's values stand among ascending ones, whether they do)."""
+    place = np.searchsorted(values, column).clip(max=len(values) - 1)
+    return place, values[place] == column
+
 
 class BoostedTree:
     """The row of the table of models: no network, but a client of its own."""
 
-    make_client = TreeClient
+    make_client, restore = TreeClient, KeptTrees
 
 
 register("model", "boosted_tree", BoostedTree, "no network: gradient-boosted trees, one ensemble per task")

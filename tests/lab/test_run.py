@@ -68,6 +68,15 @@ def test_a_persons_own_table_goes_from_csv_to_results(finished):
     assert arrays["norm"].shape == (2, 4, 3)
     for name in ("auc", "convergence", "conflicts", "mixing"):
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
+    assert "Should these scenarios federate" in printed and "Gain of pf_msmtrec over local" in printed
+    assert "over seeds and test rows" in printed and "base rate" in printed and "ECE" in printed
+    gain = pd.read_csv(out / "verdict.csv").set_index("scenario")
+    test = results.query("split == 'test'").groupby(["scenario", "method"])["auc"].mean().unstack()
+    assert (100 * (test["pf_msmtrec"] - test["local"])).to_dict() == pytest.approx(gain["gain"].to_dict())
+    assert gain["low"].lt(gain["gain"]).all() and gain["high"].gt(gain["gain"]).all()
+    assert len(pd.read_csv(out / "sources.csv")) == 6
+    beside = pd.read_csv(out / "metrics.csv")
+    assert len(beside) == len(results) and beside["calibration_error"].between(0, 1).all()
     config = json.loads((out / "config.json").read_text())
     assert config["arguments"]["seeds"] == [0, 1] and config["versions"]["torch"] and config["data"]["digest"]
     assert config["methods"][2]["compose"] == "hadamard" and config["settings"]["hidden"] == [8, 4]

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from pfmsm_lite.history import RESULTS
-from pfmsm_lite.lab.statistics import against, holm, paired, paired_interval, summary, table
+from pfmsm_lite.lab.statistics import against, holm, paired, paired_interval, phrase, summary, table
 
 
 def test_paired_interval_is_the_paired_t_test_of_scipy():
@@ -61,7 +61,8 @@ def test_the_table_says_what_the_results_say():
     text = table(kept, ceiling=[[0.9, 0.8]])
     assert "+10.50 [" in text and ".655" in text and ".850" in text
     one = table([Kept("fedavg", 0, (0.6, np.nan))])
-    assert "n/a" in one.splitlines()[2] and "one class only" in one and ".500" not in one
+    assert "n/a" in one.splitlines()[2] and "one class only" in one and "a (buy)" in one
+    assert ".500" not in one.split("\n\n")[0] and "1 of 2 scenarios × tasks" in one
 
 
 def test_all_tables_show_the_same_paired_difference():
@@ -70,3 +71,44 @@ def test_all_tables_show_the_same_paired_difference():
     one, other = against(rows, "b").loc["a"], summary(kept, "a").loc["b"]
     assert one[["difference", "low", "high"]].tolist() == other[["difference", "low", "high"]].tolist()
     assert one["difference"] == pytest.approx(paired([0.65, 0.65], [0.55, 0.56]).difference)
+
+
+def test_the_table_shows_both_references_what_stands_beside_auc_and_the_base_rate():
+    kept = [Kept(m, s, (0.6 + d + s / 99, 0.5)) for m, d in (("local", 0), ("fedavg", 0.1)) for s in (0, 1)]
+    keys = ["method", "seed", "scenario", "task", "split"]
+    rows = pd.concat([one.results for one in kept])
+    known = rows.assign(calibration_error=0.125).set_index(keys)["calibration_error"]
+    text = table(kept, widest=0, calibration=known, rates={"a": {"click": 1 / 3, "buy": 0.5}})
+    head, local, fedavg, constant = text.splitlines()[:4]
+    assert head.index("points over local") < head.index("points over fedavg") < head.index("log loss")
+    assert "-5.00 [-5.00, -5.00]" in local and "+5.00 [+5.00, +5.00]" in fedavg
+    entropy = stats.entropy([1 / 3, 2 / 3])
+    assert (
+        local.split()[-5:-2] == [".500", f"{0.5 / entropy:.3f}"[1:], ".125"]
+        or f"{0.5 / entropy:.3f}" in local
+    )
+    losses = [entropy, np.log(2)]
+    assert constant.startswith("base rate") and f"{np.mean(losses):.3f}"[1:] in constant.split()
+    assert "ECE" not in table(kept) and "base rate" not in table(kept)
+
+
+def test_a_cell_that_one_method_lacks_is_said_beside_the_average():
+    kept = [Kept("local", 0, (0.6, 0.5)), Kept("fedavg", 0, (0.6, np.nan))]
+    assert "Left out of the averages: of fedavg 1 without an AUC." in table(kept)
+    assert "Left out" not in table(kept[:1])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((2.04, 0.1, 4.0), "leads local by 2.0"),
+        ((-2.0, -4.0, -0.1), "trails local by 2.0"),
+        ((0.4, -0.1, 0.9), "has no clear distance to local (+0.4)"),
+        ((-0.4, -0.9, 0.0), "has no clear distance to local (−0.4)"),
+        ((3.0, np.nan, np.nan), "is 3.0 above local in one seed"),
+        ((-3.0, np.nan, np.nan), "is 3.0 below local in one seed"),
+        ((np.nan, np.nan, np.nan), "cannot be compared with local"),
+    ],
+)
+def test_only_what_excludes_zero_leads_and_one_seed_never_does(numbers, words):
+    assert phrase("local", *numbers) == words
