@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         argv.insert(0, "run")
     try:
         with _speaking("--debug" in argv):
+            if any("\0" in word for word in argv):
+                raise UserError("An option holds a NUL character. Leave it out.")
             top = parser()
             options = top.parse_args(argv, argparse.Namespace(words=argv))
             command = top.commands[options.command]
