@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         argv.insert(0, "run")
     try:
         with _speaking("--debug" in argv):
+            if any("\0" in word for word in argv):
+                raise UserError("An option holds a NUL character. Leave it out.")
             top = parser()
             options = top.parse_args(argv, argparse.Namespace(words=argv))
             command = top.commands[options.command]
@@ -80,7 +82,8 @@ def _speaking(debug: bool) -> Iterator[None]:
     else:
         return
     if text:
-        print(textwrap.fill(text, 100), file=sys.stderr)
+        # paths and options are kept in one piece, so that they can be copied
+        print(textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
     raise _Said(code)
 
 
