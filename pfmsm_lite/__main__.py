@@ -2,7 +2,7 @@
 
 import sys
 
-from pfmsm_lite.lab.cli import main
+from pfmsm_lite.lab.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

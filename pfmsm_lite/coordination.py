@@ -85,7 +85,7 @@ def coordinate(local: Tensor, reference: Tensor, radius: float = 0.4, rescale: s
     """
     if not 0 <= radius < 1:
         raise UserError(f"The radius of coordination is {radius}, but it must be at least 0 and below 1.")
-    if not fits(reference, local) or reference.shape[-1:] != local.shape[-1:]:
+    if not (reference.ndim and fits(reference, local)) or reference.shape[-1:] != local.shape[-1:]:
         raise ValueError(f"updates {tuple(local.shape)} and reference {tuple(reference.shape)} do not fit")
     if not (local.isfinite().all() and reference.isfinite().all()):
         raise FloatingPointError("an update to coordinate holds NaN or inf; leave that client out")

@@ -17,7 +17,7 @@ def at_least_one(**numbers: int) -> None:
     """Refuse, by the name of its option, a number below 1 or none that is whole."""
     for name, number in numbers.items():
         if not isinstance(number, Integral) or number < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {number!r}, but it must be whole and at least 1.")
+            raise UserError(f"--{name.replace('_', '-')} is {number!r}, but it must be at least 1 and whole.")
 
 
 def choose(kind: str, name: str, choices: Iterable) -> str:

@@ -15,7 +15,7 @@ ROUNDS = (
 )  # fmt: skip
 # its tables and named arrays need pandas and xarray: who makes them, looked up when they are asked for
 VIEWS = dict.fromkeys(("results", "rounds", "array", "weights", "cosines", "norms", "refused"), "data.views")
-VIEWS["verdict"] = "lab.verdict"
+VIEWS["verdict"] = "lab.views"
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int, float, float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pfmsm_lite.course import shelf
-from pfmsm_lite.errors import UserError
+from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab import plugins
 from pfmsm_lite.lab.options import refuse_beside
@@ -91,7 +91,9 @@ def report(options: Namespace) -> int:
     from pfmsm_lite.course.report import report
 
     ignored = (*given.FRAME, "what", "data", "out")
-    asked_for = {key: value for key, value in vars(options).items() if key not in ignored and value}
+    asked_for = {key: value for key, value in vars(options).items() if key in options.given}
+    asked_for = {key: value for key, value in asked_for.items() if key not in ignored}
+    at_least_one(rounds=asked_for.get("rounds", 1))
     if options.what and options.data:
         raise UserError(f"{options.what} and --data {options.data}: give one of them.")
     asked = options.what or options.data or ""
@@ -101,10 +103,20 @@ def report(options: Namespace) -> int:
     is_data = bool(options.data) or asked in READERS or Path(asked).suffix != ""
     if asked and (Path(asked).is_dir() or not is_data):
         refuse_beside(f"{asked} is a finished run;", asked_for)
-        report(run=asked, out=options.out)
+        report(run=asked, out=options.out, verdict=lambda run: _verdict(run, Path(asked)))
     else:
-        report(data=asked, out=options.out, options=asked_for)
+        report(data=asked, out=options.out, options=asked_for, verdict=_verdict)
     return 0
+
+
+def _verdict(run, folder=None):
+    """The verdict's sentences on a Run, with intervals over test rows where its folder has predictions."""
+    from pfmsm_lite.lab.ending import with_predictions
+    from pfmsm_lite.lab.verdict import hero_of, judge_run
+
+    path = folder / "predictions.csv" if folder else None
+    predictions = with_predictions(path, hero_of(run.results))[1] if path and path.exists() else None
+    return judge_run(run, predictions).sentences
 
 
 def notebooks(options: Namespace) -> int:

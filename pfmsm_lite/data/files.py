@@ -6,6 +6,7 @@ The cells of a text file stay text: what they mean is decided column by column, 
 import csv
 import gzip
 import itertools
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from pfmsm_lite.errors import UserError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|", "::": "::"}
 HEAD = 200  # lines that are looked at to find out how the file is written
+CELL, TIMES = 28, 6  # see `check_room`
 BLOCK = 2**24  # bytes that are read at a time
 TORN = (UnicodeError, EOFError, OSError, ValueError, zlib.error)  # pyarrow's and pandas' own are among them
 
@@ -226,6 +228,27 @@ FORMATS: dict[str, Callable[..., Table]] = {  # how a file's name ends → its r
 }
 
 
+def check_room(path: Path) -> None:
+    """Refuse a file whose table will not fit into this machine's memory, by an estimate.
+
+    Measured on 5,000,000 rows × 20 columns: CELL bytes a cell of Parquet, TIMES a text file's own size.
+    """
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            head = pa.parquet.read_metadata(path)
+            need = head.num_rows * head.num_columns * CELL
+        else:
+            need = path.stat().st_size * TIMES * (4 if path.suffix == ".gz" else 1)
+        free = 1024 * int(re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())[1])  # type: ignore
+    except (OSError, ValueError, TypeError):  # no such file: the reader says so; another system: it is tried
+        return
+    if need > free:
+        raise UserError(
+            f"{path} would take about {need / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are "
+            "free. Leave columns or rows out of it, or save it as Parquet with small types."
+        )
+
+
 def read_file(path: str | Path, sep: str | None = None, encoding: str | None = None) -> Table:
     """The table in a file, read as the ending of its name says; raises UserError for an unknown ending."""
     name = Path(path).name.lower()
@@ -233,6 +256,7 @@ def read_file(path: str | Path, sep: str | None = None, encoding: str | None = N
     if ending is None:
         raise UserError(f"{path}: what format is it? Its name must end in one of: {', '.join(FORMATS)}.")
     reader = FORMATS[ending]
+    check_room(Path(path))
     if reader is read_text:
         return reader(path, "\t" if sep in ("\\t", "tab") else sep, encoding)
     if sep or encoding:

@@ -1,8 +1,12 @@
 """The command line; parses, calls, prints; nothing else. Each command adds its own options."""
 
 import argparse
+import contextlib
+import errno
+import os
 import sys
 import textwrap
+from collections.abc import Iterator
 from importlib import import_module
 
 from pfmsm_lite import __version__
@@ -39,14 +43,63 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv.insert(0, "run")
     try:
-        top = parser()
-        options = top.parse_args(argv, argparse.Namespace(words=argv))
-        return top.commands[options.command].do(options)
-    except UserError as error:
-        if "--debug" in argv:
+        with _speaking("--debug" in argv):
+            top = parser()
+            options = top.parse_args(argv, argparse.Namespace(words=argv))
+            command = top.commands[options.command]
+            options.given = command.given(argv[1:])
+            code = command.do(options)
+            sys.stdout.flush()
+            return code
+    except _Said as said:
+        return said.code
+
+
+class _Said(Exception):
+    """It was said what is wrong; code: of the process."""
+
+    def __init__(self, code: int):
+        self.code = code
+
+
+@contextlib.contextmanager
+def _speaking(debug: bool) -> Iterator[None]:
+    """One paragraph for whatever goes wrong in a command; debug: the traceback instead."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        text, code = "Interrupted.", 130
+    except BrokenPipeError:  # who was reading has gone: nothing to say, and nobody to say it to
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        text, code = "", 141
+    except Exception as error:
+        if debug:
             raise
-        print(textwrap.fill(str(error), 100), file=sys.stderr)
-        return 2
+        text, code = _in_words(error), 2
+    else:
+        return
+    if text:
+        print(textwrap.fill(text, 100), file=sys.stderr)
+    raise _Said(code)
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong, and what to do."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "The memory does not suffice. Give fewer rows or methods, or --processes 1."
+    if isinstance(error, OSError):
+        named = f"{error.filename}: " if error.filename else ""
+        remedy = (
+            "Make room, or choose another place." if error.errno == errno.ENOSPC else "--debug says where."
+        )
+        return f"{named}{error.strerror or error}. {remedy}"
+    kind = type(error).__name__
+    return (
+        f"This should not have happened: {kind}: {error}. It is a fault of the program: --debug says where."
+    )
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 import contextlib
 import json
+import os
 import shlex
 import shutil
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +17,15 @@ import torch
 
 from pfmsm_lite.data import digest
 from pfmsm_lite.errors import UserError, at_least_one
-from pfmsm_lite.lab import plugins, sources, tables
+from pfmsm_lite.lab import config, lock, plugins, sources, store, tables
+from pfmsm_lite.lab.effect import refuse_idle
 from pfmsm_lite.lab.engine import Work, replace_text
 from pfmsm_lite.lab.options import FRAME, Parser, declared, refuse_beside
 from pfmsm_lite.lab.versions import machine, versions
+from pfmsm_lite.loop import check_device
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup
-from pfmsm_lite.scenario import Scenario
+from pfmsm_lite.scenario import Scenario, shortened
 
 ROOM = 200 * 2**20  # bytes that must be free before a run starts
 UNTOLD = ("encoder", "group")  # notes that config.json leaves out: they are long
@@ -69,76 +72,116 @@ def carry_out(job: Job, command: Parser, options: Namespace) -> int:
     """Begin a job, or go on with it: the exit code, 1 where a training failed, 130 after Ctrl-C.
 
     command  its parser, which knows what is usual;  options  as parsed
-    raises   UserError for what is wrong; the directory is as it was, or not there
+    raises   UserError for what is wrong, also where another process is at work in the directory, which is
+             then as it was, or not there
     """
     arguments = {key: value for key, value in vars(options).items() if key not in FRAME}
-    before = arguments.pop("resume")
+    before, file = arguments.pop("resume"), arguments.pop("config", None)
+    counts = {"rounds": arguments.get("rounds"), "threads": options.threads, "processes": options.processes}
+    at_least_one(**{name: count for name, count in counts.items() if count is not None})
     if before:
-        usual = vars(command.parse_args([]))
-        given = (key for key, value in arguments.items() if value != usual.get(key))
-        refuse_beside(
-            "--resume goes on with the run as it was:", [key for key in given if key not in job.changes]
-        )
-        out, arguments = resume(before, {key: arguments[key] for key in job.changes})
-        if job.mark not in arguments:
-            raise UserError(
-                f"{before} holds what another command began. Its config.json says which: go on with that one."
-            )
-        plugins.load_again(arguments)
-    else:
-        if "plugin" in arguments:
-            arguments["plugin"] = plugins.load(arguments["plugin"])
-        arguments["threads"], arguments["processes"] = options.threads or 1, options.processes or 2
-        arguments["command"] = f"python -m pfmsm_lite {shlex.join(options.words)}"
-        out, arguments = prepare(job.checked(arguments))
+        beside = [name for name in options.given if name not in ("resume", *job.changes)]
+        refuse_beside("--resume goes on with the run as it was:", beside)
+        with lock.owned(_begun(before)):
+            return _work(job, options, *resume(before, arguments, job, command))
+    given = options.given
+    if file:
+        beside = {name: arguments[name] for name in given if name in arguments}
+        arguments = config.given_back(file, command, beside, job.mark)
+        given = [name for name, value in arguments.items() if value != command.get_default(name)]
+    if arguments.get("plugin"):
+        arguments["plugin"] = plugins.load(arguments["plugin"])
+    arguments["threads"], arguments["processes"] = arguments["threads"] or 1, arguments["processes"] or 2
+    arguments["command"] = f"python -m pfmsm_lite {shlex.join(options.words)}"
+    filled = in_full(job.checked({**arguments, "folder": os.getcwd()}), given)
+    with _new_directory(filled) as out:
+        return _work(job, options, out, filled)
+
+
+def _work(job: Job, options: Namespace, out: Path, arguments: Arguments) -> int:
+    """Train; what was made before anything was begun goes again."""
     try:
         failed = job.work(out, arguments)
-    except UserError:
-        discard(out)
-        raise
     except KeyboardInterrupt:
+        if not (out / config.NAME).exists():
+            raise
         again = f"python -m pfmsm_lite {options.command} --resume {out}"
         print(f"\nInterrupted. Go on with: {again}", file=sys.stderr)
         return 130
     return 1 if failed else 0
 
 
-def prepare(arguments: Arguments) -> tuple[Path, Arguments]:
-    """Check what can be known before training; make the directory; returns (directory, arguments in full)."""
+def in_full(arguments: Arguments, given: Collection[str] = ()) -> Arguments:
+    """Check what can be known before the data are read; returns the arguments in full.
+
+    given  names of those that a person gave: each must change something
+    """
     filled = sources.with_defaults(arguments)
     filled["methods"] = list(arguments["methods"] or DEFAULT_METHODS)
     at_least_one(rounds=filled["rounds"])
     for what in ("methods", "seeds"):
         if len(set(filled[what])) < len(filled[what]):
             raise UserError(f"--{what} names something twice: {','.join(map(str, filled[what]))}.")
-    declared(filled)
-    out = (
-        Path(arguments["out"]) if arguments["out"] else _free_name(Path(arguments["data"]).stem.split(".")[0])
-    )
-    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {"checkpoint"}):
-        raise UserError(f"{out} is there already. Go on with it: --resume {out}. Or choose another --out.")
+    if min(filled["seeds"], default=0) < 0 or max(filled["seeds"], default=0) >= 2**63:
+        raise UserError("--seeds takes whole numbers from 0 to 2^63 - 1.")
+    if not filled.get("checkpoint_seconds", 0) >= 0:
+        raise UserError(f"--checkpoint-seconds is {filled['checkpoint_seconds']}, but it must be at least 0.")
+    _, settings = declared(filled)
+    check_device(settings.device)
+    refuse_idle(given, filled)
+    return filled
+
+
+@contextlib.contextmanager
+def _new_directory(arguments: Arguments) -> Iterator[Path]:
+    """Make and own the directory of a new run; it goes again if nothing is begun in it."""
+    out = Path(arguments["out"] or _free_name(_stem(arguments)))
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    taken = UserError(f"{out} is there already. Choose another --out.")
+    if (out / config.NAME).exists():
+        taken = UserError(f"{out} is there already. Go on with it: --resume {out}. Or choose another --out.")
+    if out.exists() and (not out.is_dir() or _foreign(out)):
+        raise taken
     try:
-        (out / "checkpoint").mkdir(parents=True, exist_ok=True)
-        (out / "checkpoint" / "writable").touch()
-        (out / "checkpoint" / "writable").unlink()
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}. Choose another --out.") from error
-    free = shutil.disk_usage(out).free
-    if free < ROOM:
-        discard(out)
-        raise UserError(
-            f"Only {free / 2**20:.0f} MiB are free where {out} lies; a run wants {ROOM / 2**20:.0f} MiB. "
-            "Make room, or choose another --out."
-        )
-    return out, filled
+    with lock.owned(out):
+        try:
+            if _foreign(out):  # another process was faster
+                raise taken
+            (out / "checkpoint").mkdir(exist_ok=True)
+            free = shutil.disk_usage(out).free
+            if free < ROOM:
+                raise UserError(
+                    f"Only {free / 2**20:.0f} MiB are free where {out} lies; a run wants "
+                    f"{ROOM / 2**20:.0f} MiB. Make room, or choose another --out."
+                )
+            yield out
+        except BaseException:
+            discard(out)
+            for folder in made:
+                with contextlib.suppress(OSError):  # something else lies in it
+                    folder.rmdir()
+            raise
+
+
+def _foreign(out: Path) -> set[str]:
+    """What lies in a directory that a new run would not expect there."""
+    return {path.name for path in out.iterdir()} - {"checkpoint", lock.NAME}
+
+
+def _stem(arguments: Arguments) -> str:
+    return Path(arguments.get("train") or arguments["data"]).stem.split(".")[0]
 
 
 def discard(out: Path) -> None:
-    """Remove what `prepare` made, if nothing else has been written there: the name is free again."""
-    with contextlib.suppress(OSError):  # something lies in it after all
-        if [path.name for path in out.iterdir()] == ["checkpoint"]:
-            (out / "checkpoint").rmdir()
-            out.rmdir()
+    """Remove what was made for a run, if nothing else has been written there: the name is free again."""
+    if _foreign(out) if out.is_dir() else True:
+        return
+    for remove in ((out / "checkpoint").rmdir, (out / lock.NAME).unlink, out.rmdir):
+        with contextlib.suppress(OSError):  # it is not there, or something lies in it after all
+            remove()
 
 
 def _free_name(stem):
@@ -146,18 +189,36 @@ def _free_name(stem):
     return next(name for name in names if not name.exists())
 
 
-def resume(directory: str, changes: Arguments) -> tuple[Path, Arguments]:
-    """The arguments of an earlier run, and `changes`: rounds, threads and processes may differ."""
-    path = Path(directory) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        arguments = config["arguments"]
-    except FileNotFoundError as error:
-        raise UserError(f"There is nothing to resume in {directory}: {path} is missing.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}). Start the run again with another --out.") from error
-    arguments.update({key: value for key, value in changes.items() if value is not None})
-    return Path(directory), arguments
+def _begun(directory: str) -> Path:
+    """The directory to go on with; refused where nothing was begun in it."""
+    out = Path(directory)
+    if not (out / config.NAME).exists():
+        begin = f"begin with --out {directory}"
+        if out.exists() and (not out.is_dir() or _foreign(out)):
+            begin = "begin with another --out"
+        raise UserError(f"There is nothing to resume in {directory}: config.json is missing; {begin}.")
+    return out
+
+
+def resume(directory: str, changes: Arguments, job: Job, command: Parser) -> tuple[Path, Arguments]:
+    """(directory, arguments of the run that was begun there): what stands in job.changes may differ."""
+    out = Path(directory)
+    kept = config.read(out)
+    if job.mark not in kept["arguments"]:
+        raise UserError(
+            f"{out} holds what another command began. Its config.json says which: go on with that one."
+        )
+    arguments = config.arguments_of(kept, command, out / config.NAME)
+    asked = {name: changes[name] for name in job.changes if changes[name] is not None}
+    if asked.get("rounds", arguments["rounds"]) < arguments["rounds"]:
+        raise UserError(
+            f"--rounds {asked['rounds']}: {out} was begun with {arguments['rounds']}. It can go on for more "
+            "rounds, not for fewer; choose another --out for that."
+        )
+    arguments |= asked
+    plugins.load_again(arguments)
+    declared(arguments)
+    return out, arguments
 
 
 def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
@@ -167,9 +228,12 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
     """
     torch.set_num_threads(arguments["threads"])
     scenarios, truth = sources.read(arguments)
-    work, config = Work(out, arguments, digest(scenarios)), out / "config.json"
-    if config.exists() and json.loads(config.read_text())["data"]["digest"] != work.digest:
-        raise UserError(f"The data is not what {out} was begun with. Start again with another --out.")
+    work = Work(out, arguments, digest(scenarios))
+    if (out / config.NAME).exists() and (then := config.read(out)["data"])["digest"] != work.digest:
+        other = config.other_data(then, scenarios)
+        raise UserError(
+            f"The data is not what {out} was begun with: {other}. Start again with another --out."
+        )
     methods, settings = declared(arguments)
     for method in methods:
         needed = getattr(lookup("model", method.model), "scenarios_needed", 1)
@@ -182,13 +246,15 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
     rates = {s.name: dict(zip(s.tasks, s.train.labels.nanmean(0).tolist(), strict=True)) for s in scenarios}
     found = Opened(work, sizes, truth, methods, settings, rates, scenarios[0].notes)
     _write_config(found, scenarios)
+    if arguments["data"] not in sources.GENERATED:
+        store.save(scenarios, out / store.ROWS)
     _describe(found, scenarios, show)
     return found
 
 
 def _write_config(found: Opened, scenarios: list[Scenario]) -> None:
     arguments = found.work.arguments
-    config = {
+    described = {
         "command": arguments.get("command", "python -m pfmsm_lite run"),
         "date": time.strftime("%Y-%m-%d"),
         "arguments": arguments,
@@ -202,7 +268,7 @@ def _write_config(found: Opened, scenarios: list[Scenario]) -> None:
         "versions": versions(),
         "machine": machine(),
     }
-    replace_text(found.work.out / "config.json", json.dumps(config, indent=1, default=str) + "\n")
+    replace_text(found.work.out / config.NAME, json.dumps(described, indent=1, default=str) + "\n")
 
 
 def _describe(found: Opened, scenarios: list[Scenario], show: Show) -> None:
@@ -214,3 +280,17 @@ def _describe(found: Opened, scenarios: list[Scenario], show: Show) -> None:
         f"{len(found.methods)} methods × {len(arguments['seeds'])} seeds × {arguments['rounds']} rounds: "
         f"{', '.join(method.name for method in found.methods)}"
     )
+    norm = [m.name for m in found.methods if m.needs.get("batch_norm", found.settings.batch_norm)]
+    single = [s.name for s in scenarios if len(s.train.labels) == 1]
+    if norm and single:
+        show(
+            f"Note: BatchNorm ({shortened(norm)}) cannot train on a single row: {shortened(single)} will "
+            "only use what it receives."
+        )
+    norm = [m.name for m in found.methods if m.needs.get("batch_norm", found.settings.batch_norm)]
+    single = [s.name for s in scenarios if len(s.train.labels) == 1]
+    if norm and single:
+        show(
+            f"Note: BatchNorm ({shortened(norm)}) cannot train on a single row: {shortened(single)} "
+            "will only use what it receives."
+        )

@@ -30,8 +30,9 @@ import torch
 from pfmsm_lite.data import digest, synthetic
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
-from pfmsm_lite.lab import models, plugins, predictions, sources
+from pfmsm_lite.lab import models, plugins, predictions, sources, store
 from pfmsm_lite.lab.checkpoint import run_resumable
+from pfmsm_lite.lab.knobs import checked as knobs_of
 from pfmsm_lite.lab.statistics import kept
 from pfmsm_lite.lab.writing import TORN, replace_text
 from pfmsm_lite.loop import run
@@ -225,8 +226,12 @@ def _in_worker(cell, checkpoint, whole):
 
 
 def _data():
-    """The command's scenarios, read once in a worker and checked to be those of the parent."""
+    """The command's scenarios: the parent's, mapped into memory, or generated once more."""
     if "scenarios" not in _worker:
+        rows = _worker["work"].out / store.ROWS
+        if rows.exists():
+            _worker["scenarios"] = store.load(rows)
+            return _worker["scenarios"]
         scenarios, _ = sources.read(_worker["work"].arguments)
         if digest(scenarios) != _worker["work"].digest:
             raise UserError("The data changed while the run was going on. Start again with another --out.")
@@ -236,7 +241,7 @@ def _data():
 
 @lru_cache(maxsize=2)
 def _generated(knobs, seed):
-    return synthetic(**json.loads(knobs), seed=seed)[0]
+    return synthetic(**knobs_of(json.loads(knobs).items()), seed=seed)[0]
 
 
 def _side_by_side(checkpoints, work, screen, whole):
@@ -254,7 +259,7 @@ def _side_by_side(checkpoints, work, screen, whole):
     context = multiprocessing.get_context("spawn")
     processes = max(1, min(work.arguments["processes"], len(checkpoints)))
     queue = context.Queue()
-    display = Progress(len(checkpoints), work.arguments["rounds"], screen)
+    display = Progress(len(checkpoints), work.arguments["rounds"], screen, work.out / "log.txt")
     executor = ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(work, queue))
     try:
         waiting = {executor.submit(_in_worker, cell, name, whole): cell for cell, name in checkpoints.items()}
@@ -275,6 +280,7 @@ def _side_by_side(checkpoints, work, screen, whole):
         raise
     finally:
         display.close()
+        store.drop(work.out / store.ROWS)
 
 
 def _as_they_come(waiting: dict[Future, Cell], queue: Any, display: "Progress") -> Iterator[Future]:
@@ -293,17 +299,25 @@ def _as_they_come(waiting: dict[Future, Cell], queue: Any, display: "Progress") 
 
 
 class Progress:
-    """One line on a terminal: runs, rounds, time left. Silent when the screen is not a terminal."""
+    """One line on a terminal or in a notebook: runs, rounds, time left; silent elsewhere.
 
-    def __init__(self, cells: int, rounds: int, screen: TextIO) -> None:
-        self.cells, self.rounds, self.screen = cells, rounds, screen
+    log  a file that gets a line for each round: time, method, seed, round, validation AUC
+    """
+
+    def __init__(self, cells: int, rounds: int, screen: TextIO, log: Path | None = None) -> None:
+        self.cells, self.rounds, self.screen, self.log = cells, rounds, screen, log
         self.done, self.ended, self.first, self.start = {}, set(), {}, time.monotonic()
-        self.visible = bool(getattr(screen, "isatty", lambda: False)())
+        notebook = type(screen).__module__.startswith("ipykernel")
+        self.visible = notebook or bool(getattr(screen, "isatty", lambda: False)())
 
     def round(self, cell: Cell, number: int, auc: float) -> None:
         """A cell has finished a round."""
         self.first.setdefault(cell, number - 1)  # rounds that a checkpoint already held
         self.done[cell] = number
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as log:
+                now = time.strftime("%Y-%m-%d %H:%M:%S")
+                log.write(f"{now}  {cell.name}  seed {cell.seed}  round {number}  AUC {auc:.4f}\n")
         self.draw(f"{cell.name}, seed {cell.seed}, round {number}: AUC {auc:.3f}")
 
     def finished(self, cell: Cell) -> None:

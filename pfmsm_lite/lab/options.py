@@ -1,14 +1,13 @@
 """Options that several commands have, and what they mean: Methods, changed as asked, and Settings."""
 
 import argparse
-import contextlib
-import json
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import Field, fields, replace
 from typing import Any
 
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.lab.knobs import knob
 from pfmsm_lite.lab.sources import READERS, TABLE
 from pfmsm_lite.lab.tables import add_options, names
 from pfmsm_lite.methods import GROUPS, METHODS, Method, Settings, choices, policies
@@ -32,7 +31,7 @@ STAGE_OF = {
     "ctcvr": "model and template",
     "precision": "local training",
 }
-FRAME = ("command", "debug", "words")  # of the parsed options; the others are a command's arguments
+FRAME = ("command", "debug", "words", "given")  # of the parsed options; the others are a command's arguments
 STAGES = (
     "model and template", "local training", "normalization", "coordination", "aggregation",
     "embedding entries", "at home",
@@ -47,6 +46,27 @@ class Parser(argparse.ArgumentParser):
 
     do: Callable[[argparse.Namespace], int]
     commands: dict[str, "Parser"]
+
+    def given(self, words: Sequence[str]) -> list[str]:
+        """Names of the arguments that stand in the words of a command line, also where they equal a default.
+
+        raises  UserError for one that is given without a value, such as --out ''
+        """
+        nothing = object()
+        many = (argparse._AppendAction, argparse._StoreTrueAction)
+        own = [action for action in self._actions if action.option_strings and not isinstance(action, many)]
+        found = vars(self.parse_args(words, argparse.Namespace(**{action.dest: nothing for action in own})))
+        names = []
+        for action in self._actions:
+            value = found.get(action.dest, nothing)
+            if value is nothing or (action not in own and value in (None, False, [])):
+                continue
+            names.append(action.dest)
+            off = action.dest in flags() and flags()[action.dest].default == value
+            if not off and (value in ("", []) or (value == [""] and not action.option_strings)):
+                name = action.option_strings[0] if action.option_strings else action.metavar
+                raise UserError(f"{name} is given without a value. Give one, or leave it out.")
+        return names
 
     def error(self, message: str) -> None:
         raise UserError(f"{message[0].upper()}{message[1:]}. All options: {self.prog} --help")
@@ -78,7 +98,10 @@ def refuse_beside(why: str, names: Iterable[str]) -> None:
 
 def numbers(text: str) -> list[int]:
     """0,1 → [0, 1]."""
-    return [int(name) for name in names(text)]
+    try:
+        return [int(name) for name in names(text)]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: it takes whole numbers, such as 0,1,2") from error
 
 
 def yes(text: str) -> bool:
@@ -86,16 +109,6 @@ def yes(text: str) -> bool:
     if text not in ("yes", "no"):
         raise argparse.ArgumentTypeError(f"{text!r}: choose yes, no")
     return text == "yes"
-
-
-def knob(text: str) -> tuple[str, Any]:
-    """NAME=VALUE → (name, value), the value read as JSON where it is JSON."""
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
-    with contextlib.suppress(ValueError):
-        value = json.loads(value)
-    return name.strip(), value
 
 
 def convert(default: Any) -> Callable[[str], Any]:
@@ -153,7 +166,7 @@ def knob_option(group: Parser | argparse._ArgumentGroup) -> None:
         type=knob,
         metavar="NAME=VALUE",
         help="synthetic data: another value for an argument of pfmsm_lite.data.synthetic, such as across=0.9 "
-        "or sizes=[500,500]; may be given several times",
+        "or sizes=[500]*16; may be given several times",
     )
 
 
@@ -225,7 +238,10 @@ def declared(arguments: dict[str, Any]) -> tuple[list[Method], Settings]:
     asked = {
         f.name: arguments[f.name] for f in fields(base) if f.metadata and arguments.get(f.name) is not None
     }
-    policies = {choose("--share", group, GROUPS): policy for group, policy in arguments.get("share") or ()}
+    pairs = arguments.get("share") or ()
+    policies = {choose("--share", group, GROUPS): policy for group, policy in pairs}
+    if len(policies) < len(pairs):
+        raise UserError("--share names a group twice. Give every group one policy.")
     chosen = []
     for name in arguments["methods"]:
         method = name if isinstance(name, Method) else METHODS[choose("method", name, METHODS)]

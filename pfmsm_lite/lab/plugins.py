@@ -27,7 +27,8 @@ def load_again(arguments: dict[str, Any]) -> None:
     raises  UserError for a file that is missing or that has changed since
     """
     for kept in arguments.get("plugin") or ():
-        _run(kept["file"], kept["sha256"])
+        placed = Path(arguments.get("folder") or ".") / kept["file"]
+        _run(str(placed) if placed.exists() else kept["file"], kept["sha256"])
 
 
 def _run(file, expected=None):

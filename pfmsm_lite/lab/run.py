@@ -38,6 +38,11 @@ def add(commands: Any) -> None:
     basic.add_argument("--methods", type=given.names, metavar="A,B", help=methods)
     seeds = {"type": given.numbers, "default": [0, 1, 2], "metavar": "0,1,2", "help": "default 0,1,2"}
     basic.add_argument("--seeds", **seeds)
+    basic.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the config.json of an earlier run: what is not given here is taken from it, but for --out",
+    )
     may_differ = ("rounds", "threads", "processes", "keep_checkpoints")
     given.training_options(basic, f"only --{', --'.join(may_differ).replace('_', '-')} may differ")
     basic.add_argument(

@@ -14,6 +14,7 @@ from pfmsm_lite.data.views import AXES
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.history import RESULTS, ROUNDS, History
 from pfmsm_lite.lab import plugins, sources
+from pfmsm_lite.lab.effect import refuse_other_data
 from pfmsm_lite.lab.engine import Cell, here
 from pfmsm_lite.lab.models import kept_in
 from pfmsm_lite.lab.options import declared
@@ -151,8 +152,10 @@ def read_data(
     plugins.load(plugin)
     for option in options:
         choose("option", option, (*READING, "data_seed", "methods", "rounds", "plugin"))
-    given = {option: value for option, value in options.items() if value}  # "" and [] stand for: not given
+    nothing = (None, "", [], ())  # stand for: not given
+    given = {option: value for option, value in options.items() if value not in nothing}
     arguments = {**dict.fromkeys(READING), "data_seed": 0, **given, "data": str(data)}
+    refuse_other_data(given, arguments)
     arguments = sources.with_defaults(arguments)
     return *sources.read(arguments), arguments
 

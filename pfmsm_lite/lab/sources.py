@@ -1,12 +1,11 @@
 """What `--data` may name: a table of readers, looked up when a value is checked, and their defaults."""
 
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from pfmsm_lite.data import read_kuairand, synthetic
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.lab import tables
+from pfmsm_lite.lab import knobs, tables
 from pfmsm_lite.registry import OPERATORS, Operator, register
 from pfmsm_lite.scenario import Scenario
 
@@ -31,13 +30,15 @@ HARD = {
 
 
 def _synthetic(arguments, preset=None):
-    knobs = dict(arguments.get("knob") or ())
-    for name in knobs:
-        choose("--knob", name, [other for other in signature(synthetic).parameters if other != "seed"])
+    turned = knobs.checked(arguments.get("knob") or ())
+    if arguments["data_seed"] < 0:
+        raise UserError(f"--data-seed is {arguments['data_seed']}, but it must be a whole number from 0.")
     try:
-        return synthetic(**{**(preset or {}), **knobs}, seed=arguments["data_seed"])
+        return synthetic(**{**(preset or {}), **turned}, seed=arguments["data_seed"])
+    except UserError as error:
+        raise UserError(f"--knob {' '.join(turned) or 'of the preset'}: {error}") from error
     except (TypeError, ValueError) as error:
-        raise UserError(f"--knob {knobs} does not suit the generator: {error}.") from error
+        raise UserError(f"--knob {turned} does not suit the generator: {error}.") from error
 
 
 def _hard(arguments):
@@ -58,6 +59,7 @@ register(
 )
 register("reader", "kuairand", _kuairand, "the published KuaiRand-Pure, its files in --data-dir")
 TABLE = Operator(tables.read, "a table of your own, described by the options below")
+DATA_OPTIONS = ("knob", "data_seed", "data_dir", *tables.OPTIONS)  # those that say how data are made or read
 GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
 # data → what suits them where nothing else is asked for; others are treated like a table
 DEFAULTS = {
@@ -73,7 +75,7 @@ def reader(arguments: Arguments) -> Operator:
     raises  UserError for a name that no reader has, and for knobs of data that have none
     """
     name = arguments["data"]
-    if arguments.get("train"):
+    if any(arguments.get(split) for split in tables.FILES):
         return TABLE
     if arguments.get("knob") and name not in GENERATED:
         raise UserError(f"--knob turns the generator of {' and '.join(GENERATED)}; --data {name} has none.")
@@ -85,12 +87,29 @@ def reader(arguments: Arguments) -> Operator:
 
 def read(arguments: Arguments) -> tuple[list[Scenario], Any]:
     """(scenarios, the truth that made them or None) of what `--data` names; raises what its reader does."""
-    found = reader(arguments).function(arguments)
+    found = reader(arguments).function(located(arguments))
     return found if isinstance(found, tuple) else (found, None)
+
+
+def located(arguments: Arguments) -> Arguments:
+    """The arguments with their files where they lie: relative to the folder in which the command was begun.
+
+    A file that is not there is looked for in the folder of now.
+    """
+    folder = Path(arguments.get("folder") or ".")
+    if not folder.is_absolute() or folder == Path.cwd():
+        return arguments
+    found = dict(arguments)
+    for name in ("data", "data_dir", *tables.FILES):
+        given = arguments.get(name)
+        if isinstance(given, str) and given and (name != "data" or reader(arguments) is TABLE):
+            placed = folder / given
+            found[name] = str(placed) if placed.exists() or not Path(given).exists() else given
+    return found
 
 
 def with_defaults(arguments: Arguments) -> Arguments:
     """The arguments, and where nothing was asked for, what suits these data."""
-    reader(arguments)
-    defaults = DEFAULTS.get(arguments["data"], {"rounds": 20})
+    table = reader(arguments) is TABLE
+    defaults = DEFAULTS.get("" if table else arguments["data"], {"rounds": 20})
     return {**arguments, **{key: value for key, value in defaults.items() if arguments.get(key) is None}}

@@ -11,6 +11,7 @@ from pfmsm_lite.data.table import cut_block
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.scenario import SPLITS, Rows, Scenario
 
+ROWS = "rows"  # the folder in a run's directory, while it trains
 PARTS = ("categorical", "numerical", "labels", "source")
 
 

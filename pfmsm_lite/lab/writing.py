@@ -65,4 +65,8 @@ def csv_text(table: pd.DataFrame) -> str:
 
 def read_csv(path: str | Path, texts: tuple[str, ...]) -> pd.DataFrame:
     """A table that `csv_text` wrote; texts: columns whose cells are names, whatever they look like."""
-    return pd.read_csv(path, converters=dict.fromkeys(texts, as_it_was))
+    numbers = [name for name in pd.read_csv(path, nrows=0) if name not in texts]
+    found = pd.read_csv(
+        path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=dict.fromkeys(numbers, "")
+    )
+    return found.assign(**{name: found[name].map(as_it_was) for name in texts if name in found})

@@ -70,7 +70,9 @@ def cagrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
 
     min over the simplex of ⟨g_w, g_0⟩ + radius·‖g_0‖·‖g_w‖; small and convex: scipy solves it.
     """
-    rows = [weights_of_all(matrix, share, radius) for matrix in gram.double().reshape(-1, *gram.shape[-2:])]
+    rows = [
+        weights_of_all(matrix, share, radius) for matrix in gram.cpu().double().reshape(-1, *gram.shape[-2:])
+    ]
     common = torch.as_tensor(np.array(rows)).to(gram).reshape(*gram.shape[:-1])
     moved = torch.einsum("...n,...nm,...m->...", common, gram, common).clamp(min=0).sqrt()
     length = torch.einsum("n,...nm,m->...", share, gram, share).clamp(min=0).sqrt()
@@ -82,7 +84,7 @@ def weights_of_all(gram: Tensor, share: Tensor, radius: float) -> np.ndarray:
     """CAGrad's update as weights [N] of the clients' updates, from their inner products [N, N]."""
     from scipy.optimize import minimize  # slow to import, and only needed here
 
-    matrix, even = gram.numpy(force=True), share.double().numpy(force=True)
+    matrix, even = gram.numpy(force=True), share.cpu().double().numpy(force=True)
     matrix = matrix / max(float(np.trace(matrix)), 1e-30)
     length = radius * np.sqrt(max(even @ matrix @ even, 0.0))
 

@@ -10,6 +10,11 @@ from pfmsm_lite.lab import directory, versions
 from pfmsm_lite.lab.cli import main
 
 
+def begun_with(**arguments):
+    """The content of a config.json."""
+    return {"arguments": {"data": "synthetic", **arguments}, "data": {"digest": "0", "rows": {}, "notes": {}}}
+
+
 def test_what_was_begun_is_removed_only_if_nothing_but_an_empty_checkpoint_lies_in_it(tmp_path):
     out = tmp_path / "out"
     (out / "checkpoint").mkdir(parents=True)
@@ -30,7 +35,7 @@ def test_where_a_run_may_be_saved(csv, tmp_path, capsys):
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "thesis.txt").write_text("mine")
-    refused(own(csv, "--out", taken), capsys, "is there already", "--resume")
+    refused(own(csv, "--out", taken), capsys, "is there already. Choose another --out")
     refused(own(csv, "--out", csv / "below a file"), capsys, "cannot be written")
     assert (taken / "thesis.txt").read_text() == "mine"
 
@@ -45,7 +50,7 @@ def test_a_command_goes_on_only_with_what_it_has_begun(command, tmp_path, capsys
     begun = {"run": "checkpoint_seconds", "compare": "budget", "map": "factors"}
     for other, mark in begun.items():
         if other != command:
-            (tmp_path / "config.json").write_text(json.dumps({"arguments": {"data": "synthetic", mark: 1}}))
+            (tmp_path / "config.json").write_text(json.dumps(begun_with(**{mark: 1})))
             assert main([command, "--resume", str(tmp_path)]) == 2
             assert "holds what another command began" in " ".join(capsys.readouterr().err.split())
 

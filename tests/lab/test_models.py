@@ -1,4 +1,4 @@
-"""Models that a training leaves: they say what the results say, also after a kill, and know others' entries."""
+"""Models that a training leaves: what they say, also after a kill, and what of others' entries."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from pfmsm_lite.history import score
 from pfmsm_lite.lab import checkpoint as checkpoints
 from pfmsm_lite.lab import models
 
-# one client, a second model at home, a model of its own optimizer, trees, BatchNorm buffers, a base rate at home
+# one client, a second model at home, an optimizer of its own, trees, buffers of BatchNorm
 METHODS_OF_ALL_KINDS = (
     "pooled", "m3oe", "star", "boosted_tree", "local", "fedavg", "pf_msmtrec", "ditto", "fedbn"
 )  # fmt: skip
