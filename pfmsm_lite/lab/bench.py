@@ -17,6 +17,7 @@ from pfmsm_lite.client import Client
 from pfmsm_lite.data import Rows, Scenario
 from pfmsm_lite.embedding import Held, SharedTable
 from pfmsm_lite.federation import Federation
+from pfmsm_lite.lab.bench_reading import reading
 from pfmsm_lite.lab.engine import keep_memory
 from pfmsm_lite.lab.versions import machine
 from pfmsm_lite.methods import METHODS, Settings
@@ -239,4 +240,5 @@ def bench(show: Callable[[str], None] = print) -> None:
             + "".join(f"{found.get(s, 0):11.4f}" for s in stages)
             + f"{beside:12.1%}"
         )
+    reading(show)
     show(f"\nPeak memory of this process: {peak_mib():,.0f} MiB")

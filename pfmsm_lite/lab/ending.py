@@ -55,14 +55,15 @@ def ended(
 
 def read_blocks(path: Path) -> Iterator[pd.DataFrame]:
     """The lines of a predictions.csv by method and seed, one after the other, as they stand there."""
-    kinds = {name: "category" for name in TEXTS}
+    kinds = dict.fromkeys(TEXTS, str)  # as categories, 01 and 1 would become one number
     options = {"usecols": [*CELL, "label", "probability"], "dtype": {**kinds, "seed": "int64"}}
     missing = {"keep_default_na": False, "na_values": {"label": [""], "probability": ["", "nan"]}}
     waiting: list[pd.DataFrame] = []
     with pd.read_csv(path, chunksize=CHUNK, **options, **missing) as chunks:
         for chunk in chunks:
             for name in TEXTS:
-                chunk[name] = chunk[name].cat.rename_categories(as_it_was).astype(object)
+                codes, texts = pd.factorize(chunk[name])
+                chunk[name] = np.array([as_it_was(text) for text in texts], object)[codes]
             new = (chunk[["method", "seed"]] != chunk[["method", "seed"]].shift()).any(axis=1)
             for _, part in chunk.groupby(new.cumsum(), sort=False):
                 if waiting and _job(waiting[-1]) != _job(part):

@@ -1,9 +1,11 @@
 """What `bench` measures really trains; its clients and stages are those of the package."""
 
+import re
+
 import pytest
 import torch
 
-from pfmsm_lite.lab import bench
+from pfmsm_lite.lab import bench, bench_reading
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,14 @@ def test_a_round_is_told_by_stage_and_nothing_stays_watched():
     assert stages | {"round", "fit"} == set(found)
     assert all(found[stage] > 0 for stage in stages) and server.normalized is usual
     assert sum(found[stage] for stage in stages) < 1.05 * found["round"]
+
+
+def test_reading_is_told_beside_pandas():
+    lines = []
+    bench_reading.reading(lines.append, 2000)
+    found = [
+        re.search(r"(table\.\w+) +([\d.]+) s +([\d,]+) rows/s +([\d.]+) × pandas", line) for line in lines[1:]
+    ]
+    assert [match[1] for match in found] == ["table.csv", "table.parquet"]
+    assert all(float(match[4]) > 0 for match in found)
+    assert bench_reading.table(2000).shape == (2000, 20)

@@ -15,7 +15,7 @@ from running import frame, own, refused
 from sklearn.metrics import roc_auc_score
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.lab import engine, models, writing
+from pfmsm_lite.lab import ending, engine, models, writing
 from pfmsm_lite.lab import run as run_module
 from pfmsm_lite.lab.cli import main
 from pfmsm_lite.lab.models import load
@@ -265,6 +265,14 @@ def test_hostile_names_go_through_all_tables_and_back(tmp_path):
     found = read_run(tmp_path / "out")
     assert set(found.results["scenario"]) == set(names.values()) == set(found.sizes)
     assert set(found.results["task"]) == {"-visit", "conversion"}
+
+
+def test_names_that_look_like_numbers_stay_apart_at_the_end_of_a_run(tmp_path):
+    file = tmp_path / "predictions.csv"
+    head = "row,scenario,method,seed,split,task,label,probability\n"
+    file.write_text(head + "".join(f"1,{name},local,0,test,5,1,0.5\n" for name in ("01", "1", "'-1", "NA")))
+    (block,) = ending.read_blocks(file)
+    assert block["scenario"].tolist() == ["01", "1", "-1", "NA"] and set(block["task"]) == {"5"}
 
 
 def test_a_run_on_generated_data_has_predictions_without_row_numbers(tmp_path):
