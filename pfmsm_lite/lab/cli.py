@@ -80,7 +80,8 @@ def _speaking(debug: bool) -> Iterator[None]:
     else:
         return
     if text:
-        print(textwrap.fill(text, 100), file=sys.stderr)
+        # paths and options are kept in one piece, so that they can be copied
+        print(textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
     raise _Said(code)
 
 

@@ -83,7 +83,7 @@ def compare(
 ) -> dict[Cell, str]:
     """Search, choose, test, and write the tables; returns the cells that failed: {Cell: reason}.
 
-    out        directory, made by directory.prepare; what is finished in it is not done again
+    out        directory, made by directory.made; what is finished in it is not done again
     arguments  of the command, in full: methods, seeds (a list), budget, tuning_seeds and those of `run`
     """
     begun = opened(out, arguments, show)

@@ -94,7 +94,7 @@ def carry_out(job: Job, command: Parser, options: Namespace) -> int:
     arguments["threads"], arguments["processes"] = arguments["threads"] or 1, arguments["processes"] or 2
     arguments["command"] = f"python -m pfmsm_lite {shlex.join(options.words)}"
     filled = in_full(job.checked({**arguments, "folder": os.getcwd()}), given)
-    with _new_directory(filled) as out:
+    with made(filled) as out:
         return _work(job, options, out, filled)
 
 
@@ -133,10 +133,10 @@ def in_full(arguments: Arguments, given: Collection[str] = ()) -> Arguments:
 
 
 @contextlib.contextmanager
-def _new_directory(arguments: Arguments) -> Iterator[Path]:
+def made(arguments: Arguments) -> Iterator[Path]:
     """Make and own the directory of a new run; it goes again if nothing is begun in it."""
     out = Path(arguments["out"] or _free_name(_stem(arguments)))
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
     taken = UserError(f"{out} is there already. Choose another --out.")
     if (out / config.NAME).exists():
         taken = UserError(f"{out} is there already. Go on with it: --resume {out}. Or choose another --out.")
@@ -160,7 +160,7 @@ def _new_directory(arguments: Arguments) -> Iterator[Path]:
             yield out
         except BaseException:
             discard(out)
-            for folder in made:
+            for folder in new:
                 with contextlib.suppress(OSError):  # something else lies in it
                     folder.rmdir()
             raise

@@ -167,6 +167,12 @@ def _others(takes, arguments) -> str:
 def _operator(name, arguments):
     if not _takes(name, arguments):
         where = f" (read by {READ[name][0]})" if name in READ else ""
+        reads = READ.get(name, ("", lambda method: True))[1]
+        if own := [m.name for _, m in _chosen(arguments)[0] if hasattr(m, name) and reads(m)]:
+            usual = getattr(METHODS["pf_msmtrec"], name)
+            where = (
+                f" (an option changes only what is as in pf_msmtrec, here {usual}; {shortened(own)} differs)"
+            )
         if fixed := [before.name for before, _ in _chosen(arguments)[0] if name in before.needs]:
             where = f" ({shortened(fixed)} would be another method)"
         value = arguments[name]

@@ -78,23 +78,37 @@ class Work(NamedTuple):
 
 
 def train_cell(
-    scenarios: list[Scenario], cell: Cell, rounds: int, checkpoint: Path | None = None, **options: Any
+    scenarios: list[Scenario], cell: Cell, rounds: int, checkpoint: Path, **options: Any
 ) -> History:
     """Train one cell on scenarios; options: as of `run_resumable`."""
-    if checkpoint is None:
-        return run(scenarios, cell.method, rounds, cell.seed, settings=cell.settings)
     return run_resumable(
         scenarios, cell.method, rounds, cell.seed, settings=cell.settings, checkpoint=checkpoint, **options
     )
 
 
 def here(
-    cells: list[Cell], scenarios: list[Scenario], rounds: int, tell: Callable[[str], None]
+    cells: list[Cell],
+    scenarios: list[Scenario],
+    rounds: int,
+    tell: Callable[[str], None],
+    screen: TextIO | None = None,
 ) -> Iterator[tuple[Cell, History]]:
-    """Train cells one after the other in this process; `tell` hears a line of text before each."""
+    """Train cells one after the other in this process; `tell` hears a line of text before each.
+
+    screen  where the rounds are shown, if it is a terminal or a notebook
+    """
+    display = Progress(len(cells), rounds, screen) if screen else None
     for number, cell in enumerate(cells, 1):
         tell(f"run {number} of {len(cells)}: {cell.name}, seed {cell.seed}, {rounds} rounds")
-        yield cell, train_cell(scenarios, cell, rounds)
+
+        def follow(history: History, federation: Any, cell: Cell = cell) -> None:
+            if display:
+                display.round(cell, history.rounds_done, history.last_auc)
+
+        settings = cell.settings
+        yield cell, run(scenarios, cell.method, rounds, cell.seed, settings=settings, after_round=follow)
+    if display:
+        display.close()
 
 
 def finished(

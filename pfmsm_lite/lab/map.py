@@ -123,7 +123,7 @@ def draw_map(
 ) -> dict[Cell, str]:
     """Train WHOLE and every method of WITHOUT on every level, and write the map; the cells that failed.
 
-    out        directory, made by directory.prepare; what is finished in it is not done again
+    out        directory, made by directory.made; what is finished in it is not done again
     arguments  of the command, in full: factors, seeds (a list; each is that of the data, too), rounds, knob
                (of all levels), processes
     """

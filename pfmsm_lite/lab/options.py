@@ -63,7 +63,8 @@ class Parser(argparse.ArgumentParser):
                 continue
             names.append(action.dest)
             off = action.dest in flags() and flags()[action.dest].default == value
-            if not off and (value in ("", []) or (value == [""] and not action.option_strings)):
+            each = isinstance(action, argparse._AppendAction) or not action.option_strings
+            if not off and (value in ("", []) or (each and isinstance(value, list) and "" in value)):
                 name = action.option_strings[0] if action.option_strings else action.metavar
                 raise UserError(f"{name} is given without a value. Give one, or leave it out.")
         return names
@@ -239,8 +240,10 @@ def declared(arguments: dict[str, Any]) -> tuple[list[Method], Settings]:
         f.name: arguments[f.name] for f in fields(base) if f.metadata and arguments.get(f.name) is not None
     }
     pairs = arguments.get("share") or ()
-    policies = {choose("--share", group, GROUPS): policy for group, policy in pairs}
-    if len(policies) < len(pairs):
+    asked_for = {choose("--share", group, GROUPS): policy for group, policy in pairs}
+    for group, policy in asked_for.items():
+        choose(f"policy of {group} in --share", policy, policies())
+    if len(asked_for) < len(pairs):
         raise UserError("--share names a group twice. Give every group one policy.")
     chosen = []
     for name in arguments["methods"]:
@@ -252,7 +255,7 @@ def declared(arguments: dict[str, Any]) -> tuple[list[Method], Settings]:
             changes.pop("model", None)
         if method.model != "mmoe":
             changes.pop("intercept", None)
-        share = {g: p for g, p in policies.items() if method.share.get(g) == base.share.get(g)}
+        share = {g: p for g, p in asked_for.items() if method.share.get(g) == base.share.get(g)}
         if method.sent and share:
             changes["share"] = {**method.share, **share}
         chosen.append(replace(method, **changes))

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -108,7 +108,8 @@ def gathered(
 
 def compare(
     data: str, methods: Sequence[str | Method] = SHORT, seeds: Sequence[int] = (0, 1, 2),
-    rounds: int | None = None, tell: Callable[[str], None] = lambda text: None, **options: Any,
+    rounds: int | None = None, tell: Callable[[str], None] = lambda text: None, screen: TextIO | None = None,
+    **options: Any,
 ) -> Run:  # fmt: skip
     """Train methods one after the other on a data set and return the Run: `run` in short, in this process.
 
@@ -117,6 +118,7 @@ def compare(
     methods  names, or Methods: rules that were registered in this process may stand in them
     rounds   None: as many as suit the data
     tell     called before each training with a line of text
+    screen   where a line shows the rounds, such as sys.stderr, if it is a terminal or a notebook
     options  of that command: data_dir, scenario, tasks, categorical, numerical, ignore, time, plugin, …
     raises   UserError for what cannot be read, a method or an option that does not exist
     """
@@ -134,7 +136,8 @@ def compare(
             "A method or a seed stands twice in this comparison. Give every method a name of its own: "
             'dataclasses.replace(method, name="mine", …).'
         )
-    histories = [history for _, history in here(cells, scenarios, arguments["rounds"], tell)]
+    trained = here(cells, scenarios, arguments["rounds"], tell, screen)
+    histories = [history for _, history in trained]
     order = {method.name: number for number, method in enumerate(chosen)}
     histories.sort(key=lambda history: order[history.method])
     sizes = {scenario.name: len(scenario.train.labels) for scenario in scenarios}

@@ -60,7 +60,7 @@ def test_help_begins_with_what_is_basic_and_goes_on_stage_by_stage(run):
     titles = [title for title, own in groups.items() if own and title != "options"]
     assert titles[0] == "basic options"
     assert titles[3:] == [f"method and training: {stage}" for stage in options.STAGES]
-    basic = "data methods seeds config rounds out resume threads processes plugin checkpoint_seconds"
+    basic = "data methods seeds config rounds out resume threads processes plugin checkpoint_seconds keep_checkpoints"
     assert groups["basic options"] == basic.split()
     own = {stage: groups[f"method and training: {stage}"] for stage in options.STAGES}
     assert own["coordination"] == ["coordinate", "radius", "rescale"]

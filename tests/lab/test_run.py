@@ -15,7 +15,7 @@ from running import frame, in_group, own, refused, same_run, wait_until
 
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.cli import main, parser
-from pfmsm_lite.lab.directory import prepare
+from pfmsm_lite.lab.directory import in_full, made
 from pfmsm_lite.lab.run import run_all
 from pfmsm_lite.lab.statistics import summary
 
@@ -240,7 +240,7 @@ def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsy
         (["--knob", "across"], ["'across' is not of the form NAME=VALUE"]),
         (["--knob", "acros=0.5"], ["Unknown --knob 'acros'", "Did you mean 'across'"]),
         (["--knob", "seed=1"], ["Unknown --knob 'seed'"]),
-        (["--knob", "across=much"], ["--knob", "much", "does not suit the generator"]),
+        (["--knob", "across=much"], ["--knob across", "much", "must be a number", "0.3"]),
         (["--knob", "label_noise=0.7"], ["label_noise is 0.7", "[0, 0.49]"]),
         (["--knob", "across=0.5", "--data", "kuairand"], ["--knob turns the generator", "kuairand has none"]),
         (
@@ -278,8 +278,9 @@ def default(tmp_path_factory):
         parser().parse_args(["run", "--methods", "local,fedavg,pf_msmtrec", "--seeds", "0,1,2,3,4"])
     )
     arguments.update(out=str(out), threads=1, processes=2)
-    out, arguments = prepare(arguments)
-    return run_all(out, arguments, show=lambda text: None)
+    arguments = in_full(arguments)
+    with made(arguments) as out:
+        return run_all(out, arguments, show=lambda text: None)
 
 
 def test_on_the_default_pf_msmtrec_beats_fedavg_and_local(default):
