@@ -110,10 +110,12 @@ def report(options: Namespace) -> int:
 
 
 def _verdict(run, folder=None):
-    """The verdict's sentences on a Run, with intervals over test rows where its folder has predictions."""
+    """The verdict's sentences on a Run: those its folder keeps; else anew, with the folder's predictions."""
     from pfmsm_lite.lab.ending import with_predictions
     from pfmsm_lite.lab.verdict import hero_of, judge_run
 
+    if folder and (folder / "verdict.txt").exists():
+        return (folder / "verdict.txt").read_text(encoding="utf-8").splitlines()
     path = folder / "predictions.csv" if folder else None
     predictions = with_predictions(path, hero_of(run.results))[1] if path and path.exists() else None
     return judge_run(run, predictions).sentences

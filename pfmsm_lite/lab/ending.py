@@ -32,7 +32,7 @@ def ended(
 ) -> Ending:
     """Judge a run that has ended, with its predictions.csv where there is one; writes the tables.
 
-    writes  verdict.csv, sources.csv, metrics.csv in `out`
+    writes  verdict.txt (its sentences, one a line), verdict.csv, sources.csv, metrics.csv in `out`
     """
     results, path = results_of(histories), out / "predictions.csv"
     calibration, predictions = with_predictions(path, hero_of(results)) if path.exists() else (None, None)
@@ -46,6 +46,7 @@ def ended(
     }  # fmt: skip
     for name, table in tables.items():
         replace_text(out / f"{name}.csv", csv_text(table))
+    replace_text(out / "verdict.txt", "".join(f"{sentence}\n" for sentence in judgement.sentences))
     return Ending(judgement, calibration)
 
 

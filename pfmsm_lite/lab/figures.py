@@ -16,7 +16,7 @@ from pfmsm_lite.history import History
 from pfmsm_lite.lab.heatmaps import conflicts, mixing
 from pfmsm_lite.lab.spread import gains as gains
 from pfmsm_lite.lab.spread import hero_of, spread
-from pfmsm_lite.lab.statistics import paired, per_seed, pooled_names
+from pfmsm_lite.lab.statistics import paired, per_seed, phrase, pooled_names
 from pfmsm_lite.lab.style import (
     GREY,
     INK,
@@ -28,7 +28,6 @@ from pfmsm_lite.lab.style import (
     handle,
     method_style,
     method_styles,
-    signed,
     styled,
 )
 
@@ -55,23 +54,12 @@ def _finding(averages):
     others = [m for m in means.dropna().index if m not in (*pooled_names(), hero)]
     rivals = rivals or sorted(others, key=lambda m: -means[m])[:1]
     found = {rival: paired(averages[hero], averages[rival]) for rival in rivals}
-    phrases = [_phrase(rival, *line[:3]) for rival, line in found.items() if line.seeds]
+    phrases = [phrase(rival, *line[:3]) for rival, line in found.items() if line.seeds]
     seeds = f"mean of {count} seeds" if count > 1 else "one seed, so nothing is clear"
     if not phrases:
         seeds = seeds if count > 1 else "one seed"
         return hero, f"{hero}: average AUC {means[hero]:.3f}, {seeds}"
     return hero, f"{hero} {' and '.join(phrases)}: AUC points, {seeds}"
-
-
-def _phrase(rival, points, low, high):
-    """How a difference to a rival is put, by its interval (NaN where there is none)."""
-    if low > 0:
-        return f"leads {rival} by {points:.1f}"
-    if high < 0:
-        return f"trails {rival} by {-points:.1f}"
-    if low <= 0 <= high:
-        return f"has no clear distance to {rival} ({signed(points)})"
-    return f"is {abs(points):.1f} {'above' if points >= 0 else 'below'} {rival}"
 
 
 @styled

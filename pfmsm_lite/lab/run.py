@@ -175,7 +175,7 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
     tell(ending, results_of(histories), found.notes, show)
     show(f"\n{out}/")
     for path in sorted(out.iterdir()):
-        if path.suffix in (".csv", ".json", ".png"):
+        if path.suffix in (".csv", ".json", ".png", ".txt"):
             show(f"  {path.name}")
     arrays = len(list(out.glob("*.npz")))
     if arrays:

@@ -156,7 +156,7 @@ def phrase(rival: str, difference: float, low: float, high: float, minus: str = 
 
     difference, low, high  in AUC points, as of `paired`; NaN bounds: one seed
     returns  "leads …" or "trails …" only where the interval excludes zero, "has no clear distance to …" where
-             it includes it; one seed never leads: it "is … above" or "below"
+             it includes it; one seed never leads: it "is … above …" or "below"
     """
     if low > 0:
         return f"leads {rival} by {difference:.1f}"
@@ -167,7 +167,7 @@ def phrase(rival: str, difference: float, low: float, high: float, minus: str = 
         return f"has no clear distance to {rival} ({signed})"
     if math.isnan(difference):
         return f"cannot be compared with {rival}"
-    return f"is {abs(difference):.1f} {'above' if difference >= 0 else 'below'} {rival} in one seed"
+    return f"is {abs(difference):.1f} {'above' if difference >= 0 else 'below'} {rival}"
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

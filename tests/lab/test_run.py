@@ -75,6 +75,8 @@ def test_a_persons_own_table_goes_from_csv_to_results(finished):
     assert (100 * (test["pf_msmtrec"] - test["local"])).to_dict() == pytest.approx(gain["gain"].to_dict())
     assert gain["low"].lt(gain["gain"]).all() and gain["high"].gt(gain["gain"]).all()
     assert len(pd.read_csv(out / "sources.csv")) == 6
+    sentences = (out / "verdict.txt").read_text(encoding="utf-8").splitlines()
+    assert 5 <= len(sentences) <= 8 and all(f"- {sentence}" in printed for sentence in sentences)
     beside = pd.read_csv(out / "metrics.csv")
     assert len(beside) == len(results) and beside["calibration_error"].between(0, 1).all()
     config = json.loads((out / "config.json").read_text())

@@ -105,8 +105,8 @@ def test_a_cell_that_one_method_lacks_is_said_beside_the_average():
         ((-2.0, -4.0, -0.1), "trails local by 2.0"),
         ((0.4, -0.1, 0.9), "has no clear distance to local (+0.4)"),
         ((-0.4, -0.9, 0.0), "has no clear distance to local (−0.4)"),
-        ((3.0, np.nan, np.nan), "is 3.0 above local in one seed"),
-        ((-3.0, np.nan, np.nan), "is 3.0 below local in one seed"),
+        ((3.0, np.nan, np.nan), "is 3.0 above local"),
+        ((-3.0, np.nan, np.nan), "is 3.0 below local"),
         ((np.nan, np.nan, np.nan), "cannot be compared with local"),
     ],
 )
