@@ -212,7 +212,9 @@ def embeddings_said(results: pd.DataFrame, found: Gains, hero: str) -> list[str]
     part, whole = gains(results, EMBEDDINGS).total.mean, found.total.mean
     if math.isnan(part):
         return []
-    said = f"Sharing only embedding tables ({EMBEDDINGS}) gives {part:+z.2f} of these {whole:+z.2f} points"
+    said = (
+        f"Sharing only embedding tables ({EMBEDDINGS}) gives {part:+z.2f} points, all of {hero} {whole:+z.2f}"
+    )
     if found.total.low > 0:
         said += f", {100 * part / whole:.0f} % of the way from {REFERENCE} to {hero}"
     return [f"{said}."]

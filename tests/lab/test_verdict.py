@@ -179,12 +179,14 @@ def test_names_of_any_kind_stay_as_they_are_and_files_execute_nothing(tmp_path):
 def test_the_share_of_embeddings_by_hand():
     histories = made({"a": 4.0, "b": 4.0}, noise=0.0)
     half = made({"a": 1.0, "b": 1.0}, noise=0.0, methods=("local", "embedding_only"))[3:]
-    assert "gives +1.00 of these +4.00 points, 25 % of the way from local to pf_msmtrec" in said(
+    assert "gives +1.00 points, all of pf_msmtrec +4.00, 25 % of the way from local to pf_msmtrec" in said(
         histories + half
     )
     assert "was not run" in said(histories)
     harmful = made({"a": -4.0, "b": -4.0}, noise=0.0)
-    assert "% of the way" not in said(harmful + half) and "+1.00 of these -4.00" in said(harmful + half)
+    assert "% of the way" not in said(harmful + half) and "+1.00 points, all of pf_msmtrec -4.00" in said(
+        harmful + half
+    )
 
 
 def test_main_sources_by_hand():
