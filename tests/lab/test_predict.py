@@ -183,7 +183,7 @@ def test_a_finished_run_writes_everything_again_from_what_it_kept(copied, done):
     said = quiet(["run", "--resume", copied])
     assert "Of 1 finished trainings too little is kept" in said
     found = contents(copied)
-    timed = {"history.csv", "checkpoint/local-0.pt", "convergence.png"}
+    timed = {"verdict.txt", "history.csv", "checkpoint/local-0.pt", "convergence.png"}
     assert set(found) == set(whole)
     assert {name for name in whole if found[name] != whole[name]} <= timed
     assert json.loads((copied / "config.json").read_text())["finished"] is True
