@@ -18,6 +18,8 @@ from pfmsm_lite.errors import UserError
 BEYOND = 1e30  # a larger number overflows float32, or its square float64
 EXACT = 2**53  # whole numbers above it do not all exist as float64
 WORDS = {"true": 1, "false": 0}
+FLOAT_WHOLE = r"^-?(0|[1-9]\d*)\.0$"  # a whole number that was written as a float
+FLOAT_LARGE = r"^-?\d(\.\d+)?[eE]\+\d{2,}$"  # a large one, as spreadsheets and pandas write it
 
 
 def refuse(wrong: np.ndarray, column: pd.Series, source: str | Path, remedy: str) -> None:
@@ -57,7 +59,10 @@ class Column:
         self.numbers, self.starts = np.zeros(0), np.zeros(1, np.int64)
         self.gaps = np.broadcast_to(np.False_, self.rows)
         self.declared = False
-        _fill(self, _arrow(series))
+        try:
+            _fill(self, _arrow(series))
+        except pa.ArrowInvalid:  # such as bytes that are no text
+            self.kind = "other"
 
     def refuse(self, wrong: np.ndarray, remedy: str) -> None:
         """Raise UserError for the first row that is `wrong` [R] bool: place, content, remedy."""
@@ -89,13 +94,16 @@ class Column:
 
     def as_text(self) -> tuple[np.ndarray, np.ndarray]:
         """(codes [R] with −1 for a gap, texts [K]); whole numbers are written 3, never 3.0."""
+        if self.kind == "text" and not self.declared:
+            self.refuse_rounded()
         if self.kind in ("text", "list"):
             return self.codes, self.texts
         if self.kind == "other":
             raise UserError(_unreadable(self))
         if self.kind == "moment":
             codes, found = pd.factorize(self.series)
-            return codes.astype(np.int32), np.array([str(value) for value in found], object)
+            days = [str(value).removesuffix(" 00:00:00") for value in found]  # as in a text file
+            return codes.astype(np.int32), np.array(days, object)
         if self.gaps.any():
             codes = np.full(self.rows, -1, np.int32)
             codes[~self.gaps], found = pd.factorize(self.numbers[~self.gaps])
@@ -109,12 +117,23 @@ class Column:
     def refuse_inexact(self, found: np.ndarray, codes: np.ndarray) -> None:
         """Refuse floats above 2^53 as names of something: their last digits are lost already."""
         if (large := (np.abs(found) >= EXACT) & np.isfinite(found)).any():
-            wrong = np.isin(codes, np.flatnonzero(large))
-            self.refuse(
-                wrong,
-                "is kept as a float, which cannot hold whole numbers above 2^53: digits are lost already. "
-                "Write the column as integers or as text where it comes from.",
-            )
+            self._refuse_float(np.isin(codes, np.flatnonzero(large)))
+
+    def refuse_rounded(self) -> None:
+        """Refuse texts such as 1.23457E+18 as names of something: a program wrote an id as a float."""
+        texts = pa.array(self.texts, pa.string())
+        looks = pc.or_(pc.match_substring_regex(texts, FLOAT_LARGE), pc.match_substring_regex(texts, FLOAT_WHOLE))
+        wrong = [n for n in np.flatnonzero(looks) if abs(float(self.texts[n])) >= EXACT]
+        if wrong:
+            self._refuse_float(np.isin(self.codes, wrong))
+
+    def _refuse_float(self, wrong):
+        self.refuse(
+            wrong,
+            "is kept as a float, which cannot hold whole numbers above 2^53: digits are lost already. "
+            "Write the column as integers or as text where it comes from; if it is an amount, say "
+            f"--numerical {self.name}.",
+        )
 
     def as_numbers(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """The values of some rows as float64 [R], NaN for what is a gap or no number."""
@@ -130,6 +149,18 @@ class Column:
         """[R] bool: where a number is missing; among the texts of numbers a word such as NA is a gap, too."""
         return np.append(self.parsed.gap, True)[self.codes] if self.kind == "text" else self.gaps
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing in any cell."""
+        if self.kind in ("text", "list"):
+            return not (self.codes >= 0).any()
+        return self.kind in ("number", "moment") and bool(self.gaps.all())
+
+    def is_infinite(self) -> bool:
+        """Whether some cell of numbers is infinite or too large, whatever it is kept as."""
+        if self.kind == "text":
+            return any(is_number(text) for text in self.texts[self.parsed.bad & (self.counts > 0)])
+        return bool(self.is_bad().any())
+
     def is_bad(self) -> np.ndarray:
         """[R] bool: where there is something, and no number that can be worked with."""
         if self.kind == "text":
@@ -140,10 +171,13 @@ class Column:
         return ~self.gaps & ~(np.abs(self.numbers) < BEYOND)
 
     def without(self, texts: Iterable[str]) -> None:
-        """Cells with one of these texts are gaps from now on."""
-        if self.kind == "text" and len(gone := np.flatnonzero(np.isin(self.texts, list(texts)))):
+        """Cells with one of these texts are gaps from now on; in a column of numbers, those of this value."""
+        texts = list(texts)
+        if self.kind == "text" and len(gone := np.flatnonzero(np.isin(self.texts, texts))):
             self.codes = np.where(np.isin(self.codes, gone), np.int32(-1), self.codes)
             self.__dict__.pop("counts", None)
+        if self.kind == "number" and (values := list(filter(is_number, texts))):
+            self.gaps = self.gaps | np.isin(self.numbers, [float(value) for value in values])
 
 
 def _unreadable(column):
@@ -206,6 +240,23 @@ def _text(value):
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number, an infinite one among them."""
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
+
+
+def plain(texts: np.ndarray) -> np.ndarray:
+    """Texts [K] with whole numbers written 3, never 3.0: the same in a text file as in Parquet."""
+    found = pa.array(texts, pa.string())
+    looks = pc.match_substring_regex(found, FLOAT_WHOLE).to_numpy(zero_copy_only=False)
+    if not looks.any():
+        return texts
+    return np.array([str(int(float(t))) if whole else t for t, whole in zip(texts, looks, strict=True)], object)
+
+
 def _fill(column, array):
     """Put an Arrow array into the column, by its type."""
     kinds = pa.types
@@ -263,6 +314,8 @@ def _fill_list(column, array):
 
 def _fill_numbers(column, array):
     column.kind = "number"
+    if pa.types.is_integer(array.type) and array.type.bit_width < 32:
+        array = array.cast(pa.int32())  # differences of small integers would run over
     if pa.types.is_duration(array.type):
         array = pc.divide(array.cast(pa.duration("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
     if pa.types.is_floating(array.type):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.util import hash_array
 
-from pfmsm_lite.data.columns import Column
+from pfmsm_lite.data.columns import Column, plain
 from pfmsm_lite.data.kinds import BAG_SIGNS, bag_sign
 from pfmsm_lite.errors import UserError, choose
 
@@ -77,7 +77,7 @@ def encode_category(column: Column, how: Vocabulary, train: np.ndarray, multi: b
         told = f"; {shared:.0%} share one" if shared >= 0.005 else ""
         words += f", hashed into {spec['buckets']} buckets{told}"
     elif isinstance(how, str):  # "union"
-        spec["known"] = sorted(trained)
+        spec["known"] = sorted(set(plain(np.array(list(trained), object))))
         words += ", one vocabulary fitted on all scenarios"
     else:
         spec["known"] = _declared(how)
@@ -96,6 +96,7 @@ def apply(spec: Spec, column: Column) -> np.ndarray:
 
 def _ids(spec, names):
     """[K] int32 of the names [K] text."""
+    names = plain(names)
     if "buckets" in spec:
         return (hash_array(names, hash_key=HASH_KEY) % np.uint64(spec["buckets"]) + np.uint64(1)).astype(
             np.int32
@@ -125,7 +126,7 @@ def _collisions(values, buckets):
 def _declared(values):
     """The texts of a list of values, each once; "(missing)" is among them if a missing value is."""
     codes, texts = Column(pd.Series(list(values), name="declared")).as_text()
-    return list(dict.fromkeys(np.append(texts, MISSING)[codes].tolist()))
+    return list(dict.fromkeys(plain(np.append(texts, MISSING)[codes]).tolist()))
 
 
 # ---- bags ----

@@ -51,6 +51,7 @@ CLOCKS = {
     "seconds since 1970": (946_684_800, 2_208_988_800),
     "milliseconds since 1970": (946_684_800_000, 2_208_988_800_000),
     "microseconds since 1970": (946_684_800_000_000, 2_208_988_800_000_000),
+    "nanoseconds since 1970": (946_684_800_000_000_000, 2_208_988_800_000_000_000),
     "days written YYYYMMDD": (19_900_101, 20_401_231),
 }
 
@@ -137,10 +138,10 @@ def _of_numbers(column):
         return Kind("numerical")
     if named == "id":
         return Kind("categorical")
-    low, high = known.min(), known.max()
+    low, high = known.min().item(), known.max().item()
     if not named and (clock := _clock(known, low, high)):
         return Kind("numerical", clock)
-    if max(abs(int(low)), abs(int(high))) >= EXACT:
+    if max(abs(low), abs(high)) >= EXACT:
         return Kind("categorical")
     many = len(np.unique(known[:LOOK])) > FEW
     different = None if many else np.unique(known)

@@ -39,6 +39,13 @@ def clean_header(df: pd.DataFrame, source: str | Path) -> tuple[pd.DataFrame, li
     return df.drop(columns=counted), said
 
 
+def without_empty(columns: Mapping[str, Column], kept: Sequence[str]) -> tuple[dict[str, Column], list[str]]:
+    """The columns that hold something or are among those `kept`; and what is said of the others."""
+    empty = [name for name, column in columns.items() if name not in kept and column.is_empty()]
+    said = [f"left out, since nothing stands there: {shortened(map(repr, empty))}"] if empty else []
+    return {name: column for name, column in columns.items() if name not in empty}, said
+
+
 def _counts_rows(series):
     numbers = pd.to_numeric(series, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     return len(numbers) > 0 and bool((np.diff(numbers) == 1).all()) and numbers[0] in (0, 1)
@@ -140,11 +147,11 @@ def check_numbers(columns: Mapping[str, Column], dates: Mapping[str, bool]) -> l
         if not bad.any():
             continue
         remedy = (
-            "is not a usable number. Fill it in, declare the column categorical (--categorical "
-            f"{name}), or leave it out (--ignore {name})."
+            "is not a usable number. Fill it in, let it count as missing (--na), declare the column "
+            f"categorical (--categorical {name}), or leave it out (--ignore {name})."
         )
         known = column.rows - int(column.is_gap().sum())
-        if column.kind == "number" or bad.sum() > (1 - MOSTLY) * known:
+        if column.is_infinite() or bad.sum() > (1 - MOSTLY) * known:
             column.refuse(bad, remedy)
         first = column.place(int(np.argmax(bad)))
         many = (
