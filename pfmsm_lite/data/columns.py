@@ -75,6 +75,7 @@ class Column:
         value = self.series.iloc[row]
         shown = repr(value.item() if isinstance(value, np.generic) else value)
         line = f"line {row + 1 + self.before} of a file with a header"
+        line = line if self.before else "counted through the files"
         return f"row {row + 1} ({line}), column {self.name!r}: {shown}"
 
     @cached_property
@@ -95,7 +96,7 @@ class Column:
     def as_text(self) -> tuple[np.ndarray, np.ndarray]:
         """(codes [R] with −1 for a gap, texts [K]); whole numbers are written 3, never 3.0."""
         if self.kind == "text" and not self.declared:
-            self.refuse_rounded()
+            self._refuse_float(self.rounded)
         if self.kind in ("text", "list"):
             return self.codes, self.texts
         if self.kind == "other":
@@ -119,13 +120,12 @@ class Column:
         if (large := (np.abs(found) >= EXACT) & np.isfinite(found)).any():
             self._refuse_float(np.isin(codes, np.flatnonzero(large)))
 
-    def refuse_rounded(self) -> None:
-        """Refuse texts such as 1.23457E+18 as names of something: a program wrote an id as a float."""
-        texts = pa.array(self.texts, pa.string())
-        looks = pc.or_(pc.match_substring_regex(texts, FLOAT_LARGE), pc.match_substring_regex(texts, FLOAT_WHOLE))
+    @cached_property
+    def rounded(self) -> np.ndarray:
+        """[R] bool: texts such as 1.23457E+18 that a program made of a whole number above 2^53."""
+        looks = pc.match_substring_regex(pa.array(self.texts, pa.string()), f"{FLOAT_LARGE}|{FLOAT_WHOLE}")
         wrong = [n for n in np.flatnonzero(looks) if abs(float(self.texts[n])) >= EXACT]
-        if wrong:
-            self._refuse_float(np.isin(self.codes, wrong))
+        return np.isin(self.codes, wrong) if wrong else np.broadcast_to(np.False_, self.rows)
 
     def _refuse_float(self, wrong):
         self.refuse(
@@ -145,6 +145,16 @@ class Column:
         values[self.gaps[rows]] = np.nan
         return values
 
+    def compared(self) -> np.ndarray:
+        """[R] numbers that are equal where two rows are; of lists with all but certainty."""
+        if self.kind == "list":
+            rows = np.diff(self.starts)
+            place = np.arange(len(self.codes)) - np.repeat(self.starts[:-1], rows)
+            mixed = (self.codes.astype(np.uint64) + np.uint64(2)) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(31))) * (2 * place + 3).astype(np.uint64)
+            return np.diff(np.append(np.uint64(0), np.cumsum(mixed))[self.starts])
+        return self.codes if self.kind == "text" else self.numbers
+
     def is_gap(self) -> np.ndarray:
         """[R] bool: where a number is missing; among the texts of numbers a word such as NA is a gap, too."""
         return np.append(self.parsed.gap, True)[self.codes] if self.kind == "text" else self.gaps
@@ -161,8 +171,10 @@ class Column:
             return any(is_number(text) for text in self.texts[self.parsed.bad & (self.counts > 0)])
         return bool(self.is_bad().any())
 
-    def is_bad(self) -> np.ndarray:
-        """[R] bool: where there is something, and no number that can be worked with."""
+    def is_bad(self, date: bool = False) -> np.ndarray:
+        """[R] bool: where there is something, and no number (or date) that can be worked with."""
+        if date and self.kind == "text":
+            return np.append(np.isnan(self.dates) & ~self.parsed.gap, False)[self.codes]
         if self.kind == "text":
             values, bad = self.parsed.values, self.parsed.bad
             return np.append(bad | (np.abs(values) >= BEYOND), False)[self.codes]
@@ -173,7 +185,7 @@ class Column:
     def without(self, texts: Iterable[str]) -> None:
         """Cells with one of these texts are gaps from now on; in a column of numbers, those of this value."""
         texts = list(texts)
-        if self.kind == "text" and len(gone := np.flatnonzero(np.isin(self.texts, texts))):
+        if self.kind == "text" and len(gone := np.flatnonzero(_among(self.texts, texts))):
             self.codes = np.where(np.isin(self.codes, gone), np.int32(-1), self.codes)
             self.__dict__.pop("counts", None)
         if self.kind == "number" and (values := list(filter(is_number, texts))):
@@ -221,9 +233,11 @@ def _by_hand(series):
     values = series.tolist()
     gaps = series.isna().to_numpy()
     there = [value for value, gap in zip(values, gaps, strict=True) if not gap]
-    if any(isinstance(value, dict) for value in there):
+    several = set | frozenset | list | tuple | np.ndarray
+    entries = [entry for value in there if isinstance(value, several) for entry in value]
+    if any(isinstance(value, dict) for value in there) or any(isinstance(e, dict | several) for e in entries):
         return None
-    if any(isinstance(value, set | frozenset | list | tuple | np.ndarray) for value in there):
+    if any(isinstance(value, several) for value in there):
         return pa.array(
             [None if g else _entries(v) for v, g in zip(values, gaps, strict=True)], pa.list_(pa.string())
         )
@@ -240,6 +254,11 @@ def _text(value):
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def _among(texts, wanted):
+    """[K] bool: which texts are among those wanted, as they stand or as whole numbers."""
+    return np.isin(texts, wanted) | (np.isin(plain(texts), wanted) if len(wanted) else False)
+
+
 def is_number(text: str) -> bool:
     """Whether a text is a number, an infinite one among them."""
     try:
@@ -251,9 +270,9 @@ def is_number(text: str) -> bool:
 def plain(texts: np.ndarray) -> np.ndarray:
     """Texts [K] with whole numbers written 3, never 3.0: the same in a text file as in Parquet."""
     found = pa.array(texts, pa.string())
-    looks = pc.match_substring_regex(found, FLOAT_WHOLE).to_numpy(zero_copy_only=False)
-    if not looks.any():
+    if not pc.any(pc.ends_with(found, ".0")).as_py():
         return texts
+    looks = pc.match_substring_regex(found, FLOAT_WHOLE).to_numpy(zero_copy_only=False)
     return np.array([str(int(float(t))) if whole else t for t, whole in zip(texts, looks, strict=True)], object)
 
 
@@ -359,9 +378,10 @@ def as_moments(column: Column) -> tuple[np.ndarray, np.ndarray]:
 
 
 def dates_of(texts: Sequence[str]) -> np.ndarray:
-    """[K] float64: ISO dates as seconds since 1970 in UTC, NaN for what is none."""
+    """[K] float64: ISO dates, or 2024/5/31, as seconds since 1970 in UTC, NaN for what is none."""
     series = pd.Series(np.asarray(texts, object), dtype="str")
-    looks = series.str.match(r"^\s*\d{4}-\d{1,2}-\d{1,2}").fillna(False)
+    series = series.str.replace(r"^\s*(\d{4})([./])(\d{1,2})\2(\d{1,2})\b", r"\1-\3-\4", regex=True)
+    looks = series.str.match(r"^\s*(\d{4}-\d{1,2}-\d{1,2}|\d{4}-\d{2}$|\d{8}T)").fillna(False)
     found = pd.to_datetime(series.where(looks), format="ISO8601", utc=True, errors="coerce")
     seconds = found.dt.as_unit("us").astype("int64").to_numpy() / 1e6
     return np.where(found.isna(), np.nan, seconds)

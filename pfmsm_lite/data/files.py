@@ -175,7 +175,7 @@ def _is_number(text):
 def _cells(path, names, sep, encoding, skipped):
     """DataFrame of text, read by pyarrow; separators of several characters are left to pandas."""
     try:
-        if len(sep) > 1:
+        if len(sep) > 1 or not sep.isascii():
             return _by_line(path, names, sep, encoding, skipped)
         table = pa.csv.read_csv(
             path,

@@ -29,6 +29,7 @@ from pfmsm_lite.data.reading import (
     Read,
     check_numbers,
     check_roles,
+    check_single,
     clean_header,
     date_columns,
     describe,
@@ -153,7 +154,7 @@ def load_table(
     source = " + ".join(Path(path[split]).name for split in splits)
     said = tuple(dict.fromkeys(text for table in tables for text in table.said))
     return encode(
-        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through the files in this order")),
+        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through the files in this order"), 0),
         source=source,
         split_column=name,
         **columns,
@@ -265,6 +266,8 @@ def _read(table, scenario, tasks, o):
     rules = positives(o["positive"], roles["task"])
     named = [o["group"], *(c for own in roles.values() for c in own)]
     columns, empty = without_empty(_columns(df, roles, o, table.before), named)
+    single = {role: roles[role] for role in ("scenario", "time", "split")}
+    check_single(columns, {**single, "group": listed(o["group"])})
     typed = find_kinds({c: columns[c] for c in _features(columns, roles)}, roles, o["source"])
     labels = _labels(columns, roles["task"], rules, o["ctcvr"])
     dates = date_columns(typed)
