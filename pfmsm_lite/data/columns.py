@@ -18,6 +18,8 @@ from pfmsm_lite.errors import UserError
 BEYOND = 1e30  # a larger number overflows float32, or its square float64
 EXACT = 2**53  # whole numbers above it do not all exist as float64
 WORDS = {"true": 1, "false": 0}
+FLOAT_WHOLE = r"^-?(0|[1-9]\d*)\.0$"  # a whole number that was written as a float
+FLOAT_LARGE = r"^-?\d(\.\d+)?[eE]\+\d{2,}$"  # a large one, as spreadsheets and pandas write it
 
 
 def refuse(wrong: np.ndarray, column: pd.Series, source: str | Path, remedy: str) -> None:
@@ -57,7 +59,10 @@ class Column:
         self.numbers, self.starts = np.zeros(0), np.zeros(1, np.int64)
         self.gaps = np.broadcast_to(np.False_, self.rows)
         self.declared = False
-        _fill(self, _arrow(series))
+        try:
+            _fill(self, _arrow(series))
+        except pa.ArrowInvalid:  # such as bytes that are no text
+            self.kind = "other"
 
     def refuse(self, wrong: np.ndarray, remedy: str) -> None:
         """Raise UserError for the first row that is `wrong` [R] bool: place, content, remedy."""
@@ -70,6 +75,7 @@ class Column:
         value = self.series.iloc[row]
         shown = repr(value.item() if isinstance(value, np.generic) else value)
         line = f"line {row + 1 + self.before} of a file with a header"
+        line = line if self.before else "counted through the files"
         return f"row {row + 1} ({line}), column {self.name!r}: {shown}"
 
     @cached_property
@@ -89,13 +95,16 @@ class Column:
 
     def as_text(self) -> tuple[np.ndarray, np.ndarray]:
         """(codes [R] with −1 for a gap, texts [K]); whole numbers are written 3, never 3.0."""
+        if self.kind == "text" and not self.declared:
+            self._refuse_float(self.rounded)
         if self.kind in ("text", "list"):
             return self.codes, self.texts
         if self.kind == "other":
             raise UserError(_unreadable(self))
         if self.kind == "moment":
             codes, found = pd.factorize(self.series)
-            return codes.astype(np.int32), np.array([str(value) for value in found], object)
+            days = [str(value).removesuffix(" 00:00:00") for value in found]  # as in a text file
+            return codes.astype(np.int32), np.array(days, object)
         if self.gaps.any():
             codes = np.full(self.rows, -1, np.int32)
             codes[~self.gaps], found = pd.factorize(self.numbers[~self.gaps])
@@ -109,12 +118,22 @@ class Column:
     def refuse_inexact(self, found: np.ndarray, codes: np.ndarray) -> None:
         """Refuse floats above 2^53 as names of something: their last digits are lost already."""
         if (large := (np.abs(found) >= EXACT) & np.isfinite(found)).any():
-            wrong = np.isin(codes, np.flatnonzero(large))
-            self.refuse(
-                wrong,
-                "is kept as a float, which cannot hold whole numbers above 2^53: digits are lost already. "
-                "Write the column as integers or as text where it comes from.",
-            )
+            self._refuse_float(np.isin(codes, np.flatnonzero(large)))
+
+    @cached_property
+    def rounded(self) -> np.ndarray:
+        """[R] bool: texts such as 1.23457E+18 that a program made of a whole number above 2^53."""
+        looks = pc.match_substring_regex(pa.array(self.texts, pa.string()), f"{FLOAT_LARGE}|{FLOAT_WHOLE}")
+        wrong = [n for n in np.flatnonzero(looks) if abs(float(self.texts[n])) >= EXACT]
+        return np.isin(self.codes, wrong) if wrong else np.broadcast_to(np.False_, self.rows)
+
+    def _refuse_float(self, wrong):
+        self.refuse(
+            wrong,
+            "is kept as a float, which cannot hold whole numbers above 2^53: digits are lost already. "
+            "Write the column as integers or as text where it comes from; if it is an amount, say "
+            f"--numerical {self.name}.",
+        )
 
     def as_numbers(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """The values of some rows as float64 [R], NaN for what is a gap or no number."""
@@ -126,12 +145,36 @@ class Column:
         values[self.gaps[rows]] = np.nan
         return values
 
+    def compared(self) -> np.ndarray:
+        """[R] numbers that are equal where two rows are; of lists with all but certainty."""
+        if self.kind == "list":
+            rows = np.diff(self.starts)
+            place = np.arange(len(self.codes)) - np.repeat(self.starts[:-1], rows)
+            mixed = (self.codes.astype(np.uint64) + np.uint64(2)) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(31))) * (2 * place + 3).astype(np.uint64)
+            return np.diff(np.append(np.uint64(0), np.cumsum(mixed))[self.starts])
+        return self.codes if self.kind == "text" else self.numbers
+
     def is_gap(self) -> np.ndarray:
         """[R] bool: where a number is missing; among the texts of numbers a word such as NA is a gap, too."""
         return np.append(self.parsed.gap, True)[self.codes] if self.kind == "text" else self.gaps
 
-    def is_bad(self) -> np.ndarray:
-        """[R] bool: where there is something, and no number that can be worked with."""
+    def is_empty(self) -> bool:
+        """Whether there is nothing in any cell."""
+        if self.kind in ("text", "list"):
+            return not (self.codes >= 0).any()
+        return self.kind in ("number", "moment") and bool(self.gaps.all())
+
+    def is_infinite(self) -> bool:
+        """Whether some cell of numbers is infinite or too large, whatever it is kept as."""
+        if self.kind == "text":
+            return any(is_number(text) for text in self.texts[self.parsed.bad & (self.counts > 0)])
+        return bool(self.is_bad().any())
+
+    def is_bad(self, date: bool = False) -> np.ndarray:
+        """[R] bool: where there is something, and no number (or date) that can be worked with."""
+        if date and self.kind == "text":
+            return np.append(np.isnan(self.dates) & ~self.parsed.gap, False)[self.codes]
         if self.kind == "text":
             values, bad = self.parsed.values, self.parsed.bad
             return np.append(bad | (np.abs(values) >= BEYOND), False)[self.codes]
@@ -140,10 +183,13 @@ class Column:
         return ~self.gaps & ~(np.abs(self.numbers) < BEYOND)
 
     def without(self, texts: Iterable[str]) -> None:
-        """Cells with one of these texts are gaps from now on."""
-        if self.kind == "text" and len(gone := np.flatnonzero(np.isin(self.texts, list(texts)))):
+        """Cells with one of these texts are gaps from now on; in a column of numbers, those of this value."""
+        texts = list(texts)
+        if self.kind == "text" and len(gone := np.flatnonzero(_among(self.texts, texts))):
             self.codes = np.where(np.isin(self.codes, gone), np.int32(-1), self.codes)
             self.__dict__.pop("counts", None)
+        if self.kind == "number" and (values := list(filter(is_number, texts))):
+            self.gaps = self.gaps | np.isin(self.numbers, [float(value) for value in values])
 
 
 def decimal_sign(column: Column) -> str:
@@ -195,9 +241,11 @@ def _by_hand(series):
     values = series.tolist()
     gaps = series.isna().to_numpy()
     there = [value for value, gap in zip(values, gaps, strict=True) if not gap]
-    if any(isinstance(value, dict) for value in there):
+    several = set | frozenset | list | tuple | np.ndarray
+    entries = [entry for value in there if isinstance(value, several) for entry in value]
+    if any(isinstance(value, dict) for value in there) or any(isinstance(e, dict | several) for e in entries):
         return None
-    if any(isinstance(value, set | frozenset | list | tuple | np.ndarray) for value in there):
+    if any(isinstance(value, several) for value in there):
         return pa.array(
             [None if g else _entries(v) for v, g in zip(values, gaps, strict=True)], pa.list_(pa.string())
         )
@@ -212,6 +260,28 @@ def _entries(value):
 
 def _text(value):
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _among(texts, wanted):
+    """[K] bool: which texts are among those wanted, as they stand or as whole numbers."""
+    return np.isin(texts, wanted) | (np.isin(plain(texts), wanted) if len(wanted) else False)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number, an infinite one among them."""
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
+
+
+def plain(texts: np.ndarray) -> np.ndarray:
+    """Texts [K] with whole numbers written 3, never 3.0: the same in a text file as in Parquet."""
+    found = pa.array(texts, pa.string())
+    if not pc.any(pc.ends_with(found, ".0")).as_py():
+        return texts
+    looks = pc.match_substring_regex(found, FLOAT_WHOLE).to_numpy(zero_copy_only=False)
+    return np.array([str(int(float(t))) if whole else t for t, whole in zip(texts, looks, strict=True)], object)
 
 
 def _fill(column, array):
@@ -271,6 +341,8 @@ def _fill_list(column, array):
 
 def _fill_numbers(column, array):
     column.kind = "number"
+    if pa.types.is_integer(array.type) and array.type.bit_width < 32:
+        array = array.cast(pa.int32())  # differences of small integers would run over
     if pa.types.is_duration(array.type):
         array = pc.divide(array.cast(pa.duration("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
     if pa.types.is_floating(array.type):
@@ -314,9 +386,10 @@ def as_moments(column: Column) -> tuple[np.ndarray, np.ndarray]:
 
 
 def dates_of(texts: Sequence[str]) -> np.ndarray:
-    """[K] float64: ISO dates as seconds since 1970 in UTC, NaN for what is none."""
+    """[K] float64: ISO dates, or 2024/5/31, as seconds since 1970 in UTC, NaN for what is none."""
     series = pd.Series(np.asarray(texts, object), dtype="str")
-    looks = series.str.match(r"^\s*\d{4}-\d{1,2}-\d{1,2}").fillna(False)
+    series = series.str.replace(r"^\s*(\d{4})([./])(\d{1,2})\2(\d{1,2})\b", r"\1-\3-\4", regex=True)
+    looks = series.str.match(r"^\s*(\d{4}-\d{1,2}-\d{1,2}|\d{4}-\d{2}$|\d{8}T)").fillna(False)
     found = pd.to_datetime(series.where(looks), format="ISO8601", utc=True, errors="coerce")
     seconds = found.dt.as_unit("us").astype("int64").to_numpy() / 1e6
     return np.where(found.isna(), np.nan, seconds)

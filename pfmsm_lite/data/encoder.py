@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pfmsm_lite.data.columns import Column
+from pfmsm_lite.data.columns import Column, plain
 from pfmsm_lite.data.encoding import Moments, Spec, apply, standardize
 from pfmsm_lite.data.labels import Positive, read_task
 from pfmsm_lite.errors import UserError
@@ -94,7 +94,9 @@ class Encoder:
     def _clients(self, column):
         """[R] number of each row's scenario."""
         codes, texts = column.as_text()
-        known = pd.Index(self.names, dtype=object).get_indexer(np.append(texts, ""))
+        names, texts = pd.Index(self.names, dtype=object), np.append(texts, "")
+        known = names.get_indexer(texts)
+        known = np.where(known < 0, names.get_indexer(plain(texts)), known)
         clients = known[codes]
         column.refuse(
             clients < 0,

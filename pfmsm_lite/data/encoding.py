@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from pandas.util import hash_array
 
-from pfmsm_lite.data.columns import Column
-from pfmsm_lite.data.kinds import BAG_SIGNS, bag_sign
+from pfmsm_lite.data.columns import Column, plain
+from pfmsm_lite.data.kinds import BAG_SIGNS, bag_sign, cut
 from pfmsm_lite.errors import UserError, choose
 
 HASH_KEY = "pfmsm_lite table"  # 16 characters: the same value is in the same bucket on every machine
@@ -70,14 +70,14 @@ def encode_category(column: Column, how: Vocabulary, train: np.ndarray, multi: b
     trained = _trained(column, codes, texts, train, spec)
     there = texts[np.bincount(codes[codes >= 0], minlength=len(texts)) > 0]
     words = f"{len(_entries(there, spec) if multi else there):,} values"
-    words = f"bag of up to {spec['multi']['width']} entries, {words}" if multi else f"categorical, {words}"
+    words = f"{_width(spec['multi'])}, {words}" if multi else f"categorical, {words}"
     if isinstance(how, int):
         spec["buckets"] = how or max(BUCKETS, 2 ** int(np.ceil(np.log2(max(ROOM * len(trained), 1)))))
         shared = _collisions(trained, spec["buckets"])
         told = f"; {shared:.0%} share one" if shared >= 0.005 else ""
         words += f", hashed into {spec['buckets']} buckets{told}"
     elif isinstance(how, str):  # "union"
-        spec["known"] = sorted(trained)
+        spec["known"] = sorted(set(plain(np.array(list(trained), object))))
         words += ", one vocabulary fitted on all scenarios"
     else:
         spec["known"] = _declared(how)
@@ -96,6 +96,7 @@ def apply(spec: Spec, column: Column) -> np.ndarray:
 
 def _ids(spec, names):
     """[K] int32 of the names [K] text."""
+    names = plain(names)
     if "buckets" in spec:
         return (hash_array(names, hash_key=HASH_KEY) % np.uint64(spec["buckets"]) + np.uint64(1)).astype(
             np.int32
@@ -125,7 +126,7 @@ def _collisions(values, buckets):
 def _declared(values):
     """The texts of a list of values, each once; "(missing)" is among them if a missing value is."""
     codes, texts = Column(pd.Series(list(values), name="declared")).as_text()
-    return list(dict.fromkeys(np.append(texts, MISSING)[codes].tolist()))
+    return list(dict.fromkeys(plain(np.append(texts, MISSING)[codes]).tolist()))
 
 
 # ---- bags ----
@@ -134,20 +135,26 @@ def _declared(values):
 def _bag(column, train):
     """What says how a bag is cut: the sign between entries of a text, and how many are read."""
     if column.kind == "list":
-        longest, sign = np.diff(column.starts)[train].max(initial=1), ""
+        longest, sign = int(np.diff(column.starts)[train].max(initial=1)), ""
     else:
         codes, texts = column.as_text()
-        sign = bag_sign(column) or next((s for s in BAG_SIGNS if any(s in text for text in texts)), "|")
-        longest = max(
-            (text.count(sign) + 1 for text in texts[np.unique(codes[train & (codes >= 0)])]), default=1
-        )
-    return {"sign": sign, "width": int(min(max(longest, 1), WIDEST))}
+        sign = bag_sign(column) or next((s for s in (*BAG_SIGNS, "/", " ") if any(s in text for text in texts)), "|")
+        own = texts[np.unique(codes[train & (codes >= 0)])]
+        longest = max((len(cut(text, sign)) for text in own), default=1)
+    return {"sign": sign, "width": min(max(longest, 1), WIDEST), "longest": longest}
+
+
+def _width(bag):
+    """What a bag is, in words."""
+    told = f"bag of up to {bag['longest']} entries"
+    told += f", separated by {bag['sign']!r}" if bag["sign"] else ""
+    return told + (f", of which the first {WIDEST} are read" if bag["longest"] > WIDEST else "")
 
 
 def _entries(texts, spec):
     """The different entries of texts that hold several each; lists come with their entries already."""
     sign = spec["multi"]["sign"]
-    return {entry.strip() for text in texts for entry in text.split(sign)} if sign else set(texts)
+    return {entry for text in texts for entry in cut(text, sign)} if sign else set(texts)
 
 
 def _apply_bag(spec, column):
@@ -162,10 +169,10 @@ def _apply_bag(spec, column):
     else:
         codes, texts = column.as_text()
         of_text = np.full((len(texts) + 1, width), -1, np.int32)
-        cut = [[e.strip() for e in (text.split(sign) if sign else [text])][:width] for text in texts]
-        known = np.array(sorted({entry for own in cut for entry in own} | {MISSING}), object)
+        entries = [(cut(text, sign) if sign else [text])[:width] for text in texts]
+        known = np.array(sorted({entry for own in entries for entry in own} | {MISSING}), object)
         number = dict(zip(known, _ids(spec, known).tolist(), strict=True))
-        for row, own in enumerate(cut):
+        for row, own in enumerate(entries):
             of_text[row, : len(own)] = [number[entry] for entry in own]
         ids = of_text[codes]
     ids[(ids < 0).all(1), 0] = nothing  # a bag without entries is a gap

@@ -58,19 +58,23 @@ def read_text(path: str | Path, sep: str | None = None, encoding: str | None = N
     found = sep or declared or _separator(lines)
     if sep is None and found != ("\t" if ".tsv" in Path(path).name.lower() else ","):
         said.append(f"the cells are separated by {SEPARATORS.get(found, found)} (--sep)")
-    names = _cut(lines[0], found)
+    names, used = _header(lines, found)
+    skipped += used
     stripped = [name.strip() for name in names]
     if stripped != names:
         changed = [repr(name) for name in names if name != name.strip()]
         said.append(f"blanks around the names of columns are dropped: {', '.join(changed)}")
+    unnamed = [n for n, name in enumerate(stripped) if not name]
+    if unnamed:
+        said.append(f"columns without a name are called {', '.join(f'Unnamed: {n}' for n in unnamed)}")
     names = [name or f"Unnamed: {n}" for n, name in enumerate(stripped)]
     check_header(names, path)
     if names and all(_is_number(name) for name in names):
         raise UserError(
             f"{path}: its first line holds numbers. Put a line with the columns' names before it."
         )
-    frame = _cells(path, names, found, encoding, skipped + 1)
-    return Table(frame, tuple(said), skipped + 1)
+    frame = _cells(path, names, found, encoding, skipped)
+    return Table(frame, tuple(said), skipped)
 
 
 def _open(path, encoding):
@@ -100,6 +104,10 @@ def _first_lines(path, encoding):
         raise UserError(_not_in(path, encoding)) from error
     except TORN as error:
         raise UserError(f"{path} cannot be read as a table: {error}. Save it as UTF-8 CSV.") from error
+    if any("\0" in line for line in lines):
+        raise UserError(
+            f"{path} holds zero bytes, as text in UTF-16 does: try --encoding utf-16-le, utf-16-be or utf-32."
+        )
     if not any(line.strip() for line in lines):
         raise UserError(f"{path} is empty.")
     return lines, encoding, said
@@ -117,10 +125,11 @@ def _preamble(lines, path):
     skipped, declared, said = 0, None, []
     while skipped < len(lines) - 1:
         line = lines[skipped]
-        if line.lower().startswith("sep=") and len(line) > 4:
-            declared = line[4:].strip('"') or "\t"
+        following = next((text for text in lines[skipped + 1 :] if not text.startswith("#")), "")
+        if line.strip('"').lower().startswith("sep=") and len(line.strip('"')) > 4:
+            declared = line.strip('"')[4:]
             said.append(f"line {skipped + 1} is {line!r}, for spreadsheets: skipped, and followed")
-        elif line.startswith("#") and _width(line) != _width(lines[skipped + 1]):
+        elif line.startswith("#") and _width(line) != _width(following):
             said.append(f"line {skipped + 1} is a comment and skipped: {line[:40]!r}")
         elif line.strip():
             break
@@ -144,6 +153,14 @@ def _separator(lines):
     return max(SEPARATORS, key=lambda sep: fit(sep) or (0, 0))
 
 
+def _header(lines, sep):
+    """(names of the columns, lines that they take: a name in quotes may go over several)."""
+    if len(sep) > 1:
+        return lines[0].split(sep), 1
+    rows = csv.reader((line + "\n" for line in lines), delimiter=sep)
+    return next(rows), rows.line_num
+
+
 def _cut(line, sep):
     return line.split(sep) if len(sep) > 1 else next(csv.reader([line], delimiter=sep), [""])
 
@@ -158,12 +175,8 @@ def _is_number(text):
 def _cells(path, names, sep, encoding, skipped):
     """DataFrame of text, read by pyarrow; separators of several characters are left to pandas."""
     try:
-        if len(sep) > 1:
-            cells = pd.read_csv(
-                path, sep=sep, engine="python", names=names, skiprows=skipped, dtype=str, encoding=encoding,
-                keep_default_na=False, na_filter=False, index_col=False,
-            )  # fmt: skip
-            return cells
+        if len(sep) > 1 or not sep.isascii():
+            return _by_line(path, names, sep, encoding, skipped)
         table = pa.csv.read_csv(
             path,
             pa.csv.ReadOptions(
@@ -189,6 +202,28 @@ def _cells(path, names, sep, encoding, skipped):
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
+def _by_line(path, names, sep, encoding, skipped):
+    """DataFrame of text whose cells are separated by several characters; there are no quotes then."""
+    with _open(path, encoding) as file:
+        lines = file.read().splitlines()[skipped:]
+    rows = [(n, line.split(sep)) for n, line in enumerate(lines) if line.strip()]
+    for number, row in rows:
+        if len(row) != len(names):
+            line = skipped + number + 1
+            raise UserError(_misfit(path, len(row), len(names), sep, line, number == 0))
+    return pd.DataFrame([row for _, row in rows], columns=names, dtype="str")
+
+
+def _misfit(path, cells, width, sep, line, first):
+    if first and cells > width:
+        return f"{path}: the rows have more values than the header has names. Fix the header."
+    quotes = f", or put cells that hold {sep!r} in quotes" if len(sep) == 1 else ""
+    return (
+        f"{path} cannot be read as a table: line {line} has {cells} cells, and the header has {width} names. "
+        f"Fix that line{quotes}."
+    )
+
+
 def _ragged(path, width, sep, encoding, skipped):
     """What to say of a file whose rows have another number of cells than the header."""
     with _open(path, encoding) as file:
@@ -197,13 +232,7 @@ def _ragged(path, width, sep, encoding, skipped):
         rows = csv.reader(file, delimiter=sep)
         for number, row in enumerate(rows):
             if row and len(row) != width:
-                line = skipped + rows.line_num
-                if number == 0 and len(row) > width:
-                    return f"{path}: the rows have more values than the header has names. Fix the header."
-                return (
-                    f"{path} cannot be read as a table: line {line} has {len(row)} cells, and the header has "
-                    f"{width} names. Fix that line, or put cells that hold {sep!r} in quotes."
-                )
+                return _misfit(path, len(row), width, sep, skipped + rows.line_num, number == 0)
     return f"{path} cannot be read as a table: its rows are of different lengths."
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pfmsm_lite.data.columns import EXACT, Column
 
@@ -12,6 +14,8 @@ FEW = 50  # a column of whole numbers with at most so many different values may 
 EACH = 10  # … if there are so many rows for each of them
 LOOK = 20_000  # rows of which a look settles most questions
 MOSTLY = 0.9  # share of numbers from which the other cells of a column of text count as missing
+OTHER_DATE = r"^\s*\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})\b"  # the day or the month comes first
+MEASURE = r"^\D{0,8}\d+[.,]\d+\D{0,8}$"  # a number with a unit
 BAG_SIGNS = ("|", ";", ",")  # what may stand between the entries of a bag
 # words of a name that say what whole numbers under it are; THINGS only as the last word
 IDS = {"id", "ids", "uid", "uuid", "guid", "sku", "asin", "hash", "zip", "zipcode", "postcode", "hist"}
@@ -108,9 +112,33 @@ def _of_text(column):
         return None
     if known and (weigh * np.isfinite(column.dates)).sum() >= 0.99 * known:
         return Kind("numerical", "dates")
-    return Kind(
-        "multi" if bag_sign(column) else "categorical", doubt=numbers > 0.5 * known and not parsed.coded
-    )
+    if known and (weigh * _like(column, OTHER_DATE)).sum() >= MOSTLY * known:
+        return Kind("categorical", "dates in another form")
+    if bag_sign(column):
+        return Kind("multi")
+    return Kind("categorical", doubt=not parsed.coded and _half_numbers(column, numbers, known))
+
+
+def _like(column, pattern):
+    """[K] bool: which of the different texts look like a pattern."""
+    found = pc.match_substring_regex(pa.array(column.texts, pa.string()), pattern)
+    return found.to_numpy(zero_copy_only=False)
+
+
+def _half_numbers(column, numbers, known):
+    """Whether a column of text may be meant as numbers: half are, or all but one word, or all have a unit."""
+    there = column.counts > 0
+    if numbers > 0.5 * known:
+        return True
+    if (there & np.isfinite(column.parsed.values)).sum() > FEW:
+        return (there & column.parsed.bad).sum() <= 3
+    return there.sum() > FEW and (column.counts * _like(column, MEASURE)).sum() > 0.5 * known
+
+
+def cut(text: str, sign: str) -> list[str]:
+    """The entries of a bag that is written as a text: "a|b", "[1, 2]", '["a", "b"]'."""
+    bare = text.strip().strip("[](){}")
+    return [entry for part in bare.split(sign) if (entry := part.strip(" \t'\""))]
 
 
 def bag_sign(column: Column) -> str:
@@ -122,8 +150,8 @@ def bag_sign(column: Column) -> str:
         several = np.array([sign in text for text in column.texts], bool)
         if several.sum() < 3 or (column.counts * several).sum() < 0.2 * column.counts.sum():
             continue
-        entries = [text.split(sign) for text in column.texts[:10_000]]
-        different = {entry.strip() for own in entries for entry in own}
+        entries = [cut(text, sign) for text in column.texts[:10_000]]
+        different = {entry for own in entries for entry in own}
         if len(different) < len(entries) and all(len(own) < 60 for own in entries):
             return sign
     return ""
@@ -137,10 +165,10 @@ def _of_numbers(column):
         return Kind("numerical")
     if named == "id":
         return Kind("categorical")
-    low, high = known.min(), known.max()
+    low, high = known.min().item(), known.max().item()
     if not named and (clock := _clock(known, low, high)):
         return Kind("numerical", clock)
-    if max(abs(int(low)), abs(int(high))) >= EXACT:
+    if max(abs(low), abs(high)) >= EXACT:
         return Kind("categorical")
     many = len(np.unique(known[:LOOK])) > FEW
     different = None if many else np.unique(known)
@@ -149,7 +177,8 @@ def _of_numbers(column):
     spread = not many and high - low + 1 > 4 * len(different)  # counts have a long tail, codes have not
     if few and not spread and not named:
         return Kind("categorical")
-    return Kind("numerical", doubt=not named and many)
+    unclear = many or (not few and not spread and len(different) > EACH)
+    return Kind("numerical", doubt=not named and unclear)
 
 
 def _known(column):

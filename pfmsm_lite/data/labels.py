@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from pfmsm_lite.data.columns import WORDS, Column
+from pfmsm_lite.data.numerals import GAPS
 from pfmsm_lite.errors import UserError, choose
 
 Positive = list  # [sign, value as text]
@@ -38,9 +39,11 @@ def read_task(column: Column, rule: Positive | None = None) -> np.ndarray:
         return _by_rule(column, *rule)
     if column.kind in ("list", "other"):
         column.refuse(np.ones(column.rows, bool), "is not a label: it must be 0, 1 or empty.")
-    words = (
-        {text.strip().lower() for text in column.texts[column.counts > 0]} if column.kind == "text" else set()
-    )
+    if not (~column.is_gap()).any():
+        raise UserError(f"{column.source}: no row has a label in {column.name!r}. Name another in --tasks.")
+    words = set()
+    if column.kind == "text":
+        words = {text.strip().lower() for text in column.texts[(column.counts > 0) & ~column.parsed.gap]}
     if words and words <= set(WORDS):
         values = [*(WORDS.get(text.strip().lower(), np.nan) for text in column.texts), np.nan]
         return np.array(values, np.float32)[column.codes]
@@ -64,11 +67,13 @@ def _by_rule(column, sign, value):
                 f"--positive {column.name}{sign}{value}: {value!r} is no number, so only = and != fit."
             )
         codes, texts = column.as_text()
-        if value not in texts:
+        bare, value = np.array([text.strip().casefold() for text in texts], object), value.strip().casefold()
+        if value not in bare:
             seen = ", ".join(map(repr, texts[:6]))
             raise UserError(f"--positive {column.name}{sign}{value}: no row has {value!r}; there are {seen}.")
-        holds = np.append(SIGNS[sign](texts, value), False)[codes]
-        return np.where(codes < 0, np.nan, holds).astype(np.float32)
+        holds = np.append(SIGNS[sign](bare, value), False)[codes]
+        gaps = codes < 0 if value in GAPS else column.is_gap()
+        return np.where(gaps, np.nan, holds).astype(np.float32)
     numbers, gaps = column.as_numbers(), column.is_gap()
     column.refuse(column.is_bad(), f"cannot be compared with {value}. Fix the cell, or leave it empty.")
     return np.where(gaps, np.nan, SIGNS[sign](numbers, wanted)).astype(np.float32)
@@ -76,7 +81,12 @@ def _by_rule(column, sign, value):
 
 def _offer(column, numbers):
     """What could be meant, in words: a rule that makes labels of such a column."""
-    if not len(numbers):
+    if column.kind == "moment":
+        return ""
+    if column.kind == "text" and 0 < column.is_bad().sum() <= len(numbers):
+        bad = column.texts[column.codes[np.argmax(column.is_bad())]]
+        return f' Fix the cell, or let such cells count as missing: --na "{bad}".'
+    if not len(numbers) or column.kind == "text" and column.is_bad().any():
         codes, texts = column.as_text()
         counts = np.bincount(codes[codes >= 0], minlength=len(texts))
         common = list(texts[np.argsort(-counts, kind="stable")][:12])
@@ -87,7 +97,7 @@ def _offer(column, numbers):
         return f' Say what is positive: --positive "{column.name}={yes or common[-1]}".'
     different = np.unique(numbers)
     if len(different) == 2:
-        return f' Say what is positive: --positive "{column.name}={different[1]:g}".'
+        return f' Say what is positive: --positive "{column.name}={different[1]:.15g}".'
     middle = (
         different[min(len(different) * 3 // 4, len(different) - 1)]
         if len(different) <= 20
@@ -96,4 +106,4 @@ def _offer(column, numbers):
     more = (
         "" if len(different) <= 20 else " Numbers are not predicted here (regression is out), only yes or no."
     )
-    return f' Say what is positive: --positive "{column.name}>={middle:g}".{more}'
+    return f' Say what is positive: --positive "{column.name}>={middle:.15g}".{more}'

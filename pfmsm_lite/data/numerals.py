@@ -11,14 +11,18 @@ GAPS = ("", "na", "n/a", "nan", "none", "null", "nil", "<na>", "#n/a", "\\n")
 SIGN = r"^[+-]?"
 BLANK = "[ '’\u00a0\u202f]"
 PLAIN = SIGN + r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-ADORNED = r"^\s*([€$£¥₩₹]|EUR|USD|GBP|KRW|JPY|CNY)\s*|\s*([€$£¥₩₹%]|EUR|USD|GBP|KRW|JPY|CNY)\s*$"
+CURRENCY = (
+    r"((US|CA|AU|HK|NT|[ACRS])?\p{Sc}|EUR|USD|GBP|KRW|JPY|CNY|RMB|CHF|SEK|NOK|DKK|CAD|AUD|NZD|HKD|SGD|TWD|INR|RUB"
+    r"|BRL|MXN|PLN|CZK|HUF|TRY|ZAR|ILS|THB|IDR|VND|PHP|MYR|AED|SAR|kr\.?|zł|Kč|Ft|원|円|元)"
+)
+BEFORE, AFTER = rf"^([+-]?)\s*{CURRENCY}\s*", rf"\s*({CURRENCY}|%)\s*$"
 # how numbers may be written: name → (what they look like, what is dropped, what becomes the decimal point)
 STYLES = {
     "plain": (PLAIN, None, None),
-    "thousands with commas": (SIGN + r"\d{1,3}(,\d{3})*(\.\d+)?$", ",", None),
+    "thousands with commas": (SIGN + r"(\d+|[1-9]\d{0,2}(,\d{2,3})*,\d{3})(\.\d+)?$", ",", None),
     "decimal comma": (SIGN + r"\d+(,\d+)?$", None, ","),
-    "thousands with points, decimal comma": (SIGN + r"\d{1,3}(\.\d{3})*(,\d+)?$", ".", ","),
-    "thousands with blanks": (SIGN + rf"\d{{1,3}}({BLANK}\d{{3}})*([.,]\d+)?$", BLANK, ","),
+    "thousands with points, decimal comma": (SIGN + r"(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?$", ".", ","),
+    "thousands with blanks": (SIGN + rf"(\d+|[1-9]\d{{0,2}}({BLANK}\d{{3}})+)([.,]\d+)?$", BLANK, ","),
 }
 
 
@@ -47,7 +51,9 @@ def parse(texts: np.ndarray, decimal: str | None = None) -> Parsed:
     """
     found = pc.utf8_trim_whitespace(pa.array(texts, pa.string(), from_pandas=True).fill_null(""))
     gap = _bool(pc.is_in(pc.utf8_lower(found), pa.array(GAPS)))
-    bare = pc.replace_substring_regex(found, ADORNED, "")
+    if not pc.all(pc.string_is_ascii(found)).as_py():  # other digits, blanks and minus signs
+        found = pc.replace_substring(pc.utf8_normalize(found, "NFKC"), "\u2212", "-")
+    bare = pc.replace_substring_regex(pc.replace_substring_regex(found, BEFORE, r"\1"), AFTER, "")
     names = [
         name for name in STYLES if decimal is None or (decimal == ",") == ("comma" in name.split(",")[-1])
     ]

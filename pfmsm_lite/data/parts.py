@@ -65,43 +65,58 @@ def _split(read, clients, names, o):
     """([R] int8, −1 for rows that are left out; what is said of repeated rows)."""
     roles, kept, seed = read.roles, clients >= 0, o["seed"]
     part = np.full(len(clients), -1, np.int8)
+    groups, how, said = _repeated(read, clients, o["duplicates"])
+    if how == "drop":
+        kept &= ~pd.Series(groups).duplicated().to_numpy()
     if roles["split"]:
         part[kept] = split_as_told(read.columns[roles["split"][0]])[kept]
-        if (part == 1).any():
-            return part, []
-        own = np.flatnonzero(part == 0)  # a fifth of them is drawn, in each scenario by itself
-        part[own] = split_rows(None, (0.8, 0.2, 1e-12), clients[own], names, seed).clip(max=1)
-        said = (
-            f"no row is for validation, so a fifth of the training rows is: {(part == 1).sum():,}, at random"
-        )
-        return part, [said]
-    if roles["time"]:
+        more = _without_valid(part, clients, names, seed)
+    elif roles["time"]:
         when, dates = as_moments(read.columns[roles["time"][0]])
         part[kept] = split_rows(when[kept], o["split"], clients[kept], names, seed, dates=dates)
-        return part, []
-    if o["group"]:
+        more = []
+    elif o["group"]:
         codes, _ = read.columns[o["group"]].as_text()
         read.columns[o["group"]].refuse(codes < 0, "names nobody (--group). Fill it in, or drop the row.")
         part[kept] = split_rows(None, o["split"], clients[kept], names, seed, codes[kept], across=True)
-        return part, []
-    groups, said, gone = _repeated(read, clients, o["duplicates"])
-    kept &= ~gone
-    groups = None if groups is None else groups[kept]
-    part[kept] = split_rows(None, o["split"], clients[kept], names, seed, groups)
-    return part, said
+        more = []
+    else:
+        together = groups[kept] if how == "together" else None
+        part[kept] = split_rows(None, o["split"], clients[kept], names, seed, together)
+        return part, said
+    if how != "drop":  # the split is as it is asked for, wherever copies come to lie
+        said = _on_both_sides(part, groups) if how == "together" else []
+    return part, said + more
+
+
+def _without_valid(part, clients, names, seed):
+    """Where no row is for validation a fifth of the training rows [R] becomes so; what is said of it."""
+    own = np.flatnonzero(part == 0)
+    if (part == 1).any() or not len(own):
+        return []
+    part[own] = split_rows(None, (0.8, 0.2, 1e-12), clients[own], names, seed).clip(max=1)
+    return [f"no row is for validation, so a fifth of the training rows is: {(part == 1).sum():,}, at random"]
+
+
+def _on_both_sides(part, groups):
+    """What is said of rows for validation and test that are equal to a training row."""
+    held = groups[part > 0]
+    count = int(np.isin(held, groups[part == 0]).sum())
+    if not count:
+        return []
+    return [
+        f"{count:,} of {len(held):,} rows for validation and test repeat a training row in every column that "
+        "is used, and the split leaves them there: scores are too high. --duplicates drop keeps the first"
+    ]
 
 
 def _repeated(read, clients, how):
-    """(numbers of equal rows to keep together or None, what is said, [R] bool: rows that are dropped)."""
-    gone = np.zeros(len(clients), bool)
+    """([R] numbers of rows, alike where all columns are; what to do about it or ""; what is said of it)."""
     blocks = [np.asarray(clients, np.int64), *read.labels.values()]
-    for name in read.typed.kinds:
-        column = read.columns[name]
-        if column.kind != "list":  # equal lists are rare enough to be left out of this
-            blocks.append(column.codes if column.kind == "text" else column.numbers)
+    blocks += [read.columns[name].compared() for name in (*read.typed.kinds, *read.roles["time"])]
     groups, count, most = repeated(blocks)
     if not count:
-        return None, [], gone
+        return groups, "", []
     if how == "auto":  # rows that come back very often are no copies: the columns tell rows apart too little
         how = "apart" if most > OFTEN * len(clients) else "together"
     done = {
@@ -109,7 +124,5 @@ def _repeated(read, clients, how):
         "drop": "all but the first are dropped",
         "apart": "each is split by itself, so equal rows are on both sides; --duplicates together or drop",
     }[how]
-    if how == "drop":
-        gone = pd.Series(groups).duplicated().to_numpy()
     said = f"{count:,} of {len(clients):,} rows repeat an earlier one in every column that is used: {done}"
-    return (groups if how == "together" else None), [said], gone
+    return groups, how, [said]

@@ -14,6 +14,7 @@ from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.scenario import shortened
 
 ROLES = ("scenario", "task", "time", "ignore", "categorical", "numerical", "multi", "split")
+SEVERAL = ("list", "other")  # kinds of columns whose cells are neither numbers nor texts
 UNIQUE = 0.95  # share of different values from which a category cannot be learned from
 
 
@@ -25,7 +26,10 @@ def listed(names: str | Iterable[str] | None) -> list[str]:
 def clean_header(df: pd.DataFrame, source: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """The table with text names without blanks around them, a named index as columns; and what is said."""
     said = []
+    if not isinstance(df, pd.DataFrame):
+        raise UserError(f"{source} is a {type(df).__name__}, but it must be a pandas DataFrame.")
     if any(name is not None for name in df.index.names):
+        check_header([*df.columns, *(name for name in df.index.names if name is not None)], source)
         df = df.reset_index()
     names = [str(column).strip() for column in df.columns]
     blank = [repr(column) for column in df.columns if str(column) != str(column).strip()]
@@ -39,9 +43,18 @@ def clean_header(df: pd.DataFrame, source: str | Path) -> tuple[pd.DataFrame, li
     return df.drop(columns=counted), said
 
 
+def without_empty(columns: Mapping[str, Column], kept: Sequence[str]) -> tuple[dict[str, Column], list[str]]:
+    """The columns that hold something or are among those `kept`; and what is said of the others."""
+    empty = [name for name, column in columns.items() if name not in kept and column.is_empty()]
+    said = [f"left out, since nothing stands there: {shortened(map(repr, empty))}"] if empty else []
+    return {name: column for name, column in columns.items() if name not in empty}, said
+
+
 def _counts_rows(series):
     numbers = pd.to_numeric(series, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return len(numbers) > 0 and bool((np.diff(numbers) == 1).all()) and numbers[0] in (0, 1)
+    if not len(numbers) or not (numbers == np.floor(numbers)).all():
+        return False
+    return bool((np.diff(numbers) == 1).all()) or (len(numbers) > 1 and len(np.unique(numbers)) == len(numbers))
 
 
 def check_roles(df: pd.DataFrame, roles: Mapping[str, Sequence[str]], source: str | Path) -> None:
@@ -59,6 +72,17 @@ def check_roles(df: pd.DataFrame, roles: Mapping[str, Sequence[str]], source: st
                     f"{source}: column {column!r} is named as {taken[column]} and as {role}. Drop one."
                 )
             taken[column] = role
+
+
+def check_single(columns: Mapping[str, Column], roles: Mapping[str, Sequence[str]]) -> None:
+    """Refuse lists and the like as names of scenarios, people, splits, and as times."""
+    for role, names in roles.items():
+        for name in names:
+            if columns[name].kind in SEVERAL:
+                raise UserError(
+                    f"{columns[name].source}: column {name!r} cannot be the {role}: its cells hold lists or the "
+                    f"like, such as {_example(columns[name])}. Name another column."
+                )
 
 
 class Kinds(NamedTuple):
@@ -83,24 +107,32 @@ def find_kinds(
     kinds = {column: kind for kind in ("categorical", "numerical", "multi") for column in roles[kind]}
     found = {name: find_kind(column) for name, column in columns.items() if name not in kinds}
     several = [name for name, kind in found.items() if kind.kind == "multi"]
-    several += [name for name in roles["categorical"] if columns[name].kind in ("list", "other")]
+    for kind, unfit in (("categorical", SEVERAL), ("numerical", SEVERAL), ("multi", ("other",))):
+        several += [name for name in roles[kind] if columns[name].kind in unfit]
     if several:
         _refuse_several([columns[name] for name in several], source)
     kinds |= {name: kind.kind for name, kind in found.items()}
     if not kinds:
         raise UserError(f"{source}: no feature column is left besides scenario, tasks and what is ignored.")
-    times = {name: kind.time for name, kind in found.items() if kind.time}
+    times = {name: kind.time for name, kind in found.items() if kind.time and kind.kind == "numerical"}
     warnings = [
         f"column {name!r} looks like a time ({how}): split by it with --time {name}, or leave it out with "
         f"--ignore {name}"
         for name, how in times.items()
     ]
     warnings += say_doubts([name for name, kind in found.items() if kind.doubt and kind.kind == "numerical"])
+    dates = [name for name, kind in found.items() if kind.time and kind.kind == "categorical"]
+    if dates:
+        warnings.append(
+            f"read as categories, though these look like dates: {', '.join(dates)}. Write them as 2024-05-31, "
+            f"or leave them out with --ignore {','.join(dates)}"
+        )
     mixed = [name for name, kind in found.items() if kind.doubt and kind.kind == "categorical"]
     if mixed:
         warnings.append(
-            f"read as categories, though more than half of the cells are numbers: {', '.join(mixed)}. Say "
-            f"what they are: --categorical {','.join(mixed)} or --numerical {','.join(mixed)}"
+            f"read as categories, though many cells hold a number: {', '.join(mixed)}. Say what they are: "
+            f"--categorical {','.join(mixed)} or --numerical {','.join(mixed)}, and --na where a word stands "
+            "for a gap"
         )
     return Kinds(kinds, found, warnings)
 
@@ -126,7 +158,7 @@ def _example(column):
     if not len(there):
         return "nothing"
     shown = there.iloc[int(np.argmax([len(str(v)) for v in there.iloc[:50]]))]
-    return repr(list(shown) if hasattr(shown, "tolist") else shown)[:40]
+    return repr(shown.tolist() if hasattr(shown, "tolist") else shown)[:40].replace("np.str_", "")
 
 
 def check_numbers(columns: Mapping[str, Column], dates: Mapping[str, bool]) -> list[str]:
@@ -136,21 +168,22 @@ def check_numbers(columns: Mapping[str, Column], dates: Mapping[str, bool]) -> l
     """
     warnings = []
     for name, column in columns.items():
-        bad = np.broadcast_to(np.False_, column.rows) if dates[name] else column.is_bad()
+        bad = column.is_bad(dates[name])
         if not bad.any():
             continue
+        text = str(column.series.iloc[int(np.argmax(bad))]).strip()
         remedy = (
-            "is not a usable number. Fill it in, declare the column categorical (--categorical "
-            f"{name}), or leave it out (--ignore {name})."
+            f'is not a usable number. Fill it in, let it count as missing (--na "{text}"), declare the column '
+            f"categorical (--categorical {name}), or leave it out (--ignore {name})."
         )
         known = column.rows - int(column.is_gap().sum())
-        if column.kind == "number" or bad.sum() > (1 - MOSTLY) * known:
+        if (not dates[name] and column.is_infinite()) or bad.sum() > (1 - MOSTLY) * known:
             column.refuse(bad, remedy)
-        first = column.place(int(np.argmax(bad)))
+        first, kind = column.place(int(np.argmax(bad))), "date" if dates[name] else "number"
         many = (
-            f"{bad.sum():,} of {column.rows:,} cells are no numbers and are"
+            f"{bad.sum():,} of {column.rows:,} cells are no {kind}s and are"
             if bad.sum() > 1
-            else "one cell is no number and is"
+            else f"one cell is no {kind} and is"
         )
         warnings.append(
             f"{many} read as missing: {first}. Fix it, or declare the column --categorical {name}"

@@ -1,17 +1,19 @@
 """Which scenario a row belongs to, and whether it is for training, validation or test."""
 
+import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from pfmsm_lite.data.columns import Column
+from pfmsm_lite.data.columns import Column, plain
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.scenario import SPLITS
 
 Split = Sequence[float] | Mapping[str, object]  # three shares, or the first moments of valid and test
 LEAST = 10  # rows that a scenario must have where nobody says another number
+UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))  # characters that nobody sees
 # what a column may call the splits
 CALLED = {
     "train": "train", "training": "train", "tr": "train",
@@ -29,16 +31,19 @@ def number_scenarios(
     raises  UserError for a row without a scenario, an unknown one in `wanted`, and where none is large enough
     """
     codes, texts = column.as_text()
+    if len(set(plain(texts))) == len(texts):  # else 1 and 1.0 stay apart, and are named
+        texts = plain(texts)
     column.refuse(codes < 0, "names no scenario. Fill it in, or drop the row.")
     sizes = np.bincount(codes, minlength=len(texts))
     names = sorted((text for text, size in zip(texts, sizes, strict=True) if size), key=_in_order(texts))
     size = dict(zip(texts, sizes.tolist(), strict=True))
-    kept = names if wanted is None else [choose("scenario", str(name), names) for name in wanted]
+    kept = names if wanted is None else [choose("scenario", name, names) for name in map(str, [wanted] if isinstance(wanted, str) else wanted)]
     kept = [name for name in names if name in set(kept)]
     small = [name for name in kept if size[name] < minimum_rows]
     if len(small) == len(kept):
         raise UserError(
-            f"{column.source}: no scenario has {minimum_rows} rows; the largest has {max(size.values())}."
+            f"{column.source}: no scenario has {minimum_rows} rows; the largest has "
+            f"{max(size[name] for name in kept)}. Take smaller ones, too, with --minimum-rows."
         )
     left_out = {
         name: f"{size[name]} row{'s' * (size[name] != 1)}, fewer than {minimum_rows} (--minimum-rows)"
@@ -62,7 +67,8 @@ def near_equal(names: Sequence[str]) -> list[str]:
     """A warning that names scenarios that differ in blanks, in capitals or in how a number is written."""
     alike: dict[str, list[str]] = {}
     for name in names:
-        bare = " ".join(name.split()).casefold()
+        seen = unicodedata.normalize("NFKC", name).translate(UNSEEN)
+        bare = " ".join(seen.split()).casefold()
         try:
             bare = f"{float(bare):g}"
         except ValueError:
@@ -226,7 +232,7 @@ def judge_scenarios(
         elif not known[n, 0].any():
             left_out[name] = f"no label among its {rows[n, 0]:,} training rows"
         elif not rows[n, 2]:
-            unscored[name] = "no test rows: it is trained, and not scored"
+            unscored[name] = "it has no test rows"
         elif why := _no_score(known[n, 2], positive[n, 2], list(labels)):
             unscored[name] = f"among its {rows[n, 2]:,} test rows {why}: no AUC there"
     return left_out, unscored

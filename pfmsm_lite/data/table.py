@@ -29,6 +29,7 @@ from pfmsm_lite.data.reading import (
     Read,
     check_numbers,
     check_roles,
+    check_single,
     clean_header,
     date_columns,
     describe,
@@ -37,9 +38,10 @@ from pfmsm_lite.data.reading import (
     find_kinds,
     listed,
     say_unique,
+    without_empty,
 )
 from pfmsm_lite.data.splitting import LEAST, Split, near_equal
-from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.errors import UserError, at_least_one, choose
 from pfmsm_lite.scenario import SPLITS, Rows, Scenario
 
 DUPLICATES = ("auto", "together", "drop", "apart")
@@ -152,7 +154,7 @@ def load_table(
     source = " + ".join(Path(path[split]).name for split in splits)
     said = tuple(dict.fromkeys(text for table in tables for text in table.said))
     return encode(
-        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through the files in this order")),
+        Table(whole.assign(**{name: parts}), (*said, "rows are numbered through the files in this order"), 0),
         source=source,
         split_column=name,
         **columns,
@@ -264,15 +266,18 @@ def _read(table, scenario, tasks, o):
     check_roles(df, roles, o["source"])
     _check_options(df, o)
     rules = positives(o["positive"], roles["task"])
-    columns = _columns(df, roles, o, table.before)
-    typed = find_kinds({c: columns[c] for c in _features(df, roles)}, roles, o["source"])
+    named = [o["group"], *(c for own in roles.values() for c in own)]
+    columns, empty = without_empty(_columns(df, roles, o, table.before), named)
+    single = {role: roles[role] for role in ("scenario", "time", "split")}
+    check_single(columns, {**single, "group": listed(o["group"])})
+    typed = find_kinds({c: columns[c] for c in _features(columns, roles)}, roles, o["source"])
     labels = _labels(columns, roles["task"], rules, o["ctcvr"])
     dates = date_columns(typed)
     numerical = {name: columns[name] for name in dates}
     warnings = typed.warnings + check_numbers(numerical, dates)
     gaps = {c: int(np.isnan(as_number(column, dates[c])).sum()) if _has_gaps(column) else 0
             for c, column in numerical.items()}  # fmt: skip
-    said = [*table.said, *said]
+    said = [*table.said, *said, *empty]
     return Read(roles, rules, columns, typed, dates, labels, gaps, said, warnings)
 
 
@@ -332,6 +337,7 @@ def _roles(scenario, tasks, o):
 
 
 def _check_options(df, o):
+    at_least_one(minimum_rows=o["minimum_rows"])
     if o["buckets"] is not None and o["buckets"] < 1:
         raise UserError(f"buckets is {o['buckets']}, but it must be 1 or more.")
     choose("statistics", o["statistics"], STATISTICS)
@@ -345,11 +351,11 @@ def _check_options(df, o):
         raise UserError(f"{' and '.join(ways)} are two ways to split the rows. Give one of them.")
 
 
-def _features(df, roles):
+def _features(columns, roles):
     """Columns that are features: those named so, and those that nobody named."""
     named = [c for kind in ("categorical", "numerical", "multi") for c in roles[kind]]
     taken = {c for own in roles.values() for c in own}
-    return [*named, *(c for c in df.columns if c not in taken)]
+    return [*named, *(c for c in columns if c not in taken)]
 
 
 def _columns(df, roles, o, before):
