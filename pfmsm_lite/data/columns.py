@@ -281,7 +281,9 @@ def plain(texts: np.ndarray) -> np.ndarray:
     if not pc.any(pc.ends_with(found, ".0")).as_py():
         return texts
     looks = pc.match_substring_regex(found, FLOAT_WHOLE).to_numpy(zero_copy_only=False)
-    return np.array([str(int(float(t))) if whole else t for t, whole in zip(texts, looks, strict=True)], object)
+    return np.array(
+        [str(int(float(t))) if whole else t for t, whole in zip(texts, looks, strict=True)], object
+    )
 
 
 def _fill(column, array):

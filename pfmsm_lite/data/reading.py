@@ -54,7 +54,9 @@ def _counts_rows(series):
     numbers = pd.to_numeric(series, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     if not len(numbers) or not (numbers == np.floor(numbers)).all():
         return False
-    return bool((np.diff(numbers) == 1).all()) or (len(numbers) > 1 and len(np.unique(numbers)) == len(numbers))
+    return bool((np.diff(numbers) == 1).all()) or (
+        len(numbers) > 1 and len(np.unique(numbers)) == len(numbers)
+    )
 
 
 def check_roles(df: pd.DataFrame, roles: Mapping[str, Sequence[str]], source: str | Path) -> None:

@@ -198,9 +198,12 @@ def test_bad_input_is_refused_with_the_place_and_the_remedy(csv, tmp_path, capsy
     refused(
         table_with("label", put("visit", 6, 2)), capsys, "label.csv", "row 7 (line 8", "'visit'", "0, 1 or"
     )
-    named = [
-        *table_with("text", lambda df: df.assign(age=df["age"].astype(object).mask(df.index % 2 == 0, "old")))
-    ]
+
+    def old(data):
+        data["age"] = data["age"].astype(object)
+        data.loc[::2, "age"] = "old"
+
+    named = table_with("text", old)
     refused([*named, "--numerical", "age"], capsys, "text.csv", "row 1", "'age'", "'old'", "ignore")
     refused(own(csv, "--categorical", "town"), capsys, "'town'", "column (as categorical) in my.csv")
     refused(own(csv, "--categorical", "citi"), capsys, "Did you mean 'city'")
