@@ -76,7 +76,7 @@ class Column:
         shown = repr(value.item() if isinstance(value, np.generic) else value)
         line = f"line {row + 1 + self.before} of a file with a header"
         line = line if self.before else "counted through the files"
-        return f"row {row + 1} ({line}), column {self.name!r}: {shown}"
+        return f"row {row + 1} ({line}), column {self.name!r}: {' '.join(shown.split())}"
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -273,7 +273,9 @@ def plain(texts: np.ndarray) -> np.ndarray:
     if not pc.any(pc.ends_with(found, ".0")).as_py():
         return texts
     looks = pc.match_substring_regex(found, FLOAT_WHOLE).to_numpy(zero_copy_only=False)
-    return np.array([str(int(float(t))) if whole else t for t, whole in zip(texts, looks, strict=True)], object)
+    return np.array(
+        [str(int(float(t))) if whole else t for t, whole in zip(texts, looks, strict=True)], object
+    )
 
 
 def _fill(column, array):

@@ -138,7 +138,9 @@ def _bag(column, train):
         longest, sign = int(np.diff(column.starts)[train].max(initial=1)), ""
     else:
         codes, texts = column.as_text()
-        sign = bag_sign(column) or next((s for s in (*BAG_SIGNS, "/", " ") if any(s in text for text in texts)), "|")
+        sign = bag_sign(column) or next(
+            (s for s in (*BAG_SIGNS, "/", " ") if any(s in text for text in texts)), "|"
+        )
         own = texts[np.unique(codes[train & (codes >= 0)])]
         longest = max((len(cut(text, sign)) for text in own), default=1)
     return {"sign": sign, "width": min(max(longest, 1), WIDEST), "longest": longest}
