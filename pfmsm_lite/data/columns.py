@@ -76,7 +76,7 @@ class Column:
         shown = repr(value.item() if isinstance(value, np.generic) else value)
         line = f"line {row + 1 + self.before} of a file with a header"
         line = line if self.before else "counted through the files"
-        return f"row {row + 1} ({line}), column {self.name!r}: {shown}"
+        return f"row {row + 1} ({line}), column {self.name!r}: {' '.join(shown.split())}"
 
     @cached_property
     def counts(self) -> np.ndarray:

@@ -49,6 +49,11 @@ def cut_rows(read: Read, o: dict[str, Any]) -> Cut:
             f"{o['source']}: no scenario can be trained; {name!r}: {why}. Choose another split (--fractions, "
             "--time)."
         )
+    if not (part == 1).any():
+        raise UserError(
+            f"{o['source']}: no row is for validation after the split, and these rows choose the best round. "
+            "Choose other shares (--fractions), or another way to split (--time, --group, --split-column)."
+        )
     renumbered = np.array([kept.index(name) if name in kept else -1 for name in names] + [-1])
     clients = renumbered[clients]
     part = np.where(clients >= 0, part, -1).astype(np.int8)

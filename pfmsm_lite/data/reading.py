@@ -82,8 +82,8 @@ def check_single(columns: Mapping[str, Column], roles: Mapping[str, Sequence[str
         for name in names:
             if columns[name].kind in SEVERAL:
                 raise UserError(
-                    f"{columns[name].source}: column {name!r} cannot be the {role}: its cells hold lists or the "
-                    f"like, such as {_example(columns[name])}. Name another column."
+                    f"{columns[name].source}: column {name!r} cannot be the {role}: its cells hold lists or "
+                    f"the like, such as {_example(columns[name])}. Name another column."
                 )
 
 
@@ -126,8 +126,8 @@ def find_kinds(
     dates = [name for name, kind in found.items() if kind.time and kind.kind == "categorical"]
     if dates:
         warnings.append(
-            f"read as categories, though these look like dates: {', '.join(dates)}. Write them as 2024-05-31, "
-            f"or leave them out with --ignore {','.join(dates)}"
+            f"read as categories, though these look like dates: {', '.join(dates)}. Write them as "
+            f"2024-05-31, or leave them out with --ignore {','.join(dates)}"
         )
     mixed = [name for name, kind in found.items() if kind.doubt and kind.kind == "categorical"]
     if mixed:
@@ -175,8 +175,8 @@ def check_numbers(columns: Mapping[str, Column], dates: Mapping[str, bool]) -> l
             continue
         text = str(column.series.iloc[int(np.argmax(bad))]).strip()
         remedy = (
-            f'is not a usable number. Fill it in, let it count as missing (--na "{text}"), declare the column '
-            f"categorical (--categorical {name}), or leave it out (--ignore {name})."
+            f'is not a usable number. Fill it in, let it count as missing (--na "{text}"), declare the '
+            f"column categorical (--categorical {name}), or leave it out (--ignore {name})."
         )
         known = column.rows - int(column.is_gap().sum())
         if (not dates[name] and column.is_infinite()) or bad.sum() > (1 - MOSTLY) * known:

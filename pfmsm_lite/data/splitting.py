@@ -37,14 +37,8 @@ def number_scenarios(
     sizes = np.bincount(codes, minlength=len(texts))
     names = sorted((text for text, size in zip(texts, sizes, strict=True) if size), key=_in_order(texts))
     size = dict(zip(texts, sizes.tolist(), strict=True))
-    kept = (
-        names
-        if wanted is None
-        else [
-            choose("scenario", name, names)
-            for name in map(str, [wanted] if isinstance(wanted, str) else wanted)
-        ]
-    )
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    kept = names if wanted is None else [choose("scenario", str(name), names) for name in wanted]
     kept = [name for name in names if name in set(kept)]
     small = [name for name in kept if size[name] < minimum_rows]
     if len(small) == len(kept):

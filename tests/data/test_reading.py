@@ -384,3 +384,221 @@ def test_a_single_later_number_is_read_by_the_sign_of_the_table_that_was_trained
     encoder = Encoder.load(json.loads(json.dumps(found.notes["encoder"])))
     _, row = encoder.transform(pd.DataFrame({"s": ["a"], "x": [later], "c": ["1"]}))
     assert row.numerical[0, 0].item() == pytest.approx(value)
+
+
+# ---- what an acceptance found ----
+
+
+def both(tmp_path, df, **options):
+    """The scenarios of a table from CSV, after a look that Parquet gives the same."""
+    df.to_csv(tmp_path / "t.csv", index=False)
+    df.to_parquet(tmp_path / "t.parquet", index=False)
+    one, two = (load_table(tmp_path / name, **(ROLES | options)) for name in ("t.csv", "t.parquet"))
+    assert digest(one) == digest(two)
+    return one
+
+
+@pytest.mark.parametrize("name", ["user_id", "x"])
+@pytest.mark.parametrize("kind", ["int8", "int16", "uint8", "float64", "gap", "minus zero", "empty"])
+def test_numbers_of_any_width_read_alike_from_csv_and_parquet(tmp_path, name, kind):
+    values = pd.Series(np.random.default_rng(0).integers(0, 5, 300))
+    if kind == "gap":
+        values = values.astype(float).mask(values == 3)
+    elif kind == "minus zero":
+        values = values.astype(float).where(values != 0, -0.0)
+    elif kind == "empty":
+        values = pd.Series([np.nan] * 300)
+    else:
+        values = values.astype(kind)
+    found = both(tmp_path, table(**{name: values}))
+    if kind == "empty":
+        assert (
+            name not in found[0].fields and f"nothing stands there: '{name}'" in found[0].notes["reading"][-1]
+        )
+    else:
+        assert found[0].notes["typing"][name].startswith("categorical")
+
+
+def test_small_integers_do_not_run_over():
+    codes = np.tile(np.array([-128, 127, 0, 1], np.int8), 75)  # a spread of 255, which int8 cannot hold
+    assert from_dataframe(table(x=codes), **ROLES)[0].numericals == ("price", "x")
+
+
+def test_ids_that_a_program_rounded_are_refused_and_amounts_are_not(tmp_path):
+    for texts in (["1.23457E+18", "1.2346E+18"], ["9007199254740994.0", "9007199254740996.0"]):
+        df = table(x=texts * 150)
+        df.to_csv(tmp_path / "t.csv", index=False)
+        refused(["row 1", "'x'", "2^53", "--numerical x"], load_table, tmp_path / "t.csv", **ROLES)
+        assert "x" in load_table(tmp_path / "t.csv", numerical="x", **ROLES)[0].numericals
+
+
+def test_an_id_that_becomes_a_float_later_keeps_its_entry():
+    df = table()
+    encoder = Encoder.load(from_dataframe(df.astype({"user_id": str}), **ROLES)[0].notes["encoder"])
+    one, two = (
+        encoder.transform(d)[1].categorical
+        for d in (df, df.assign(user_id=df["user_id"].map(lambda v: f"{v}.0")))
+    )
+    assert one.equal(two)
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["0,123", "9,284", "1,5"], [0.123, 9.284, 1.5]),  # no thousand begins with 0
+        (["1,23,456.50", "12"], [123456.5, 12]),
+        (["US$5", "-$7.5"], [5, -7.5]),
+        (["CHF 1'234.50", "CHF 12"], [1234.5, 12]),
+        (["249원", "1,000원"], [249, 1000]),
+        (["\u22125", "\uff12\uff14"], [-5, 24]),
+    ],
+)
+def test_more_numbers_as_people_write_them(texts, values):
+    assert parse(np.array(texts, object)).values.tolist() == values
+
+
+def test_what_may_be_a_number_or_a_date_is_asked_for():
+    def some(pattern):
+        return lambda draw, rows: [pattern(float(v)) for v in draw.gamma(2, 30, rows)]
+
+    day = lambda v: f"{int(v) % 28 + 1:02d}.05.2024"  # noqa: E731
+    df = table(
+        kg=some(lambda v: f"{v:.1f} kg"), day=some(day), dash=some(lambda v: "-" if v > 50 else f"{v:.3f}")
+    )
+    found = from_dataframe(df, **ROLES)
+    assert len(warned(found, "many cells hold a number: kg, dash")) == 1
+    assert len(warned(found, "look like dates: day", "--ignore day")) == 1
+    assert "dash" in from_dataframe(df, na="-", **ROLES)[0].numericals
+    for text in ("2024/05/%02d", "2024.5.%d", "202405%02dT120000"):
+        dates = table(day=lambda draw, rows, text=text: [text % d for d in draw.integers(1, 29, rows)])
+        assert warned(from_dataframe(dates, **ROLES), "'day' looks like a time")
+    bad = table(day=["soon", *(f"2024-05-{k % 28 + 1:02d}" for k in range(299))])
+    assert warned(from_dataframe(bad, **ROLES), "one cell is no date", "'soon'")
+
+
+def test_a_marker_of_gaps_is_followed_in_every_kind_of_column(tmp_path):
+    draw = np.random.default_rng(0)
+    for values in (draw.normal(size=300), draw.integers(1000, 2000, 300)):
+        found = both(tmp_path, table(x=np.where(draw.random(300) < 0.1, -999, values)), na=["-999"])
+        assert "missing" in found[0].notes["typing"]["x"]
+    df = table(x=np.where(np.arange(300) == 7, np.inf, draw.normal(size=300)))
+    df.to_csv(tmp_path / "t.csv", index=False)
+    for read in (
+        lambda **o: from_dataframe(df, **ROLES, **o),
+        lambda **o: load_table(tmp_path / "t.csv", **ROLES, **o),
+    ):
+        refused(["row 8", "inf", '--na "inf"'], read)
+        assert "1 missing" in read(na=["inf"])[0].notes["typing"]["x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("# one\n# two\n{}", {}, "line 2 is a comment"),
+        ('"sep=,"\n{}', {}, "for spreadsheets"),
+        ("{}", {"sep": "+|"}, ""),
+        ("{}", {"sep": "||"}, ""),
+    ],
+)
+def test_more_ways_to_write_a_file(tmp_path, text, options, said):
+    df = table(60)
+    body = df.to_csv(index=False).replace(",", options.get("sep", ","))
+    (tmp_path / "t.csv").write_text(text.format(body))
+    found = load_table(tmp_path / "t.csv", **ROLES, **options)
+    assert digest(found) == digest(from_dataframe(df, **ROLES)) and said in " ".join(
+        found[0].notes["reading"]
+    )
+
+
+def test_headers_over_lines_columns_without_a_name_and_zero_bytes(tmp_path):
+    path = tmp_path / "t.csv"
+    df = table(60)
+    df.rename(columns={"price": "price\nnet"}).to_csv(path, index=False)
+    assert load_table(path, **ROLES)[0].numericals[-1] == "price\nnet"
+    path.write_text("\n".join(line + "," for line in df.to_csv(index=False).splitlines()))
+    found = load_table(path, **ROLES)
+    assert digest(found) == digest(from_dataframe(df, **ROLES))
+    assert "Unnamed: 4" in found[0].notes["reading"][0] and "nothing stands" in found[0].notes["reading"][1]
+    path.write_bytes(df.to_csv(index=False).encode("utf-16-le"))
+    refused(["zero bytes", "--encoding utf-16-le"], read_text, path)
+    assert load_table(path, encoding="utf-16-le", **ROLES)[0].name == "a"
+    path.write_text("a::b\n1::2\n1::2::3\n")
+    refused(["line 3", "3 cells", "2 names"], read_text, path, sep="::")
+
+
+@pytest.mark.parametrize("values", [[1, 2], [], [[1], [2]], {"a": 1}, np.ones((2, 2)), {1, 2}, b"\xff"])
+def test_cells_that_are_no_values_are_refused_in_every_role(values):
+    df = table(x=[values] * 300)
+    for role in ("numerical", "categorical", "scenario", "tasks", "time", "group", "split_column"):
+        refused(["'x'"], from_dataframe, df, **(ROLES | {role: "x"}))
+
+
+def test_bags_as_lists_are_written(tmp_path):
+    lists = [[f"k{v}" for v in np.random.default_rng(k).integers(0, 9, k % 4)] for k in range(300)]
+    want = from_dataframe(table(bag=lists), multi="bag", **ROLES)
+    for write in (
+        str,
+        lambda own: "[" + ", ".join(f'"{v}"' for v in own) + "]",
+        "|".join,
+        " / ".join,
+        " ".join,
+    ):
+        found = from_dataframe(table(bag=[write(own) for own in lists]), multi="bag", **ROLES)
+        assert digest(found) == digest(want)
+    long = from_dataframe(table(bag=["|".join(map(str, range(40)))] * 300), multi="bag", **ROLES)
+    assert "of which the first 32 are read" in long[0].notes["typing"]["bag"]
+    alone = table()[["shop", "click"]].assign(bag=[[k] for k in range(300)])
+    kept = from_dataframe(alone, multi="bag", duplicates="drop", **ROLES)
+    assert sum(len(s.rows(k).labels) for s in kept for k in SPLITS) == 300
+
+
+def test_copies_on_both_sides_of_a_ready_split_are_counted(tmp_path):
+    df = table(300)
+    path = tmp_path / "t.csv"
+    df.to_csv(path, index=False)
+    files = {"train": path, "test": path}
+    assert warned(load_table(files, **ROLES), "rows for validation and test repeat a training row")
+    df = pd.concat([df, df[:50]], ignore_index=True).assign(
+        part=["train"] * 250 + ["valid"] * 50 + ["test"] * 50
+    )
+    assert warned(from_dataframe(df, split_column="part", **ROLES), "50 of 100 rows for validation and test")
+    dropped = from_dataframe(
+        df.assign(when=range(350)), time="when", duplicates="drop", ignore="part", **ROLES
+    )
+    assert sum(len(s.rows(k).labels) for s in dropped for k in SPLITS) == 350  # other moments: no copies
+    refused(["no row is for validation"], from_dataframe, table(t=[1, 2] * 150), time="t", **ROLES)
+
+
+def test_an_index_that_was_written_is_left_out_of_any_file(tmp_path):
+    df = table(300)
+    files = {"train": tmp_path / "a.csv", "test": tmp_path / "b.csv"}
+    df[:200].to_csv(files["train"])
+    df[200:].sample(frac=1, random_state=0).to_csv(files["test"])
+    assert "Unnamed: 0" not in load_table(files, **ROLES)[0].notes["typing"]
+    refused(["'price' twice"], from_dataframe, df.rename_axis("price"), **ROLES)
+    refused(["must be a pandas DataFrame"], from_dataframe, {"shop": ["a"]}, **ROLES)
+
+
+def test_labels_that_are_gaps_and_yes_in_capitals():
+    df = table(click=["yes", "Yes", "no", "NA", " YES", None] * 50)
+    want = np.array([1, 1, 0, np.nan, 1, np.nan], np.float32)
+    for s in from_dataframe(df, positive="click=yes", **ROLES):
+        assert np.array_equal(s.train.labels[:, 0], want[s.train.source.numpy() % 6], equal_nan=True)
+    found = from_dataframe(table(click=["TRUE", "FALSE", "NA"] * 100), **ROLES)
+    assert found[0].train.labels.isnan().any()
+    bad = table(click=["?", *("01" * 149), "1"])
+    refused(["row 1", '--na "?"'], from_dataframe, bad, **ROLES)
+    assert from_dataframe(bad, na=["?"], **ROLES)
+    refused(["no row has a label in 'click'"], from_dataframe, table(click=[None] * 300), **ROLES)
+    large = table(click=[10000001, 10000002] * 150)
+    refused(['"click=10000002"'], from_dataframe, large, **ROLES)
+
+
+def test_scenarios_that_look_alike_or_are_too_small():
+    for pair in (["Caf\u00e9", "Cafe\u0301"], ["a", "a\u200b"], ["1", "1.0"]):
+        assert warned(from_dataframe(table(shop=pair * 150), **ROLES), "nearly the same name")
+    floats = from_dataframe(table(shop=["1.0", "2.0"] * 150), **ROLES)
+    assert [s.name for s in floats] == ["1", "2"]
+    assert [s.name for s in from_dataframe(table(), scenarios="b", **ROLES)] == ["b"]
+    refused(["the largest has", "--minimum-rows"], from_dataframe, table(), minimum_rows=400, **ROLES)
+    refused(["--minimum-rows is 0"], from_dataframe, table(), minimum_rows=0, **ROLES)
