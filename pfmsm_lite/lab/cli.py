@@ -93,6 +93,8 @@ def _in_words(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "The memory does not suffice. Give fewer rows or methods, or --processes 1."
+    if isinstance(error, OverflowError):
+        return f"A number that was given is too large: {error}."
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""
         remedy = (

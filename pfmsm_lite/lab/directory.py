@@ -27,6 +27,7 @@ from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup
 from pfmsm_lite.scenario import Scenario, shortened
 
+MOST_SEEDS = 10_000
 ROOM = 200 * 2**20  # bytes that must be free before a run starts
 UNTOLD = ("encoder", "group")  # notes that config.json leaves out: they are long
 DEFAULT_METHODS = (
@@ -79,6 +80,8 @@ def carry_out(job: Job, command: Parser, options: Namespace) -> int:
     before, file = arguments.pop("resume"), arguments.pop("config", None)
     counts = {"rounds": arguments.get("rounds"), "threads": options.threads, "processes": options.processes}
     at_least_one(**{name: count for name, count in counts.items() if count is not None})
+    if isinstance(arguments.get("seeds"), int) and arguments["seeds"] > MOST_SEEDS:
+        raise UserError(f"--seeds is {arguments['seeds']}, but it says how many: at most {MOST_SEEDS:,}.")
     if before:
         beside = [name for name in options.given if name not in ("resume", *job.changes)]
         refuse_beside("--resume goes on with the run as it was:", beside)
