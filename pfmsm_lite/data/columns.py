@@ -153,6 +153,8 @@ class Column:
             mixed = (self.codes.astype(np.uint64) + np.uint64(2)) * np.uint64(0x9E3779B97F4A7C15)
             mixed = (mixed ^ (mixed >> np.uint64(31))) * (2 * place + 3).astype(np.uint64)
             return np.diff(np.append(np.uint64(0), np.cumsum(mixed))[self.starts])
+        if self.kind != "text" and self.gaps.any():  # a gap is no zero
+            return np.where(self.gaps, -1, pd.factorize(self.numbers)[0])
         return self.codes if self.kind == "text" else self.numbers
 
     def is_gap(self) -> np.ndarray:
