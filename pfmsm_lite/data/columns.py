@@ -153,6 +153,8 @@ class Column:
             mixed = (self.codes.astype(np.uint64) + np.uint64(2)) * np.uint64(0x9E3779B97F4A7C15)
             mixed = (mixed ^ (mixed >> np.uint64(31))) * (2 * place + 3).astype(np.uint64)
             return np.diff(np.append(np.uint64(0), np.cumsum(mixed))[self.starts])
+        if self.kind != "text" and self.gaps.any():  # a gap is no zero
+            return np.where(self.gaps, -1, pd.factorize(self.numbers)[0])
         return self.codes if self.kind == "text" else self.numbers
 
     def is_gap(self) -> np.ndarray:
@@ -389,9 +391,14 @@ def as_moments(column: Column) -> tuple[np.ndarray, np.ndarray]:
 
 def dates_of(texts: Sequence[str]) -> np.ndarray:
     """[K] float64: ISO dates, or 2024/5/31, as seconds since 1970 in UTC, NaN for what is none."""
-    series = pd.Series(np.asarray(texts, object), dtype="str")
-    series = series.str.replace(r"^\s*(\d{4})([./])(\d{1,2})\2(\d{1,2})\b", r"\1-\3-\4", regex=True)
-    looks = series.str.match(r"^\s*(\d{4}-\d{1,2}-\d{1,2}|\d{4}-\d{2}$|\d{8}T)").fillna(False)
-    found = pd.to_datetime(series.where(looks), format="ISO8601", utc=True, errors="coerce")
-    seconds = found.dt.as_unit("us").astype("int64").to_numpy() / 1e6
-    return np.where(found.isna(), np.nan, seconds)
+    found = pc.utf8_trim_whitespace(pa.array(texts, pa.string()))
+    found = pc.replace_substring_regex(found, r"^(\d{4})[./](\d{1,2})[./](\d{1,2})\b", r"\1-\2-\3")
+    looks = pc.match_substring_regex(found, r"^(\d{4}-\d{1,2}-\d{1,2}|\d{4}-\d{2}$|\d{8}T)")
+    seconds, rows = np.full(len(found), np.nan), np.flatnonzero(looks.fill_null(False))
+    if len(rows):
+        dates = pd.to_datetime(
+            found.take(pa.array(rows)).to_pandas(), format="ISO8601", utc=True, errors="coerce"
+        )
+        whole = dates.dt.as_unit("us").astype("int64").to_numpy() / 1e6
+        seconds[rows] = np.where(dates.isna(), np.nan, whole)
+    return seconds

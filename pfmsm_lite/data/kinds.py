@@ -150,7 +150,7 @@ def bag_sign(column: Column) -> str:
         several = np.array([sign in text for text in column.texts], bool)
         if several.sum() < 3 or (column.counts * several).sum() < 0.2 * column.counts.sum():
             continue
-        entries = [cut(text, sign) for text in column.texts[:10_000]]
+        entries = [cut(text, sign) for text in column.texts[column.counts > 0][:10_000]]
         different = {entry for own in entries for entry in own}
         if len(different) < len(entries) and all(len(own) < 60 for own in entries):
             return sign

@@ -53,7 +53,9 @@ def parse(texts: np.ndarray, decimal: str | None = None) -> Parsed:
     gap = _bool(pc.is_in(pc.utf8_lower(found), pa.array(GAPS)))
     if not pc.all(pc.string_is_ascii(found)).as_py():  # other digits, blanks and minus signs
         found = pc.replace_substring(pc.utf8_normalize(found, "NFKC"), "\u2212", "-")
-    bare = pc.replace_substring_regex(pc.replace_substring_regex(found, BEFORE, r"\1"), AFTER, "")
+    bare = found
+    if not (gap | _bool(pc.match_substring_regex(found, PLAIN))).all():
+        bare = pc.replace_substring_regex(pc.replace_substring_regex(found, BEFORE, r"\1"), AFTER, "")
     names = [
         name for name in STYLES if decimal is None or (decimal == ",") == ("comma" in name.split(",")[-1])
     ]

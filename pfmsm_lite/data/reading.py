@@ -209,10 +209,10 @@ def say_unique(columns: Mapping[str, Column], kinds: Mapping[str, str]) -> list[
     ]
 
 
-def date_columns(typed: Kinds) -> dict[str, bool]:
+def date_columns(typed: Kinds, columns: Mapping[str, Column]) -> dict[str, bool]:
     """Numerical column → whether its texts are dates, in order."""
     return {
-        name: name in typed.found and typed.found[name].time == "dates"
+        name: columns[name].kind in ("text", "moment") and find_kind(columns[name]).time == "dates"
         for name, kind in typed.kinds.items()
         if kind == "numerical"
     }
@@ -227,13 +227,13 @@ def describe(
 ) -> dict[str, str]:
     """Column → how it was typed and encoded, in words; how: of the categories; gaps: of the numbers."""
     fitted = f"standard, fitted on training rows ({statistics})" if statistics != "none" else "as it is"
-    found = {}
+    found, dates = {}, date_columns(typed, columns)
     for name in typed.kinds:
         if name in how:
             found[name] = how[name]
             continue
         column, more = columns[name], []
-        if column.kind == "text" and not date_columns(typed)[name]:
+        if column.kind == "text" and not dates[name]:
             parsed = column.parsed
             more += [f"written with {parsed.style}"] if parsed.style != "plain" else []
             more += ["signs of currency or percent dropped"] if parsed.adorned else []

@@ -272,7 +272,7 @@ def _read(table, scenario, tasks, o):
     check_single(columns, {**single, "group": listed(o["group"])})
     typed = find_kinds({c: columns[c] for c in _features(columns, roles)}, roles, o["source"])
     labels = _labels(columns, roles["task"], rules, o["ctcvr"])
-    dates = date_columns(typed)
+    dates = date_columns(typed, columns)
     numerical = {name: columns[name] for name in dates}
     warnings = typed.warnings + check_numbers(numerical, dates)
     gaps = {c: int(np.isnan(as_number(column, dates[c])).sum()) if _has_gaps(column) else 0

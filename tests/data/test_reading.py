@@ -454,7 +454,8 @@ def test_an_id_that_becomes_a_float_later_keeps_its_entry():
     ],
 )
 def test_more_numbers_as_people_write_them(texts, values):
-    assert parse(np.array(texts, object)).values.tolist() == values
+    found = parse(np.array(texts, object))
+    assert found.values.tolist() == values and not found.coded
 
 
 def test_what_may_be_a_number_or_a_date_is_asked_for():
@@ -602,3 +603,13 @@ def test_scenarios_that_look_alike_or_are_too_small():
     assert [s.name for s in from_dataframe(table(), scenarios="b", **ROLES)] == ["b"]
     refused(["the largest has", "--minimum-rows"], from_dataframe, table(), minimum_rows=400, **ROLES)
     refused(["--minimum-rows is 0"], from_dataframe, table(), minimum_rows=0, **ROLES)
+
+
+def test_a_gap_is_no_zero_and_a_date_may_be_called_a_number(tmp_path):
+    halves = table(150)
+    halves = pd.concat([halves.assign(x=0.0), halves.assign(x=np.nan)], ignore_index=True)
+    assert not warned(both(tmp_path, halves, numerical="x"), "repeat an earlier one")
+    days = table(
+        day=lambda draw, rows: pd.Timestamp("2024-01-01") + pd.to_timedelta(draw.integers(0, 99, rows), "D")
+    )
+    assert both(tmp_path, days, numerical="day")[0].numericals == ("day", "price")
