@@ -64,6 +64,7 @@ def test_the_setting_with_the_best_validation_auc_is_chosen_and_tested_on_every_
     assert results.groupby("method")["seed"].unique().map(sorted).map(list).tolist() == [[0, 1, 2]] * 3
 
 
+@pytest.mark.filterwarnings("ignore:.*repeat an earlier one")
 def test_a_test_is_the_run_of_that_method_with_that_setting(compared, table):
     tried = pd.read_csv(compared / "settings.csv").query("method == 'fedprox' and chosen == 1").iloc[0]
     method, settings = with_setting(METHODS["fedprox"], Settings(), json.loads(tried["setting"]))
