@@ -164,6 +164,8 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
         "validation rows; bytes: a client's upload in a round"
     )
     show(table(histories, ceiling, calibration=ending.calibration, rates=found.rates))
+    if found.settings.choose == "auc" and any(history.chosen_by == "logloss" for history in histories):
+        show("No validation rows of any scenario hold both classes: the round was chosen by log loss.")
     for history in histories:
         if history.stopped:
             show(f"{history.method}, seed {history.seed}: {history.stopped}")
