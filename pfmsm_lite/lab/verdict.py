@@ -195,7 +195,7 @@ def harm_said(found: Gains) -> list[str]:
         return [f"It {clearly}harms {len(own):,}{chance}: {named(list(own['scenario']), list(own['gain']))}."]
     worst = fit.dropna(subset=["gain"]).iloc[-1]
     least = f": the least gain is {named([worst['scenario']], [worst['gain']])}, {_interval(worst)}"
-    return [f"It {clearly}harms none{least}."]
+    return [f"It {clearly}harms none{least}." if clearly else f"A harm is shown for none{least}."]
 
 
 def _interval(row):

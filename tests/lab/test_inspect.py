@@ -116,3 +116,15 @@ def test_a_wide_table_and_many_scenarios_are_said_in_few_lines(tmp_path):
     assert any("200 columns numerical: x0" in line for line in short)
     assert any("170 smaller ones" in line for line in short)
     assert len(short) < 300 < len(long) and sum(line.startswith("  column x") for line in long) == 200
+
+
+def test_a_run_whose_validation_rows_have_one_class_says_how_the_round_was_chosen(tmp_path, capsys):
+    path, df = table(tmp_path)
+    df = df.sort_values("ts")
+    df.iloc[360:480, df.columns.get_loc("click")] = 0
+    df.to_csv(path, index=False)
+    words = ["--scenario", "shop", "--tasks", "click", "--time", "ts", "--methods", "local", "--rounds", "1"]
+    out = tmp_path / "out"
+    assert main(["run", "--data", str(path), *words, "--seeds", "0", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "hold both classes: the round was chosen by log loss" in said

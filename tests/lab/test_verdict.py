@@ -108,6 +108,7 @@ def test_one_seed_is_never_clear_and_never_leads():
     found = judge(made({"a": 5.0, "b": 4.0}, seeds=1), predictions=predictions)
     text = " ".join(found.sentences)
     assert "one seed: other starts may differ" in text and "clearly" not in text
+    assert "harms none" not in text  # that would be a claim, and one seed makes none
     assert "average is not clear" in text
 
 
