@@ -19,10 +19,10 @@ from pfmsm_lite.course.replay import replay
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.charts import forest
 from pfmsm_lite.lab.figures import auc_by_scenario, convergence
-from pfmsm_lite.lab.heatmaps import EVEN, conflicts, mixing, of_unit, ratios
+from pfmsm_lite.lab.heatmaps import conflicts, mixing, of_unit, ratios
 from pfmsm_lite.lab.runs import Run
 from pfmsm_lite.lab.spread import by_scenario, gains
-from pfmsm_lite.lab.statistics import costs, paired, per_seed
+from pfmsm_lite.lab.statistics import EVEN, costs, paired, per_seed
 from pfmsm_lite.lab.style import signed
 
 FOLDER = Path(__file__).parent

@@ -26,11 +26,18 @@ def refuse(wrong: np.ndarray, column: pd.Series, source: str | Path, remedy: str
     """Raise UserError for the first row of `column` that is `wrong` [R] bool: place, content, remedy."""
     if not np.any(wrong):
         return
-    position = int(np.argmax(wrong))
-    value = column.iloc[position]
+    raise UserError(f"{source}: {place_of(column, int(np.argmax(wrong)))} {remedy}")
+
+
+def place_of(column: pd.Series, row: int, before: int = 1) -> str:
+    """A row of a column in words: its number, its line, the column, its content.
+
+    before  lines of the file before the first row; 0: the rows of several files are counted through
+    """
+    value = column.iloc[row]
     shown = repr(value.item() if isinstance(value, np.generic) else value)
-    row = f"row {position + 1} (line {position + 2} of a file with a header)"
-    raise UserError(f"{source}: {row}, column {column.name!r}: {shown} {remedy}")
+    line = f"line {row + 1 + before} of a file with a header" if before else "counted through the files"
+    return f"row {row + 1} ({line}), column {column.name!r}: {' '.join(shown.split())}"
 
 
 def read_labels(column: pd.Series, source: str | Path) -> np.ndarray:
@@ -71,12 +78,8 @@ class Column:
             raise UserError(f"{self.source}: {place} {remedy}")
 
     def place(self, row: int) -> str:
-        """A row of it in words: its number, its line, the column, its content."""
-        value = self.series.iloc[row]
-        shown = repr(value.item() if isinstance(value, np.generic) else value)
-        line = f"line {row + 1 + self.before} of a file with a header"
-        line = line if self.before else "counted through the files"
-        return f"row {row + 1} ({line}), column {self.name!r}: {' '.join(shown.split())}"
+        """A row of it in words, see `place_of`."""
+        return place_of(self.series.rename(self.name), row, self.before)
 
     @cached_property
     def counts(self) -> np.ndarray:

@@ -83,14 +83,19 @@ def encode_category(column: Column, how: Vocabulary, train: np.ndarray, multi: b
         spec["known"] = _declared(how)
         words += ", declared"
     size = spec.get("buckets", len(spec.get("known", ()))) + 1
-    return Encoded(apply(spec, column), size, spec, words)
+    ids = _apply_bag(spec, column) if multi else _of_codes(spec, codes, texts)
+    return Encoded(ids, size, spec, words)
 
 
 def apply(spec: Spec, column: Column) -> np.ndarray:
     """Ids [R, W] of a column as `encode_category` made the spec: for its own rows, and for others later."""
     if "multi" in spec:
         return _apply_bag(spec, column)
-    codes, texts = column.as_text()
+    return _of_codes(spec, *column.as_text())
+
+
+def _of_codes(spec, codes, texts):
+    """[R, 1] ids of codes [R], −1 for a gap, of texts [K]."""
     return _ids(spec, np.append(texts, MISSING))[codes][:, None]
 
 

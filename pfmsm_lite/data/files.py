@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from pfmsm_lite.data.columns import is_number
 from pfmsm_lite.errors import UserError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|", "::": "::"}
@@ -69,7 +70,7 @@ def read_text(path: str | Path, sep: str | None = None, encoding: str | None = N
         said.append(f"columns without a name are called {', '.join(f'Unnamed: {n}' for n in unnamed)}")
     names = [name or f"Unnamed: {n}" for n, name in enumerate(stripped)]
     check_header(names, path)
-    if names and all(_is_number(name) for name in names):
+    if names and all(is_number(name) for name in names):
         raise UserError(
             f"{path}: its first line holds numbers. Put a line with the columns' names before it."
         )
@@ -77,9 +78,10 @@ def read_text(path: str | Path, sep: str | None = None, encoding: str | None = N
     return Table(frame, tuple(said), skipped)
 
 
-def _open(path, encoding):
+def _open(path, encoding=None):
+    """A file, plain or packed: its text, or without an encoding its bytes."""
     opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
-    return opened(path, "rt", encoding=encoding, newline="")
+    return opened(path, "rt", encoding=encoding, newline="") if encoding else opened(path, "rb")
 
 
 def _first_lines(path, encoding):
@@ -87,7 +89,7 @@ def _first_lines(path, encoding):
     said = []
     try:
         if encoding is None:
-            with (gzip.open if Path(path).name.lower().endswith(".gz") else open)(path, "rb") as file:
+            with _open(path) as file:
                 mark = file.read(4)
             wide = mark[:2] in (b"\xff\xfe", b"\xfe\xff")
             encoding = "utf-16" if wide else "utf-8-sig" if mark[:3] == b"\xef\xbb\xbf" else "utf-8"
@@ -163,13 +165,6 @@ def _header(lines, sep):
 
 def _cut(line, sep):
     return line.split(sep) if len(sep) > 1 else next(csv.reader([line], delimiter=sep), [""])
-
-
-def _is_number(text):
-    try:
-        return float(text) == float(text)
-    except ValueError:
-        return False
 
 
 def _cells(path, names, sep, encoding, skipped):

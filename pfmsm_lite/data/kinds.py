@@ -20,31 +20,10 @@ BAG_SIGNS = ("|", ";", ",")  # what may stand between the entries of a bag
 # words of a name that say what whole numbers under it are; THINGS only as the last word
 IDS = {"id", "ids", "uid", "uuid", "guid", "sku", "asin", "hash", "zip", "zipcode", "postcode", "hist"}
 THINGS = {
-    "user",
-    "item",
-    "customer",
-    "visitor",
-    "session",
-    "device",
-    "video",
-    "movie",
-    "song",
-    "product",
-    "article",
-    "shop",
-    "store",
-    "author",
-    "tag",
-    "category",
-    "brand",
-    "campaign",
-    "ad",
-    "creative",
-    "query",
-    "member",
-    "code",
-    "city",
-}
+    "user", "item", "customer", "visitor", "session", "device", "video", "movie", "song", "product",
+    "article", "shop", "store", "author", "tag", "category", "brand", "campaign", "ad", "creative",
+    "query", "member", "code", "city",
+}  # fmt: skip
 AMOUNTS = {
     "count", "counts", "num", "amount", "price", "cost", "age", "duration", "seconds", "length", "size",
     "score", "rate", "ratio", "qty", "quantity", "total", "sum", "avg", "mean", "pct", "percent", "balance",

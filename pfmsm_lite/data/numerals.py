@@ -24,6 +24,11 @@ STYLES = {
     "thousands with points, decimal comma": (SIGN + r"(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?$", ".", ","),
     "thousands with blanks": (SIGN + rf"(\d+|[1-9]\d{{0,2}}({BLANK}\d{{3}})+)([.,]\d+)?$", BLANK, ","),
 }
+# the decimal sign that was told → the styles that have it
+WITH = {
+    ",": ("decimal comma", "thousands with points, decimal comma", "thousands with blanks"),
+    ".": ("plain", "thousands with commas", "thousands with blanks"),
+}
 
 
 class Parsed(NamedTuple):
@@ -56,14 +61,7 @@ def parse(texts: np.ndarray, decimal: str | None = None) -> Parsed:
     bare = found
     if not (gap | _bool(pc.match_substring_regex(found, PLAIN))).all():
         bare = pc.replace_substring_regex(pc.replace_substring_regex(found, BEFORE, r"\1"), AFTER, "")
-    names = [
-        name for name in STYLES if decimal is None or (decimal == ",") == ("comma" in name.split(",")[-1])
-    ]
-    names = names or list(STYLES)
-    if decimal == ",":
-        names = ["decimal comma", "thousands with points, decimal comma", "thousands with blanks"]
-    elif decimal == ".":
-        names = ["plain", "thousands with commas", "thousands with blanks"]
+    names = WITH.get(decimal, STYLES)
     fits = {name: _bool(pc.match_substring_regex(bare, STYLES[name][0])) & ~gap for name in names}
     style = max(names, key=lambda name: fits[name].sum())
     good, (_, drop, point) = fits[style], STYLES[style]

@@ -212,34 +212,33 @@ def say_unique(columns: Mapping[str, Column], kinds: Mapping[str, str]) -> list[
 def date_columns(typed: Kinds, columns: Mapping[str, Column]) -> dict[str, bool]:
     """Numerical column → whether its texts are dates, in order."""
     return {
-        name: columns[name].kind in ("text", "moment") and find_kind(columns[name]).time == "dates"
+        name: columns[name].kind in ("text", "moment") and _kind(typed, columns[name]).time == "dates"
         for name, kind in typed.kinds.items()
         if kind == "numerical"
     }
 
 
-def describe(
-    typed: Kinds,
-    columns: Mapping[str, Column],
-    how: Mapping[str, str],
-    gaps: Mapping[str, int],
-    statistics: str,
-) -> dict[str, str]:
-    """Column → how it was typed and encoded, in words; how: of the categories; gaps: of the numbers."""
+def _kind(typed, column):
+    """What a column was found to be, also of one that was named."""
+    return typed.found.get(column.name) or find_kind(column)
+
+
+def describe(read: "Read", how: Mapping[str, str], statistics: str) -> dict[str, str]:
+    """Column → how it was typed and encoded, in words; how: of the categories."""
     fitted = f"standard, fitted on training rows ({statistics})" if statistics != "none" else "as it is"
-    found, dates = {}, date_columns(typed, columns)
+    found, typed = {}, read.typed
     for name in typed.kinds:
         if name in how:
             found[name] = how[name]
             continue
-        column, more = columns[name], []
-        if column.kind == "text" and not dates[name]:
+        column, more = read.columns[name], []
+        if column.kind == "text" and not read.dates[name]:
             parsed = column.parsed
             more += [f"written with {parsed.style}"] if parsed.style != "plain" else []
             more += ["signs of currency or percent dropped"] if parsed.adorned else []
         if name in typed.found and typed.found[name].time:
             more += [f"looks like a time: {typed.found[name].time}"]
-        if count := gaps[name]:
+        if count := read.gaps[name]:
             more += [f"{count:,} missing: the client's mean, and a flag"]
         found[name] = ", ".join([f"numerical, {fitted}", *more])
     return found

@@ -290,9 +290,7 @@ def _notes(read, cut, encoded, encoder, o):
     """What is said of a table: how it was read, what is doubtful, what is left out."""
     notes = {
         "reading": read.said,
-        "typing": describe(
-            read.typed, read.columns, {c: e.how for c, e in encoded.items()}, read.gaps, o["statistics"]
-        ),
+        "typing": describe(read, {c: e.how for c, e in encoded.items()}, o["statistics"]),
         "warnings": [
             *unnamed_outcomes(different(read.columns, read.typed), list(read.typed.found)),
             *near_equal(cut.names),

@@ -287,13 +287,6 @@ def _describe(found: Opened, scenarios: list[Scenario], show: Show) -> None:
     single = [s.name for s in scenarios if len(s.train.labels) == 1]
     if norm and single:
         show(
-            f"Note: BatchNorm ({shortened(norm)}) cannot train on a single row: {shortened(single)} will "
-            "only use what it receives."
-        )
-    norm = [m.name for m in found.methods if m.needs.get("batch_norm", found.settings.batch_norm)]
-    single = [s.name for s in scenarios if len(s.train.labels) == 1]
-    if norm and single:
-        show(
             f"Note: BatchNorm ({shortened(norm)}) cannot train on a single row: {shortened(single)} "
             "will only use what it receives."
         )

@@ -111,7 +111,7 @@ def refuse_other_data(given: Collection[str], arguments: Arguments) -> None:
     """Refuse options that say how other data than these are made or read; arguments as of `refuse_idle`."""
     data = arguments["data"]
     table = sources.reader(arguments) is sources.TABLE
-    known = [name for name in (*sources.DATA_OPTIONS, "data_seed") if name in given]
+    known = [name for name in sources.DATA_OPTIONS if name in given]
     for name in known:
         option = f"--{name.replace('_', '-')}"
         if table and name in NOT_OF_A_TABLE:

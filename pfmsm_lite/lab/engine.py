@@ -233,7 +233,6 @@ def _in_worker(cell, checkpoint, whole):
     )  # fmt: skip
     if not whole:
         return kept(history)
-    models.save_encoder(work.out / "models", scenarios)
     model = models.Model(models.read(model_file(work.out, cell)))
     predictions.write_part(predictions_part(work.out, cell), model, scenarios)
     return history

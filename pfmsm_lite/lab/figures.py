@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from pfmsm_lite.history import History
 from pfmsm_lite.lab.heatmaps import conflicts, mixing
 from pfmsm_lite.lab.spread import gains as gains
-from pfmsm_lite.lab.spread import hero_of, spread
-from pfmsm_lite.lab.statistics import paired, per_seed, phrase, pooled_names
+from pfmsm_lite.lab.spread import spread
+from pfmsm_lite.lab.statistics import best_federated, hero_of, paired, per_seed, phrase, pooled_names
 from pfmsm_lite.lab.style import (
     GREY,
     INK,
@@ -41,15 +41,16 @@ def _highlighted(methods):
     return [m for m in methods if m in MAIN or m not in METHOD_STYLE] or list(methods[:5])
 
 
-def _finding(averages):
-    """(the method the title is about, what the averages [seeds × methods] say of it against its rivals).
+def _finding(averages, hero):
+    """What the averages [seeds × methods] say of a method against its rivals, as a title.
 
-    It leads or trails where the interval over the seeds excludes zero; one seed never does.
+    It leads or trails where the interval over the seeds excludes zero; one seed never does. A method without
+    an AUC gives way to the best one.
     """
-    hero = hero_of(averages)
-    if hero is None:
-        return None, "No AUC: one class only in every scenario"
     means, count = averages.mean(), len(averages)
+    if not means.notna().any():
+        return "No AUC: one class only in every scenario"
+    hero = hero if pd.notna(means.get(hero)) else means.idxmax()
     rivals = [m for m in ("fedavg", "local") if m in means.dropna() and m != hero]
     others = [m for m in means.dropna().index if m not in (*pooled_names(), hero)]
     rivals = rivals or sorted(others, key=lambda m: -means[m])[:1]
@@ -58,8 +59,8 @@ def _finding(averages):
     seeds = f"mean of {count} seeds" if count > 1 else "one seed, so nothing is clear"
     if not phrases:
         seeds = seeds if count > 1 else "one seed"
-        return hero, f"{hero}: average AUC {means[hero]:.3f}, {seeds}"
-    return hero, f"{hero} {' and '.join(phrases)}: AUC points, {seeds}"
+        return f"{hero}: average AUC {means[hero]:.3f}, {seeds}"
+    return f"{hero} {' and '.join(phrases)}: AUC points, {seeds}"
 
 
 @styled
@@ -90,7 +91,7 @@ def auc_by_scenario(
         )
     averages = per_seed(results, split)
     if len(scenarios) > SCENARIOS or _height(len(tasks), len(scenarios)) > HIGHEST:
-        hero = hero_of(averages) or methods[0]
+        hero = hero_of(results) or methods[0]
         return spread(
             results, hero, "local" if "local" in methods and hero != "local" else None, split, sizes
         )
@@ -113,7 +114,7 @@ def auc_by_scenario(
     handles += [handle(f"{len(minor)} others", GREY, "o", markersize=4)] if minor else []
     handles += [handle("best reachable", INK, linestyle=(0, (2, 1)))] if ceiling is not None else []
     side.legend(handles=handles, loc="upper left", borderaxespad=0)
-    title = _finding(averages)[1]
+    title = _finding(averages, hero_of(results))
     means = averages.mean().sort_values(ascending=False)
     ranking = ", ".join(f"{name} {value:.3f}" for name, value in means.items()).replace(" nan", " n/a")
     note = f"Average AUC on {split} rows: {ranking}."
@@ -222,7 +223,8 @@ def convergence(rounds: pd.DataFrame) -> Figure:
     ax.grid(axis="y")
     _name_ends(ax, ends, main)
 
-    hero = hero_of(curves.groupby("method").max().T)
+    best = curves.groupby("method").max().mean(axis=1)
+    hero = best_federated(best) or best.idxmax()
     rivals = [m for m in ("fedavg", "local") if m in peaks and m != hero][:1]
     parts = [f"{m} peaks in round {peaks[m][0]} at {peaks[m][1]:.3f}" for m in (hero, *rivals)]
     title = f"{', '.join(parts)} (of {last} round{'s' if last > 1 else ''})"

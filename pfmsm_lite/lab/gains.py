@@ -9,6 +9,7 @@ import pandas as pd
 
 from pfmsm_lite.history import History
 from pfmsm_lite.lab.resampling import Interval, combined, drawn, resampled_gain
+from pfmsm_lite.lab.statistics import EVEN
 
 REFERENCE = "local"
 FEWEST = 10  # positives and negatives (and persons) among the test rows, from which a scenario is judged
@@ -18,7 +19,6 @@ GAINS = (
     "high", "verdict", "main_sources",
 )  # fmt: skip
 SOURCES = ("scenario", "source", "weight", "ratio", "rank")
-LEARNED = 1.2  # ratio to the even share from which a source is said to be preferred
 
 
 class Gains(NamedTuple):
@@ -201,7 +201,7 @@ def main_sources(table: pd.DataFrame, most: int = 3) -> dict[str, str]:
     few = table[table["rank"] <= most]
     found = {}
     for name, own in few.groupby("scenario", sort=False):
-        liked = own[(own["ratio"] >= LEARNED) | (len(own) == 1)]
+        liked = own[(own["ratio"] >= EVEN) | (len(own) == 1)]
         said = ", ".join(f"{s} {r:.1f}×" for s, r in zip(liked["source"], liked["ratio"], strict=True))
         found[name] = said or ("even split" if own["ratio"].notna().any() else "")
     return found

@@ -11,12 +11,12 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from pfmsm_lite.lab.statistics import EVEN
 from pfmsm_lite.lab.style import DIVERGING, INK, MISSING, axis_labels, finish, named, signed, styled
 
 LARGE = 16  # clients up to which a figure shows three rounds
 NAMED = 60  # clients whose names stand beside a map; more have no room
 ORDERED = 500  # clients up to which the order within the tree is the best one: it takes seconds beyond
-EVEN = 1.1  # times the even share: less is as good as even
 BLOCKS = 250  # lines of a map; of more clients, neighbours are averaged
 
 

@@ -85,9 +85,10 @@ def save(path: Path, kept: Kept) -> None:
     sealed.save(path, {**kept, "tensors": tensors})
 
 
-def save_encoder(folder: Path, scenarios: list[Scenario]) -> None:
-    """Keep beside the models, once for all, how a table was read; nothing where the rows are of no table."""
-    if state := scenarios[0].notes.get("encoder"):
+def save_encoder(folder: Path, notes: Mapping[str, Any]) -> None:
+    """Keep beside the models, once for all, how a table was read, by the notes of its scenarios; nothing
+    where the rows are of no table."""
+    if state := notes.get("encoder"):
         sealed.save(folder / ENCODER, {"format": FORMAT, "encoder": json.dumps(state)})
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
-from pfmsm_lite.lab import checkpoint, predictions
+from pfmsm_lite.lab import checkpoint, models, predictions
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import DEFAULT_METHODS, Arguments, Job, Opened, Show, carry_out, opened
 from pfmsm_lite.lab.ending import Ending, ended, tell
@@ -92,6 +92,7 @@ def run_all(
     order = {method.name: number for number, method in enumerate(methods)}
     cells.sort(key=lambda cell: order[cell.method.name])
     histories = [done[cell] for cell in cells]
+    models.save_encoder(out / "models", found.notes)
     predictions.join(out / "predictions.csv", (predictions_part(out, cell) for cell in cells))
     write(out, histories, found.sizes, found.truth)
     ending = ended(out, histories, found.sizes, found.notes.get("group"))

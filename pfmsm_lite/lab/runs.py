@@ -18,15 +18,13 @@ from pfmsm_lite.lab.effect import refuse_other_data
 from pfmsm_lite.lab.engine import Cell, here
 from pfmsm_lite.lab.models import kept_in
 from pfmsm_lite.lab.options import declared
-from pfmsm_lite.lab.statistics import per_seed, pooled_names, results_of
-from pfmsm_lite.lab.tables import OPTIONS
+from pfmsm_lite.lab.statistics import hero_of, results_of
 from pfmsm_lite.lab.writing import read_csv
 from pfmsm_lite.methods import Method
 from pfmsm_lite.scenario import Scenario
 
 SHORT = ("pooled", "local", "embedding_only", "fedavg", "pf_msmtrec")
 NAMES = ("method", "scenario", "task")  # columns whose cells are names, whatever they look like
-READING = ("data_dir", "knob", *OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,8 @@ class Run:
 
     @property
     def hero(self) -> str:
-        """The method that a text is about: pf_msmtrec, else the best on validation rows not pooled."""
-        averages = per_seed(self.results, "valid").mean().drop(pooled_names(), errors="ignore")
-        known = averages.dropna()
-        first = known.idxmax() if len(known) else self.methods[0]
-        return "pf_msmtrec" if "pf_msmtrec" in self.methods else first
+        """The method that a text is about, see `statistics.hero_of`; without a federated one the first."""
+        return hero_of(self.results) or self.methods[0]
 
     @property
     def seeds(self) -> list[int]:
@@ -154,10 +149,10 @@ def read_data(
     """
     plugins.load(plugin)
     for option in options:
-        choose("option", option, (*READING, "data_seed", "methods", "rounds", "plugin"))
+        choose("option", option, (*sources.DATA_OPTIONS, "methods", "rounds", "plugin"))
     nothing = (None, "", [], ())  # stand for: not given
     given = {option: value for option, value in options.items() if value not in nothing}
-    arguments = {**dict.fromkeys(READING), "data_seed": 0, **given, "data": str(data)}
+    arguments = {**dict.fromkeys(sources.DATA_OPTIONS), "data_seed": 0, **given, "data": str(data)}
     refuse_other_data(given, arguments)
     arguments = sources.with_defaults(arguments)
     return *sources.read(arguments), arguments
@@ -274,11 +269,7 @@ def _truth(arguments):
 
 
 def _in_words(notes):
-    """How a reader read the file, typed the columns and warns, and what it left out: sentences."""
+    """How a reader read the file and typed the columns, and its warnings, what is left out among them."""
     typing = [f"column {column}: {kind}" for column, kind in (notes.get("typing") or {}).items()]
-    left_out = [f"{name} is left out: {why}" for name, why in (notes.get("left_out") or {}).items()]
-    unscored = [
-        f"{name} is trained without a score: {why}" for name, why in (notes.get("unscored") or {}).items()
-    ]
     warnings = [f"Warning: {text}" for text in notes.get("warnings") or ()]
-    return (*(notes.get("reading") or ()), *typing, *left_out, *unscored, *warnings)
+    return (*(notes.get("reading") or ()), *typing, *warnings)

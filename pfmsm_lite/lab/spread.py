@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.heatmaps import heatmap
-from pfmsm_lite.lab.statistics import paired, per_seed, pooled_names
+from pfmsm_lite.lab.statistics import hero_of, paired
 from pfmsm_lite.lab.style import (
     DIVERGING,
     GREY,
@@ -26,16 +26,6 @@ from pfmsm_lite.lab.style import (
 DOTS, ENDS = 40, 10  # scenarios up to which each has a line; beyond, the best and the worst so many
 ROWS, COLUMNS = 8, 12  # of `gains`: more scenarios stand in lines; more columns have no room for numbers
 GAIN, LOSS = "#0072B2", "#D55E00"
-
-
-def hero_of(averages: pd.DataFrame) -> str | None:
-    """The method that a title is about: pf_msmtrec, else the best federated one; None without any AUC.
-
-    averages  `statistics.per_seed`: seeds × methods
-    """
-    means = averages.mean().dropna()
-    federated = [m for m in means.index if m not in (*pooled_names(), "local")] or list(means.index)
-    return "pf_msmtrec" if "pf_msmtrec" in means else max(federated, key=lambda m: means[m], default=None)
 
 
 def by_scenario(
@@ -207,7 +197,7 @@ def gains(results: pd.DataFrame, reference: str = "local", split: str = "test") 
         )
     scenarios, methods = (list(dict.fromkeys(rows[key])) for key in ("scenario", "method"))
     methods.remove(reference)
-    hero = hero_of(per_seed(results, split)[methods]) or methods[0]
+    hero = hero_of(results[results["method"].isin(methods)]) or methods[0]
     own = by_scenario(rows, hero, reference, split)
     total, shown = len(scenarios), scenarios if len(scenarios) <= ROWS else list(own.index)
     if total > DOTS:

@@ -12,12 +12,31 @@ from pfmsm_lite.history import RESULTS, History
 from pfmsm_lite.lab.metrics import base_rate, metrics
 from pfmsm_lite.methods import METHODS
 
+EVEN = 1.2  # times its even share of a mixture: a source that gets less is as good as any other
+HERO = "pf_msmtrec"
 COMPACT = ("method", "seed", "round", "valid_auc", "bytes", "seconds")
 
 
 def pooled_names() -> list[str]:
     """The methods with all rows in one place: they send nothing but their rows."""
     return [name for name, method in METHODS.items() if method.pooled]
+
+
+def hero_of(results: pd.DataFrame) -> str:
+    """The method that is judged and that titles are about; "" where no method is federated.
+
+    pf_msmtrec, else the federated one that is best on validation rows (of results without any: on test rows)
+    """
+    split = "valid" if (results["split"] == "valid").any() else "test"
+    return best_federated(per_seed(results, split).mean() if len(results) else pd.Series(dtype=float))
+
+
+def best_federated(aucs: pd.Series) -> str:
+    """pf_msmtrec, else the federated method with the best AUC, by method; "" for none."""
+    aucs = aucs.drop([*pooled_names(), "local"], errors="ignore")
+    if HERO in aucs or not len(aucs):
+        return HERO if HERO in aucs else ""
+    return str(aucs.idxmax()) if aucs.notna().any() else str(aucs.index[0])
 
 
 # ---- what is kept of a training, and the tables made of it ----

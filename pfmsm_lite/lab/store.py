@@ -40,7 +40,6 @@ def save(scenarios: list[Scenario], folder: Path) -> None:
         head = {
             "names": [s.name for s in scenarios], "starts": starts, "tasks": list(first.tasks),
             "fields": first.fields, "numericals": list(first.numericals), "bags": first.bags,
-            "notes": {key: first.notes[key] for key in ("encoder",) if key in first.notes},
         }  # fmt: skip
         (folder / "head.json").write_text(json.dumps(head), encoding="utf-8")
     except OSError as error:
@@ -51,18 +50,16 @@ def save(scenarios: list[Scenario], folder: Path) -> None:
 
 
 def load(folder: Path) -> list[Scenario]:
-    """The scenarios of `save`; their rows stay in the files until they are looked at. Notes: the encoder."""
+    """The scenarios of `save`, without notes; their rows stay in the files until they are looked at."""
     head = json.loads((folder / "head.json").read_text(encoding="utf-8"))
     found = {
-        part: torch.from_numpy(
-            np.load(folder / f"{part}.npy", mmap_mode="c")
-        )  # a change would stay in memory
+        part: torch.from_numpy(np.load(folder / f"{part}.npy", mmap_mode="c"))  # changes stay in memory
         for part in PARTS
         if (folder / f"{part}.npy").exists()
     }
     of_all = {
         "tasks": tuple(head["tasks"]), "fields": head["fields"], "numericals": tuple(head["numericals"]),
-        "bags": head["bags"], "notes": head["notes"],
+        "bags": head["bags"],
     }  # fmt: skip
     return cut_block(Rows(**found), head["names"], head["starts"], of_all)
 

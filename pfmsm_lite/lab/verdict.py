@@ -10,7 +10,6 @@ import pandas as pd
 from pfmsm_lite.history import History
 from pfmsm_lite.lab.gains import (
     FEWEST,
-    LEARNED,
     REFERENCE,
     Gains,
     gains,
@@ -18,12 +17,12 @@ from pfmsm_lite.lab.gains import (
     mixture,
     sources,
 )
-from pfmsm_lite.lab.statistics import compact, per_seed, pooled_names, results_of
+from pfmsm_lite.lab.statistics import EVEN, HERO, compact, hero_of, results_of
 
 if TYPE_CHECKING:
     from pfmsm_lite.lab.runs import Run
 
-HERO, EMBEDDINGS = "pf_msmtrec", "embedding_only"
+EMBEDDINGS = "embedding_only"
 REMEDY = f"--methods {REFERENCE},{EMBEDDINGS},{HERO}"
 MANY = 20  # judged scenarios from which it is said how many would look clear by chance
 
@@ -106,15 +105,6 @@ def judged(evidence: Evidence) -> Judgement:
         *cost_said(evidence, hero),
     ]
     return Judgement(lines, table, partners, hero)
-
-
-def hero_of(results: pd.DataFrame) -> str:
-    """The method judged: pf_msmtrec, else the federated one that is best on validation rows; "" for none."""
-    aucs = per_seed(results, "valid").mean() if len(results) else pd.Series(dtype=float)
-    aucs = aucs.drop([*pooled_names(), REFERENCE], errors="ignore")
-    if HERO in aucs or not len(aucs):
-        return HERO if HERO in aucs else ""
-    return str(aucs.idxmax()) if aucs.notna().any() else str(aucs.index[0])
 
 
 # ---- words ----
@@ -239,7 +229,7 @@ def sources_said(mixed: tuple[list[str], np.ndarray] | None, partners: pd.DataFr
         share = f"{100 * weights[0, largest]:.0f} % from {named([names[largest]])}"
         return [f"Every scenario gets the same mixture, {share}: {hero} prefers no source."]
     first = partners[partners["rank"] == 1]
-    liked = first[first["ratio"] >= LEARNED].sort_values("ratio", ascending=False, kind="stable")
+    liked = first[first["ratio"] >= EVEN].sort_values("ratio", ascending=False, kind="stable")
     if not len(liked):
         most = first["ratio"].max()
         return [

@@ -20,9 +20,10 @@ from scipy import stats
 
 from pfmsm_lite.history import RESULTS, ROUNDS, History
 from pfmsm_lite.lab.charts import forest
-from pfmsm_lite.lab.figures import FIGURES, draw_all, gains
+from pfmsm_lite.lab.figures import FIGURES, auc_by_scenario, draw_all, gains
 from pfmsm_lite.lab.heatmaps import blocks, by_likeness, ratios
 from pfmsm_lite.lab.spread import by_scenario
+from pfmsm_lite.lab.statistics import hero_of
 from pfmsm_lite.lab.style import GREY, INK, METHOD_STYLE, legible, method_style, minus
 
 NAMES, UNITS = ["auc", "convergence", "conflicts", "mixing"], ["expert 0", "expert 1", "tower click"]
@@ -570,3 +571,18 @@ def test_draw_all_draws_what_the_histories_recorded():
     with pytest.raises(ValueError, match="cluster labels"):
         draw_all([pf], clusters=[0])
     assert "mixing" in draw_all([history("pf_msmtrec", S[:2], auc=np.nan)]), "there is no AUC to draw"
+
+
+def test_a_title_is_about_the_method_that_validation_rows_choose():
+    aucs = {"local": (0.6, 0.6), "ditto": (0.72, 0.70), "fedavg": (0.70, 0.75)}  # on valid, on test rows
+    lines = [
+        (method, seed, name, "click", split, 100, 40, auc + 0.001 * seed, 0.6)
+        for method, both in aucs.items()
+        for split, auc in zip(("valid", "test"), both, strict=True)
+        for seed in (0, 1)
+        for name in ("a", "b")
+    ]
+    results = pd.DataFrame(lines, columns=list(RESULTS))
+    assert hero_of(results) == "ditto"
+    assert auc_by_scenario(results).finding.startswith("ditto ")
+    assert gains(results).finding.startswith("ditto ")

@@ -128,3 +128,15 @@ def test_a_run_whose_validation_rows_have_one_class_says_how_the_round_was_chose
     assert main(["run", "--data", str(path), *words, "--seeds", "0", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "hold both classes: the round was chosen by log loss" in said
+
+
+def test_a_client_of_one_row_beside_batch_norm_is_noted_once(tmp_path, capsys):
+    path, df = table(tmp_path)
+    df = df.sort_values("ts", ignore_index=True)
+    df["shop"] = "a"
+    df.loc[[10, *range(400, 600, 2)], "shop"] = "late"  # one row before the others begin
+    df.to_csv(path, index=False)
+    words = ["--scenario", "shop", "--tasks", "click", "--time", "ts", "--methods", "fedbn", "--rounds", "1"]
+    assert main(["run", "--data", str(path), *words, "--seeds", "0", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("cannot train on a single row: late") == 1
