@@ -37,6 +37,8 @@ class Exchange:
     present   [U, N]     bool: has this unit, and its upload was accepted
     has       [U, N]     bool: has this unit (a client may lack a task, and so that task's tower)
     previous  the Past of the round before, or None in the first
+    gradients [U, N, P]  gradients of the clients' validation losses at what they received, 0 where a client
+              sent none; None in rounds in which nobody was asked for one
     """
 
     received: Tensor
@@ -48,6 +50,7 @@ class Exchange:
     present: Tensor
     has: Tensor
     previous: Past | None = field(default=None, repr=False)
+    gradients: Tensor | None = field(default=None, repr=False)
 
 
 def aggregate(sources: Tensor, weights: Tensor) -> Tensor:
@@ -63,13 +66,13 @@ def aggregate(sources: Tensor, weights: Tensor) -> Tensor:
     return weights @ sources
 
 
-def present_only(weights: Tensor, present: Tensor, has: Tensor) -> Tensor:
+def present_only(weights: Tensor, present: Tensor) -> Tensor:
     """Take absent clients out of every mixture: their columns become 0, rows sum to one again.
 
-    A client that lacks this unit, or that is left with nobody, keeps what it has.
-    weights [U, N, N], present and has [U, N] bool  →  [U, N, N]
+    Who is absent, or lacks this unit, keeps what it has.
+    weights [U, N, N], present [U, N] bool  →  [U, N, N]
     """
-    weights = weights * present[:, None, :] * has[:, :, None]
+    weights = weights * present[:, None, :] * present[:, :, None]
     total = weights.sum(-1, keepdim=True)
     alone = torch.eye(weights.shape[-1], device=weights.device).to(weights)
     return torch.where(total > 0, weights / torch.where(total > 0, total, 1.0), alone)
@@ -82,105 +85,53 @@ def cosines(gram: Tensor) -> Tensor:
     return torch.where(product > 0, gram / torch.where(product > 0, product, 1.0), 0.0).clamp(-1, 1)
 
 
-def start_weights(clients: int, self_weight: float, like: Tensor) -> Tensor:
-    """[N, N]: each client's own weight, the rest even. One client: 1."""
-    if clients == 1:
-        return torch.ones(1, 1).to(like)
-    even = torch.full((clients, clients), (1 - self_weight) / (clients - 1))
-    return even.fill_diagonal_(self_weight).to(like)
-
-
-def pseudo_gradient(delta: Tensor, sources: Tensor) -> Tensor:
-    """∂L_n/∂A_nm ≈ −⟨Δ_n, source_m⟩ [..., N, N], for mixtures W_n = sum_m A_nm source_m [..., N, P].
-
-    Client n left its mixture and arrived at W_n + Δ_n, so −Δ_n stands for its loss gradient there. The
-    sources are centred first: through the softmax that changes nothing but the numerics.
-    """
-    return -delta @ (sources - sources.mean(-2, keepdim=True)).transpose(-2, -1)
-
-
-def softmax_chain(gradient: Tensor, weights: Tensor) -> Tensor:
-    """∂L/∂logits from ∂L/∂weights [..., N, N] where weights = softmax(logits), row by row."""
-    return weights * (gradient - (weights * gradient).sum(-1, keepdim=True))
-
-
-def descend(exchange: Exchange, method, free: Tensor) -> Tensor:
-    """Logits after a step of fixed length down the pseudo-gradient, row by row; free [N, N]: 1 if learned."""
-    last = exchange.previous
-    assert last is not None
-    # the mixture weights of the last round, without those that are fixed: [U, N, N]
-    weights = last.weights * free
-    weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
-    # where each client went since, as a gradient of its logits
-    gradient = softmax_chain(pseudo_gradient(exchange.delta, last.sources) * free, weights)
-    # one step per row, all rows of the same length
-    length = gradient.norm(dim=-1, keepdim=True)
-    return last.memory["logits"] - method.mixing_step * gradient / torch.where(length > 0, length, 1.0)
-
-
 @register("aggregate", "mean", text="weighted by rows: FedAvg")
 def mean(exchange: Exchange, method) -> tuple[Tensor, dict]:
     return (exchange.rows / exchange.rows.sum()).expand_as(exchange.gram), {}
 
 
-@register("aggregate", "self", text="a fixed weight for oneself, the rest even")
-def fixed_self(exchange: Exchange, method) -> tuple[Tensor, dict]:
-    clients = exchange.gram.shape[-1]
-    return start_weights(clients, method.self_weight, exchange.gram).expand_as(exchange.gram), {}
+def kinship(helped: Tensor, own: Tensor) -> Tensor:
+    """How much each client's steps help another as that one's own do: [N, N] in [0, 1], symmetric.
 
+    helped  [N, N]  by how much client m's steps lowered client n's validation loss, in first order
+    own     [N, N]  by how much n's own steps did, counted where m's were: on the same units and rounds
 
-@register("aggregate", "learned", text="weights learned on the server from the updates (pseudo-gradient)")
-def learned(exchange: Exchange, method) -> tuple[Tensor, dict]:
-    """Weights by gradient descent on the server, with no data and no extra traffic: a softmax over all
-    clients, from the self-weight and the rest even.
-
-    A client's pseudo-gradient is that of its training loss, which its own parameters fit best: given time,
-    the weights draw back to the diagonal.
+    ρ_nm = sqrt(C_nm⁺ C_mn⁺ / (C_nn C_mm)): lengths of steps and of gradients cancel, as in a cosine.
     """
-    if exchange.previous is None:
-        start = start_weights(exchange.gram.shape[-1], method.self_weight, exchange.gram)
-        logits = start.log().expand_as(exchange.gram)
-    else:
-        logits = descend(exchange, method, torch.ones_like(exchange.gram))
-    return logits.softmax(-1), {"logits": logits}
+    scale = (own * own.T).clamp(min=0).sqrt() * ((own > 0) & (own.T > 0))
+    both = helped.clamp(min=0)
+    found = (both * both.T).sqrt() / torch.where(scale > 0, scale, 1.0)
+    return torch.where(scale > 0, found, 0.0).clamp(max=1).fill_diagonal_(1.0)
 
 
-def fixed_own(exchange: Exchange, method, own: Tensor, start: Tensor, others: Tensor) -> tuple[Tensor, dict]:
-    """Mixtures whose own weight is given: only what the others get of the rest is learned.
+@register("aggregate", "kin")
+def kin(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    """FedAvg among kin: clients whose steps lower each other's validation loss
 
-    own     [N, 1] or [U, N, 1]: each client's own weight
-    start   [N, N] logits of the first round;  others  bool [.., N, N]: who may get some of the rest
+    In the first `kin_rounds` rounds clients send g_n, too, the gradient of their validation loss at what they
+    received. C_nm adds up −⟨g_n, Δ_m⟩ over these rounds and all units: the validation rows are not those that
+    Δ was trained on, so the noise of the two is independent. Kinship ρ (see `kinship`) becomes a share
+    s = ρ³ / (ρ³ + (1 − ρ)³), one's own is 1, and a client's mixture is weighted by s · rows: all alike gives
+    FedAvg, groups FedAvg in each, nobody alike local training. Who gives no evidence stays alone.
+
+    Reconstruction. Relatives: FedFomo (Zhang et al., ICLR 2021) asks whether another's model lowers one's
+    own validation loss; clustered federated learning (Sattler et al., 2020) groups clients by their updates;
+    dividing by sqrt(C_nn C_mm) is Spearman's correction of a correlation for noise (1904).
     """
-    eye = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
-    first = exchange.previous is None
-    logits = start.expand_as(exchange.gram) if first else descend(exchange, method, 1 - eye)
-    weights = logits.masked_fill(~others | (eye > 0), -torch.inf).softmax(-1).nan_to_num()
-    # own weight on the diagonal, the rest among the others; who has no others keeps all
-    own = torch.where(weights.sum(-1, keepdim=True) > 0, own, 1.0)
-    return own * eye + (1 - own) * weights, {"logits": logits}
+    last = exchange.previous.memory if exchange.previous else {"helped": 0.0, "own": 0.0}
+    helped, own = last["helped"], last["own"]
+    if exchange.gradients is not None:
+        found = -exchange.gradients @ exchange.delta.transpose(-2, -1)  # [U, N, N]
+        both = exchange.present[:, :, None] & exchange.present[:, None, :]
+        helped = helped + (found * both).sum(0)
+        own = own + (found.diagonal(dim1=-2, dim2=-1)[..., None] * both).sum(0)
+    alike = kinship(torch.zeros_like(exchange.gram[0]) + helped, torch.zeros_like(exchange.gram[0]) + own)
+    weights = alike**3 / (alike**3 + (1 - alike) ** 3) * exchange.rows
+    weights = weights / weights.sum(-1, keepdim=True)
+    return weights.expand_as(exchange.gram), {"helped": helped, "own": own}
 
 
-@register("aggregate", "partners", text="as `learned`, a client's own weight fixed")
-def partners(exchange: Exchange, method) -> tuple[Tensor, dict]:
-    """As `learned`, but a client's own weight stays: only what the others get of the rest is learned."""
-    clients = exchange.gram.shape[-1]
-    own = torch.full((clients, 1), method.self_weight).to(exchange.gram)
-    everyone = torch.ones_like(exchange.has[:, None, :])
-    return fixed_own(exchange, method, own, torch.zeros_like(exchange.gram), everyone)
-
-
-@register("aggregate", "evidence", text="as `partners`, own weight and start by rows")
-def evidence(exchange: Exchange, method) -> tuple[Tensor, dict]:
-    """As `partners`, but whoever has many rows trusts itself more and is trusted more to begin with.
-
-    Own weight r / (r + r̄ (1 − s) / s) for a client of r rows, r̄ the mean of those that have this unit, and s
-    the self-weight, which is then that of a client of average size; the partners' weights start in proportion
-    to their rows.
-    """
-    rows, s = exchange.rows.to(exchange.gram), method.self_weight
-    average = (rows * exchange.has).sum(-1) / exchange.has.sum(-1).clamp(min=1)  # [U]
-    own = (rows / (rows + average[:, None] * (1 - s) / s))[..., None]
-    return fixed_own(exchange, method, own, rows.log(), exchange.has[:, None, :])
+kin.asks = True  # for validation gradients
 
 
 def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, dict]:
@@ -206,4 +157,4 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
     sources = memory.get("sources", exchange.sources)
     if sources is not exchange.sources and not is_finite(sources, shape := tuple(exchange.sources.shape)):
         refuse("aggregate", name, sources, f"memory['sources'] [U, N, P] = {shape}, finite")
-    return present_only(weights, exchange.present, exchange.has), memory
+    return present_only(weights, exchange.present), memory

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pfmsm_lite.embedding import Held
 from pfmsm_lite.history import score
-from pfmsm_lite.mmoe import UNITS, parameter_groups
+from pfmsm_lite.mmoe import GRADIENT, UNITS, parameter_groups
 from pfmsm_lite.registry import lookup, register
 from pfmsm_lite.scenario import Rows
 
@@ -85,13 +85,17 @@ class Client:
         sent = [group for group in method.sent if group in groups and group != "embedding"]
         self.shared = {group: groups[group] for group in sent}
         self.optimizers = self._optimizers(lazy)
+        # the gradient of its validation loss, by name, in the rounds in which the server is to know it
+        self.rounds, self.asked = 0, {}
         # a second model for its own use, with an optimizer and an order of its own
         self.personal: Client | None = None
+        self.used = self.model  # what it predicts with
         if method.personal != "none":
             twin = self.personal = copy.copy(self)
             twin.model = copy.deepcopy(self.model)
             twin.generator = torch.Generator().manual_seed(seed + 1)
             twin.optimizers = twin._optimizers(lazy)
+            twin.used = self.used = twin.model
 
     def _optimizers(self, lazy: bool) -> list:
         """Fused Adam; with `lazy`, SparseAdam for the embedding table. A model may bring one of its own.
@@ -127,6 +131,8 @@ class Client:
         for group, tensors in self.shared.items():
             own = self.has_task if UNITS.get(group) == "task" else ...
             message |= {name: tensor[own].clone().float() for name, tensor in tensors.items()}
+            if self.asked and group in self.method.asking:
+                message |= {GRADIENT + name: self.asked[name][own] for name in tensors}
         if "embedding" in self.method.sent:
             message["embedding.weight"] = self.model.embedding.weight.detach()[self.in_use]  # [U, K]
             message["embedding.entries"] = self.held.entries[self.in_use].int()  # [U] their numbers
@@ -151,6 +157,8 @@ class Client:
         """
         before = self.snapshot()
         epochs, method = self.settings.local_epochs, self.method
+        self.asked = self.validation_gradient() if method.asking and self.rounds < method.kin_rounds else {}
+        self.rounds += 1
         shared = [p for tensors in self.shared.values() for p in tensors.values() if p.requires_grad]
         received = [(p, p.detach().clone()) for p in shared if method.proximal]
         lookup("optimizer_state", method.optimizer_state)(self)
@@ -239,12 +247,31 @@ class Client:
 
     def gradient(self, rows: int) -> Message:
         """True gradient of the summed loss on the first training rows, by name; changes nothing."""
-        training, parameters = self.model.training, dict(self.model.named_parameters())
         index = torch.arange(min(rows, len(self.labels)), device=self.labels.device)
+        return self._gradient(lambda: self.losses(index).sum(), dict(self.model.named_parameters()))
+
+    def validation_gradient(self) -> Message:
+        """Gradient of the summed loss on at most CHUNK validation rows, evenly spread, by name: of the groups
+        whose rule asks for it. Empty without validation labels."""
+        rows, device = self.views[0][1]["valid"], self.labels.device
+        every = -(-len(rows.labels) // CHUNK) or 1
+        ids, numerical, labels = (part[::every].to(device) for part in rows[:3])
+        there = ~labels.isnan()
+
+        def loss():
+            return cross_entropy(self.model(ids, numerical), labels.nan_to_num(), there.float()).sum()
+
+        asked = {name: part for group in self.method.asking for name, part in self.shared[group].items()}
+        found = self._gradient(loss, asked) if there.any() else {}
+        return found if all(part.isfinite().all() for part in found.values()) else {}
+
+    def _gradient(self, loss, parameters: dict) -> Message:
+        """Gradient of loss() by name, the model as it is in evaluation; changes nothing."""
+        training = self.model.training
         self.model.eval()
-        loss = self.losses(index).sum()
+        value = loss()
         self.model.train(training)
-        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
         return {name: part for name, part in zip(parameters, found, strict=True) if part is not None}
 
     # ---- evaluation, and what it decides at home ----
@@ -259,22 +286,26 @@ class Client:
             twin.model.load_state_dict(self.model.state_dict())
             twin.forget_optimizer()
 
-    @torch.no_grad()
     def predict(self, rows: Rows) -> Tensor:
-        """Probabilities [R, T] float32 for Rows, in one pass."""
-        self.model.eval()
+        """Probabilities [R, T] float32 for Rows, by the model that it uses at home."""
+        return self.logits(rows, self.used).sigmoid()
+
+    @torch.no_grad()
+    def logits(self, rows: Rows, model) -> Tensor:
+        """What a model says of Rows: [R, T] float32."""
+        model.eval()
         parts = []
         with self.autocast():
             for ids, numerical in zip(
                 rows.categorical.split(CHUNK), rows.numerical.split(CHUNK), strict=True
             ):
-                logits = self.model(ids.to(self.labels.device), numerical.to(self.labels.device))
-                parts.append(logits.float().sigmoid().cpu())
+                logits = model(ids.to(self.labels.device), numerical.to(self.labels.device))
+                parts.append(logits.float().cpu())
         return torch.cat(parts) if parts else torch.zeros(0, self.labels.shape[1])
 
     def evaluate(self, split: str) -> list[tuple]:
         """[(scenario, task, rows, positives, auc, logloss)] on `split`, by the model that it uses at home."""
-        return evaluate(self.views, self.tasks, (self.personal or self).predict, split)
+        return evaluate(self.views, self.tasks, self.predict, split)
 
     # ---- its state ----
 
@@ -293,6 +324,7 @@ class Client:
             "model": self.snapshot(),
             "optimizers": copy.deepcopy([optimizer.state_dict() for optimizer in self.optimizers]),
             "generator": self.generator.get_state(),
+            "rounds": self.rounds,
         }
 
     def load(self, state: dict) -> None:
@@ -300,6 +332,7 @@ class Client:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
+        self.rounds = state["rounds"]
         if self.personal is not None:
             self.personal.load(state["personal"])
 

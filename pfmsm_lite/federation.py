@@ -23,6 +23,11 @@ def timed(function) -> tuple:
     return function(), time.perf_counter() - start
 
 
+def listed(message: dict[str, Tensor]) -> list[tuple]:
+    """A message as a list of (name, shape, bytes)."""
+    return [(name, tuple(part.shape), part.element_size() * part.numel()) for name, part in message.items()]
+
+
 def product(tasks: tuple, ctcvr: str) -> tuple[int, int] | None:
     """Numbers of the tasks in "parent,child", or None for "". Raises UserError for unknown tasks."""
     if not ctcvr:
@@ -71,6 +76,7 @@ class Federation:
         else:
             self._make_clients(scenarios, views, seed)
         self.server = self.make_server()
+        self.sent = [0] * len(self.clients)  # bytes that each client uploaded in the last round
 
     def _make_clients(self, scenarios: list, views: list, seed: int) -> None:
         """Clients that start from the same parameters, each with the entries that its own ids name."""
@@ -133,7 +139,9 @@ class Federation:
     def serve(self, accepted: list[bool]) -> dict[str, Tensor]:
         """Upload, serve, download. Returns the round's record: name → [units, ...] tensor."""
         pairs = zip(self.clients, accepted, strict=True)
-        downloads, record = self.server.serve([c.upload() if fine else None for c, fine in pairs])
+        uploads = [client.upload() if fine else None for client, fine in pairs]
+        self.sent = [sum(entry[2] for entry in listed(upload or {})) for upload in uploads]
+        downloads, record = self.server.serve(uploads)
         for client, message in zip(self.clients, downloads, strict=True):
             client.download(message)
         return record
@@ -149,11 +157,8 @@ class Federation:
     # ---- what can be seen from outside ----
 
     def payload(self) -> list[list[tuple]]:
-        """What one round sends: per client, its upload as a list of (name, shape, bytes)."""
-        return [
-            [(name, tuple(part.shape), part.element_size() * part.numel()) for name, part in message.items()]
-            for message in (client.upload() for client in self.clients)
-        ]
+        """What a client would send now: per client, its upload as a list of (name, shape, bytes)."""
+        return [listed(client.upload()) for client in self.clients]
 
     @property
     def units(self) -> list[str]:

@@ -54,17 +54,16 @@ def run(
     if state:
         history.load(state["history"])
         federation.load(state["federation"])
-    sizes = [sum(entry[2] for entry in upload) for upload in federation.payload()]
     while history.goes_on(rounds, settings.patience or rounds):
-        one_round(federation, history, sizes)
+        one_round(federation, history)
         history.stored_bytes = federation.stored_bytes()
         if after_round:
             after_round(history, federation)
     return history
 
 
-def one_round(federation: Federation, history: History, sizes: list[int]) -> None:
-    """Play one round and add it to the history; sizes: bytes of each client's upload."""
+def one_round(federation: Federation, history: History) -> None:
+    """Play one round and add it to the history."""
     start = time.perf_counter()
     true_gradient = federation.probe()
     # 1. every client trains from what it received
@@ -83,7 +82,7 @@ def one_round(federation: Federation, history: History, sizes: list[int]) -> Non
     better = history.improves([line for own in valid for line in own])
     test = [client.evaluate("test") for client in federation.clients] if better else None
     elapsed = time.perf_counter() - start
-    history.add(Round(record, valid, test, losses, seconds, sizes, accepted, elapsed))
+    history.add(Round(record, valid, test, losses, seconds, federation.sent, accepted, elapsed))
 
 
 def compared(gradient: torch.Tensor, delta: torch.Tensor) -> dict[str, torch.Tensor]:

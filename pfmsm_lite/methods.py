@@ -93,6 +93,7 @@ class Method:
     aggregate: str = operator("aggregate", "mean", "server: whom a client's mixture is made of")
     self_weight: float = option(0.5, "a client's own weight; where `learned` starts", above=0.0, below=1.0)
     mixing_step: float = option(0.5, "step by which learned weights change", at_least=0.0)
+    kin_rounds: int = option(3, "first rounds in which `kin` asks for validation gradients", at_least=1)
     temperature: float = option(0.2, "temperature of `cosine` and `fedamp`", above=0.0)
     embedding: str = operator("embedding", "used", "how changes of shared embedding entries add up")
     own_rows: float = option(20.0, "rows at which a `personal` entry is the client's own by half", above=0.0)
@@ -117,6 +118,12 @@ class Method:
     def sent(self) -> dict[str, str]:
         """Group → policy of what leaves a client."""
         return {group: policy for group, policy in self.share.items() if policy != "local"}
+
+    @property
+    def asking(self) -> list[str]:
+        """Groups whose rule asks for gradients of the clients' validation losses."""
+        rules = {g: self.aggregate if rule == "personalized" else rule for g, rule in self.sent.items()}
+        return [g for g, rule in rules.items() if getattr(lookup("aggregate", rule), "asks", False)]
 
     def _contradictions(self):
         """What cannot be meant, in words."""
@@ -202,14 +209,11 @@ PF_MSMTREC = Method(
     compose="hadamard",
     normalize="moment",
     coordinate="two_vector",
-    aggregate="partners",
+    aggregate="kin",
     embedding="sum",
+    intercept="home",
     pull=30.0,
-    search={
-        "self_weight": (0.3, 0.5),
-        "aggregate": ("partners", "evidence"),
-        **AT_HOME,
-    },
+    search=AT_HOME,
 )
 
 
@@ -231,6 +235,5 @@ declare(
     without("template", "the parameter template", compose="none"),
     without("normalization", "normalization", normalize="none"),
     without("coordination", "coordination", coordinate="none"),
-    # the rest of its search list is about mixtures
-    without("personalization", "personalization: FedAvg's mean", aggregate="mean", search=AT_HOME),
+    without("personalization", "personalization: FedAvg's mean", aggregate="mean"),
 )

@@ -12,6 +12,7 @@ from pfmsm_lite.template import check, compose, template
 
 # group → what its tensors' first axis counts; the other groups are one unit
 UNITS = {"gate": "task", "tower": "task", "expert.task": "task", "expert.scenario": "expert"}
+GRADIENT = "gradient of "  # before a parameter's name in a message: the gradient of the validation loss
 
 
 def grouped_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

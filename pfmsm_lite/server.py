@@ -10,7 +10,7 @@ from pfmsm_lite.aggregation import Exchange, Past, aggregate, cosines, mixing_we
 from pfmsm_lite.coordination import coefficients
 from pfmsm_lite.embedding import SharedTable
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.mmoe import UNITS
+from pfmsm_lite.mmoe import GRADIENT, UNITS
 from pfmsm_lite.normalization import Affine, normalize
 from pfmsm_lite.registry import lookup
 
@@ -45,9 +45,9 @@ class Block:
         self.received = self.one(start)[:, None].repeat(1, clients, 1)  # [U, N, P]
         self.previous: Past | None = None
 
-    def one(self, message: dict[str, Tensor]) -> Tensor:
+    def one(self, message: dict[str, Tensor], before: str = "") -> Tensor:
         """The group's tensors in a message, side by side: [U, P] (only the units that are in it)."""
-        tensors = [message[name].detach().float() for name in self.shapes]
+        tensors = [message[before + name].detach().float() for name in self.shapes]
         if self.split:
             return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
         return torch.cat([tensor.flatten() for tensor in tensors])[None]
@@ -59,6 +59,14 @@ class Block:
             if upload is not None:
                 stack[self.has[:, n], n] = self.one(upload)
         return stack
+
+    def gradients(self, uploads: list) -> Tensor | None:
+        """Validation gradients that came with uploads → [U, N, P], 0 where none did, or None: none came."""
+        stack, key = torch.zeros_like(self.received), GRADIENT + next(iter(self.shapes))
+        sent = [n for n, upload in enumerate(uploads) if upload is not None and key in upload]
+        for n in sent:
+            stack[self.has[:, n], n] = self.one(uploads[n], GRADIENT)
+        return stack if sent else None
 
     def write(self, stack: Tensor, n: int) -> dict[str, Tensor]:
         """Client n's part of [U, N, P] as a message: the units that it has."""
@@ -135,7 +143,8 @@ class Server:
         downloads: list[dict] = [{} for _ in uploads]
         records = []
         for block in self.blocks:
-            mixtures, record = self.serve_block(block, block.read(uploads), accepted)
+            trained, gradients = block.read(uploads), block.gradients(uploads)
+            mixtures, record = self.serve_block(block, trained, accepted, gradients)
             block.received = mixtures
             for n, download in enumerate(downloads):
                 download.update(block.write(mixtures, n))
@@ -148,7 +157,7 @@ class Server:
         keys = records[0] if records else ()
         return downloads, {key: torch.cat([record[key] for record in records]).cpu() for key in keys}
 
-    def serve_block(self, block: Block, trained: Tensor, accepted: Tensor) -> tuple[Tensor, dict]:
+    def serve_block(self, block: Block, trained: Tensor, accepted: Tensor, gradients=None) -> tuple:
         """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record)."""
         method, personal = self.method, block.policy == "personalized"
         normalizing = method.normalize if personal and block.group in NORMALIZED else "none"
@@ -161,7 +170,8 @@ class Server:
         sources = received + update if update is not delta else trained
         # 3. mix for every client: W_n = Σ_m A_nm · source_m
         has, past = block.has, block.previous
-        exchange = Exchange(received, delta, update, sources, gram, self.rows, has & accepted, has, past)
+        present = has & accepted
+        exchange = Exchange(received, delta, update, sources, gram, self.rows, present, has, past, gradients)
         weights, memory = mixing_weights(exchange, method, method.aggregate if personal else block.policy)
         # a rule may add to the sources instead of mixing them
         memory = dict(memory)

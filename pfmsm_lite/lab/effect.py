@@ -53,6 +53,7 @@ READ: dict[str, tuple[str, Reads]] = {
         "the rules learned, partners, evidence, fedhca2 and attention",
         _mixes("learned", "partners", "evidence", "fedhca2", "attention"),
     ),
+    "kin_rounds": ("the rule kin", _mixes("kin")),
     "temperature": ("the rules cosine and fedamp", _mixes("cosine", "fedamp")),
     "embedding": ("methods that send embedding entries", lambda m: "embedding" in m.sent),
     "own_rows": (

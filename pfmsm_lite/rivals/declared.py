@@ -1,12 +1,23 @@
 """The rivals, as rows of METHODS. Their rules and models stand beside this file."""
 
 # their rows in the tables of operators
-from pfmsm_lite.methods import EVERYTHING, GROUPS, Method, declare
-from pfmsm_lite.rivals import m3oe, pooled, rules, trees  # noqa: F401
+from dataclasses import replace
+
+from pfmsm_lite.methods import EVERYTHING, GROUPS, PF_MSMTREC, Method, declare
+from pfmsm_lite.rivals import m3oe, mixtures, pooled, rules, trees  # noqa: F401
 
 BODY = {"embedding": "mean", "expert.scenario": "mean"}
 
 declare(
+    # Another rule for the mixtures of pf_msmtrec.
+    replace(
+        PF_MSMTREC,
+        name="pf_msmtrec_partners",
+        summary="pf_msmtrec, half of each mixture one's own, the rest learned from updates alone",
+        aggregate="partners",
+        intercept="none",
+        search={"self_weight": (0.3, 0.5), "aggregate": ("partners", "evidence"), **PF_MSMTREC.search},
+    ),
     # One model, all rows in one place.
     Method(
         "m3oe",

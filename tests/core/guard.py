@@ -22,7 +22,7 @@ from pfmsm_lite import METHODS, loop
 
 KEPT = Path(__file__).with_name("guard.json")
 ROUNDS, SEED = 3, 5
-PF = METHODS["pf_msmtrec"]
+PF = METHODS["pf_msmtrec_partners"]
 
 
 def some_labels_missing():
@@ -45,7 +45,7 @@ DATA = {
     "missing task": one_task_missing,
     "missing labels": some_labels_missing,
 }
-VARIANTS = {  # title → (fields of Method that differ from pf_msmtrec's, fields of Settings, data)
+VARIANTS = {  # title → (fields of Method that differ from those of PF, fields of Settings, data)
     "learned": ({"aggregate": "learned"}, {}, "three"),
     "evidence": ({"aggregate": "evidence"}, {}, "three"),
     "self": ({"aggregate": "self", "self_weight": 0.7}, {}, "three"),
