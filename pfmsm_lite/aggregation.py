@@ -66,13 +66,13 @@ def aggregate(sources: Tensor, weights: Tensor) -> Tensor:
     return weights @ sources
 
 
-def present_only(weights: Tensor, present: Tensor) -> Tensor:
+def present_only(weights: Tensor, present: Tensor, receives: Tensor) -> Tensor:
     """Take absent clients out of every mixture: their columns become 0, rows sum to one again.
 
-    Who is absent, or lacks this unit, keeps what it has.
-    weights [U, N, N], present [U, N] bool  →  [U, N, N]
+    Who does not receive, or is left with nobody, keeps what it has.
+    weights [U, N, N], present and receives [U, N] bool  →  [U, N, N]
     """
-    weights = weights * present[:, None, :] * present[:, :, None]
+    weights = weights * present[:, None, :] * receives[:, :, None]
     total = weights.sum(-1, keepdim=True)
     alone = torch.eye(weights.shape[-1], device=weights.device).to(weights)
     return torch.where(total > 0, weights / torch.where(total > 0, total, 1.0), alone)
@@ -88,6 +88,9 @@ def cosines(gram: Tensor) -> Tensor:
 @register("aggregate", "mean", text="weighted by rows: FedAvg")
 def mean(exchange: Exchange, method) -> tuple[Tensor, dict]:
     return (exchange.rows / exchange.rows.sum()).expand_as(exchange.gram), {}
+
+
+mean.common = True  # one model for all: whoever was absent gets it, too
 
 
 def kinship(helped: Tensor, own: Tensor) -> Tensor:
@@ -118,14 +121,16 @@ def kin(exchange: Exchange, method) -> tuple[Tensor, dict]:
     own validation loss; clustered federated learning (Sattler et al., 2020) groups clients by their updates;
     dividing by sqrt(C_nn C_mm) is Spearman's correction of a correlation for noise (1904).
     """
-    last = exchange.previous.memory if exchange.previous else {"helped": 0.0, "own": 0.0}
-    helped, own = last["helped"], last["own"]
+    nothing = torch.zeros_like(exchange.gram[0])  # [N, N]
+    helped, own = nothing, nothing
+    if exchange.previous is not None:
+        helped, own = exchange.previous.memory["helped"], exchange.previous.memory["own"]
     if exchange.gradients is not None:
         found = -exchange.gradients @ exchange.delta.transpose(-2, -1)  # [U, N, N]
         both = exchange.present[:, :, None] & exchange.present[:, None, :]
         helped = helped + (found * both).sum(0)
         own = own + (found.diagonal(dim1=-2, dim2=-1)[..., None] * both).sum(0)
-    alike = kinship(torch.zeros_like(exchange.gram[0]) + helped, torch.zeros_like(exchange.gram[0]) + own)
+    alike = kinship(helped, own)
     weights = alike**3 / (alike**3 + (1 - alike) ** 3) * exchange.rows
     weights = weights / weights.sum(-1, keepdim=True)
     return weights.expand_as(exchange.gram), {"helped": helped, "own": own}
@@ -157,4 +162,6 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
     sources = memory.get("sources", exchange.sources)
     if sources is not exchange.sources and not is_finite(sources, shape := tuple(exchange.sources.shape)):
         refuse("aggregate", name, sources, f"memory['sources'] [U, N, P] = {shape}, finite")
-    return present_only(weights, exchange.present), memory
+    # a mixture of one's own is kept through a round in which one was absent
+    common = getattr(lookup("aggregate", name), "common", False)
+    return present_only(weights, exchange.present, exchange.has if common else exchange.present), memory

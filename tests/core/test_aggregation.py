@@ -1,94 +1,22 @@
-"""Aggregation: rows of weights that sum to one, who may appear in whose mixture, whether `learned` learns."""
+"""Aggregation: rows of weights that sum to one, who may appear in whose mixture, who is kin."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from playing import UNITS, exchanged, game, method, mixed, play, random
 
 import pfmsm_lite.rivals  # noqa: F401 their rules in the table
-from pfmsm_lite.aggregation import (
-    Exchange,
-    Past,
-    aggregate,
-    cosines,
-    mixing_weights,
-    present_only,
-    pseudo_gradient,
-    softmax_chain,
-    start_weights,
-)
+from pfmsm_lite.aggregation import aggregate, cosines, kinship, mixing_weights, present_only
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.methods import Method
 from pfmsm_lite.registry import OPERATORS
+from pfmsm_lite.rivals.mixtures import start_weights
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
-UNITS, SIZE, ROUNDS = 2, 6, 3
 OWN = ("fedhca2", "attention")  # rules that add to a client's own parameters, and mix none
 every_rule = pytest.mark.parametrize("rule", OPERATORS["aggregate"])
-
-
-def random(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def method(rule):
-    return Method("test", "a rule under test", share={"expert.scenario": "personalized"}, aggregate=rule)
-
-
-def game(clients, seed=0):
-    """Inputs of a few rounds: start, what each round's training changes, rows, and everybody there."""
-    everybody = torch.ones(UNITS, clients, dtype=torch.bool)
-    return SimpleNamespace(
-        start=random(UNITS, clients, SIZE, seed=seed),
-        deltas=list(0.3 * random(ROUNDS, UNITS, clients, SIZE, seed=seed + 1)),
-        rows=torch.arange(1.0, clients + 1).double() * 100,
-        present=[everybody.clone() for _ in range(ROUNDS)],
-        has=everybody,
-    )
-
-
-def exchanged(received, delta, update=None, rows=None, present=None, has=None, previous=None):
-    """An Exchange of one round; left out: the plain update, equal rows, everybody there."""
-    everybody = torch.ones(delta.shape[:2], dtype=torch.bool)
-    update = delta if update is None else update
-    return Exchange(
-        received,
-        delta,
-        update,
-        received + update,
-        delta @ delta.transpose(-2, -1),
-        torch.ones(delta.shape[1]).double() if rows is None else rows,
-        everybody if present is None else present,
-        everybody if has is None else has,
-        previous,
-    )
-
-
-def mixed(exchange, method):
-    """What the server makes of an Exchange: its parts, weights, mixtures, and the Past for the next round."""
-    weights, memory = mixing_weights(exchange, method)
-    sources = memory.pop("sources", exchange.sources)
-    return SimpleNamespace(
-        **{**vars(exchange), "sources": sources},
-        weights=weights,
-        memory=memory,
-        mixtures=aggregate(sources, weights),
-        past=Past(exchange.delta, sources, weights, memory),
-    )
-
-
-def play(rule, inputs):
-    """The rounds one after another, as the server plays them: the last one, with its mixtures."""
-    received, past = inputs.start, None
-    for delta, present in zip(inputs.deltas, inputs.present, strict=True):
-        last = mixed(
-            exchanged(received, delta, 1.1 * delta, inputs.rows, present, inputs.has, past), method(rule)
-        )
-        received, past = last.mixtures, last.past
-    return last
 
 
 @every_rule
@@ -106,7 +34,8 @@ def test_every_clients_weights_sum_to_one(rule, clients):
 @every_rule
 def test_a_lone_client_keeps_its_own(rule):
     last = play(rule, game(1))
-    assert torch.equal(last.mixtures, last.sources)
+    kept = last.sources[:, :1].expand_as(last.sources) if rule == "mean" else last.sources
+    assert torch.equal(last.mixtures, kept)
 
 
 def test_aggregate_is_a_weighted_sum_and_refuses_other_shapes():
@@ -207,10 +136,9 @@ def test_a_refused_client_is_in_nobodys_mixture_that_round_and_again_in_the_next
         rule, SimpleNamespace(**{**vars(inputs), "deltas": inputs.deltas[:2], "present": inputs.present[:2]})
     )
     assert not refused.weights[:, others, 2].any()
-    if rule in OWN:  # everyone keeps its own parameters
+    if rule != "mean":  # it keeps what it has; of FedAvg it gets the one model that there is
         assert torch.equal(refused.mixtures[:, 2], refused.sources[:, 2])
-    else:
-        assert not refused.weights[:, 2, 2].any()  # it gets what the others hold
+    if rule not in (*OWN, "kin"):  # these mix with nobody, or with kin alone
         assert (play(rule, inputs).weights[:, others, 2] > 0).all()
 
 
@@ -231,183 +159,24 @@ def test_a_client_without_this_unit_keeps_its_own_and_leaves_no_trace(rule):
 
 
 @every_rule
-def test_a_client_left_alone_keeps_its_own_and_the_refused_are_given_it_or_keep_theirs(rule):
+def test_whoever_is_left_alone_and_whoever_is_refused_keeps_its_own(rule):
     inputs = game(3)
     inputs.present[-1][:, 1:] = False
     last = play(rule, inputs)
-    assert torch.equal(last.mixtures[:, 0], last.sources[:, 0])
-    kept = last.sources[:, 2] if rule in OWN else last.sources[:, 0]
-    assert torch.equal(last.mixtures[:, 2], kept)
+    kept = last.sources[:, :1].expand_as(last.sources) if rule == "mean" else last.sources
+    assert torch.equal(last.mixtures, kept)
 
 
 def test_absent_clients_are_taken_out_by_hand():
     weights = torch.tensor([[[0.5, 0.25, 0.25], [0.2, 0.6, 0.2], [0.0, 1.0, 0.0]]])
-    present, has = torch.tensor([[True, False, True]]), torch.tensor([[True, True, True]])
-    got = present_only(weights, present, has)
-    assert torch.allclose(got, torch.tensor([[[2 / 3, 0, 1 / 3], [0.5, 0, 0.5], [0, 0, 1.0]]]))
+    present = torch.tensor([[True, False, True]])
+    got = present_only(weights, present, present)
+    assert torch.allclose(got, torch.tensor([[[2 / 3, 0, 1 / 3], [0, 1, 0], [0, 0, 1.0]]]))
 
 
 def test_an_unknown_rule_is_refused_with_a_hint():
     with pytest.raises(UserError, match="Unknown aggregate 'learnt'. Did you mean 'learned'"):
         mixing_weights(None, SimpleNamespace(aggregate="learnt"))
-
-
-# ---- the learned weights ----
-
-
-class Quadratic:
-    """N clients with L_n(W) = ½ (W − t_n)ᵀ H_n (W − t_n), sources to mix and weights to mix them with."""
-
-    def __init__(self, clients=5, size=8, seed=0):
-        root = random(clients, size, size, seed=seed)
-        self.hessian = root @ root.transpose(1, 2) / size + 0.1 * torch.eye(size)
-        self.target, self.sources = random(2, clients, size, seed=seed + 1)
-        self.logits = random(clients, clients, seed=seed + 2)
-        self.weights = self.logits.softmax(-1)
-
-    def losses(self, w):
-        error = w - self.target
-        return 0.5 * torch.einsum("ni,nij,nj->n", error, self.hessian, error)
-
-    def train(self, w, steps, rate):
-        """What plain gradient descent changes: Δ [N, P]."""
-        moved = w.clone()
-        for _ in range(steps):
-            moved = moved - rate * torch.einsum("nij,nj->ni", self.hessian, moved - self.target)
-        return moved - w
-
-    def slopes(self, step=1e-5):
-        """∂L_n/∂A_nm by finite differences of the true loss."""
-        found = torch.empty_like(self.weights)
-        for m in range(found.shape[1]):
-            for sign in (1, -1):
-                weights = self.weights.clone()
-                weights[:, m] += sign * step
-                loss = self.losses(weights @ self.sources) / (2 * step)
-                found[:, m] = loss if sign == 1 else found[:, m] - loss
-        return found
-
-
-def centred(rows):
-    return rows - rows.mean(-1, keepdim=True)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_after_one_gradient_step_the_pseudo_gradient_is_the_true_one_times_the_rate(seed):
-    problem = Quadratic(seed=seed)
-    delta = problem.train(problem.weights @ problem.sources, steps=1, rate=0.01)
-    pseudo = pseudo_gradient(delta, problem.sources)
-    assert torch.allclose(pseudo, 0.01 * centred(problem.slopes()), atol=1e-7)
-    logits = problem.logits.clone().requires_grad_()
-    problem.losses(logits.softmax(-1) @ problem.sources).sum().backward()
-    assert torch.allclose(softmax_chain(pseudo, problem.weights), 0.01 * logits.grad)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_after_several_steps_the_pseudo_gradient_still_points_the_same_way(seed):
-    problem = Quadratic(seed=seed)
-    delta = problem.train(problem.weights @ problem.sources, steps=10, rate=0.02)
-    pseudo, true = pseudo_gradient(delta, problem.sources), centred(problem.slopes())
-    assert (torch.cosine_similarity(pseudo, true, dim=-1) > 0.9).all()
-    clear = true.abs() > 0.3 * true.abs().amax(-1, keepdim=True)
-    assert torch.equal(pseudo.sign()[clear], true.sign()[clear]) and clear.sum() > 5
-
-
-@quick
-@given(st.integers(0, 10**6), st.integers(1, 6))
-def test_softmax_chain_is_autograd(seed, clients):
-    logits = random(2, clients, clients, seed=seed).requires_grad_()
-    gradient = random(2, clients, clients, seed=seed + 1)
-    (logits.softmax(-1) * gradient).sum().backward()
-    assert torch.allclose(softmax_chain(gradient, logits.detach().softmax(-1)), logits.grad)
-
-
-def test_centring_the_sources_changes_nothing_behind_the_softmax():
-    delta, sources, weights = random(4, 6), 1 + random(4, 6, seed=1), random(4, 4, seed=2).softmax(-1)
-    plain = -delta @ sources.T
-    assert torch.allclose(
-        softmax_chain(plain, weights), softmax_chain(pseudo_gradient(delta, sources), weights)
-    )
-
-
-def learn(problem, rounds, steps, rate, rule):
-    """Rounds of local training and aggregation on the quadratic problem: (last Exchange, losses after)."""
-    received, past = torch.zeros_like(problem.target)[None], None
-    for _ in range(rounds):
-        delta = problem.train(received[0], steps, rate)[None]
-        last = mixed(exchanged(received, delta, previous=past), method(rule))
-        received, past = last.mixtures, last.past
-    return last, problem.losses(received[0])
-
-
-def mixture(rule, logits):
-    """The weights that a rule makes of its logits."""
-    if rule == "learned":
-        return logits.softmax(-1)
-    own = torch.eye(logits.shape[-1]).to(logits)
-    return 0.5 * own + 0.5 * logits.masked_fill(own > 0, -torch.inf).softmax(-1)
-
-
-LEARNED = pytest.mark.parametrize("rule", ["learned", "partners"])
-
-
-@LEARNED
-def test_learned_weights_start_at_the_self_weight_and_step_against_the_gradient(rule):
-    problem = Quadratic()
-    first, _ = learn(problem, 1, 1, 0.01, rule)
-    assert torch.allclose(first.weights[0], start_weights(5, 0.5, first.gram))
-    logits = first.weights.log().requires_grad_()
-    problem.losses((mixture(rule, logits) @ first.sources)[0]).sum().backward()
-    second, _ = learn(problem, 2, 1, 0.01, rule)
-    down = method(rule).mixing_step * torch.nn.functional.normalize(logits.grad, dim=-1)
-    assert torch.allclose(second.weights, mixture(rule, logits - down).detach())
-
-
-@LEARNED
-def test_learned_weights_find_the_clusters(rule):
-    problem = Quadratic(clients=6, size=10)
-    cluster = torch.tensor([0, 1, 0, 1, 0, 1])
-    problem.target = 3 * random(2, 10, seed=9)[cluster] + 0.3 * random(6, 10, seed=10)
-    last, losses = learn(problem, 15, 3, 0.05, rule)
-    mates = cluster[:, None] == cluster
-    weights = last.weights[0]
-    for n in range(6):
-        assert weights[n, mates[n]].min() > 2 * weights[n, ~mates[n]].max()
-    for other in ("mean", "self"):
-        assert losses.mean() < learn(problem, 15, 3, 0.05, other)[1].mean()
-
-
-@LEARNED
-def test_a_client_that_did_not_move_keeps_its_weights(rule):
-    inputs = game(4)
-    for delta in inputs.deltas[1:]:
-        delta[:, 1] = 0
-    assert torch.allclose(play(rule, inputs).weights[:, 1], start_weights(4, 0.5, inputs.start)[1])
-
-
-def test_with_partners_a_clients_own_weight_stays_while_all_weights_draw_it_home():
-    problem = Quadratic(clients=6, size=10)
-    partners, learned = (learn(problem, 40, 5, 0.1, rule)[0].weights[0] for rule in ("partners", "learned"))
-    assert torch.allclose(partners.diagonal(), torch.tensor(0.5).double())
-    assert (learned.diagonal() > 0.9).all()
-
-
-def test_evidence_is_partners_where_all_have_as_many_rows():
-    problem = Quadratic(clients=6, size=10)
-    one, other = (learn(problem, 5, 3, 0.05, rule)[0].weights for rule in ("partners", "evidence"))
-    assert torch.allclose(one, other)
-
-
-def test_evidence_starts_by_rows_by_hand():
-    """Rows 100, 200, 600, mean 300, self-weight 1/4: own weights r / (r + 900), the rest by rows."""
-    rows = torch.tensor([100.0, 200.0, 600.0]).double()
-    nothing = torch.zeros(1, 3, 4).double()
-    exchange = exchanged(nothing, nothing, rows=rows)
-    weights = mixing_weights(exchange, replace(method("evidence"), self_weight=0.25))[0][0]
-    own = torch.tensor([0.1, 200 / 1100, 0.4]).double()
-    assert torch.allclose(weights.diagonal(), own)
-    assert torch.allclose(weights[0, 1:], 0.9 * torch.tensor([0.25, 0.75]).double())
-    assert torch.allclose(weights[2, :2], 0.6 * torch.tensor([1 / 3, 2 / 3]).double())
 
 
 @pytest.mark.parametrize(("turned", "share"), [(1.0, 0.6), (-1.0, 0.0)])
@@ -454,3 +223,80 @@ def test_fedamp_with_equal_models_is_the_mean():
     inputs.deltas = [torch.zeros_like(inputs.start)]
     inputs.present = inputs.present[:1]
     assert torch.allclose(play("fedamp", inputs).weights, torch.tensor(0.25).double())
+
+
+# ---- kin ----
+
+
+def shared_out(delta, gradients, rows=None, rounds=1):
+    """The weights [U, N, N] of `kin` after rounds of the same updates and validation gradients."""
+    past = None
+    for _ in range(rounds):
+        exchange = exchanged(torch.zeros_like(delta), delta, rows=rows, previous=past, gradients=gradients)
+        last = mixed(exchange, method("kin"))
+        past = last.past
+    return last.weights
+
+
+def test_kinship_by_hand():
+    """C = [[4, 1], [2, 9]]: ρ = sqrt(1·2 / (4·9)); a step that harms, or no evidence of one's own: 0."""
+    helped = torch.tensor([[4.0, 1.0], [2.0, 9.0]])
+    own = helped.diagonal()[:, None].expand(2, 2)
+    found = kinship(helped, own)
+    assert torch.allclose(found, torch.tensor([[1, (2 / 36) ** 0.5], [(2 / 36) ** 0.5, 1]]))
+    assert torch.equal(kinship(helped * torch.tensor([[1.0, -1], [1, 1]]), own), torch.eye(2))
+    assert torch.equal(kinship(helped, own * torch.tensor([[-1.0], [1.0]])), torch.eye(2))
+    assert torch.equal(kinship(torch.full((2, 2), 50.0), own), torch.ones(2, 2))  # never above 1
+
+
+def test_a_share_of_kin_by_hand():
+    """ρ = 1/2 is a share of 1/2: with 300 and 100 rows the mixtures are 300 : 50 and 150 : 100."""
+    delta = torch.tensor([[[2.0, 0.0], [1.0, 3.0**0.5]]]).double()  # length 2, at 60 degrees
+    weights = shared_out(delta, -delta, rows=torch.tensor([300.0, 100.0]).double())[0]
+    assert torch.allclose(weights, torch.tensor([[6 / 7, 1 / 7], [3 / 5, 2 / 5]]).double())
+
+
+def test_kin_is_fedavg_where_all_agree_fedavg_in_groups_and_local_where_nobody_does():
+    rows, clients = torch.tensor([100.0, 300.0, 200.0, 400.0]).double(), 4
+    axes = torch.eye(6).double()
+    alike = axes[:1].expand(1, clients, 6)
+    want = (rows / rows.sum()).expand(1, clients, clients)
+    assert torch.allclose(shared_out(alike, -alike, rows), want)
+    grouped = axes[[0, 0, 1, 1]][None]
+    want = torch.block_diag(*((part / part.sum()).expand(2, 2) for part in rows.split(2)))[None]
+    assert torch.allclose(shared_out(grouped, -grouped, rows), want)
+    apart = axes[:clients][None]
+    assert torch.equal(shared_out(apart, -apart, rows), torch.eye(clients).double()[None])
+    against = torch.stack([axes[0], -axes[0]])[None]
+    assert torch.equal(shared_out(against, -against), torch.eye(2).double()[None])
+
+
+@quick
+@given(seed=st.integers(0, 10**6))
+def test_lengths_of_steps_and_of_gradients_do_not_matter_to_kin(seed):
+    common = random(1, 1, 6, seed=seed)
+    delta, gradients = common + random(1, 4, 6, seed=seed + 1), -common - random(1, 4, 6, seed=seed + 2)
+    scale = random(2, 4, 1, seed=seed + 3).exp()
+    plain, scaled = shared_out(delta, gradients), shared_out(scale[:1] * delta, scale[1:] * gradients)
+    assert torch.allclose(plain, scaled)
+
+
+def test_evidence_adds_up_and_stays_when_no_more_comes():
+    delta, gradients = random(1, 3, 6), -random(1, 3, 6).abs()
+    delta = delta.abs()
+    assert torch.allclose(shared_out(delta, gradients), shared_out(delta, gradients, rounds=4))
+    first = mixed(exchanged(torch.zeros_like(delta), delta, gradients=gradients), method("kin"))
+    later = mixed(exchanged(torch.zeros_like(delta), -delta, previous=first.past), method("kin"))
+    assert torch.equal(first.weights, later.weights)
+
+
+def test_kin_stay_alone_before_there_is_any_evidence_and_an_absent_client_brings_none():
+    delta = random(1, 3, 6).abs()
+    nothing = mixed(exchanged(torch.zeros_like(delta), delta), method("kin"))
+    assert torch.equal(nothing.weights, torch.eye(3).double()[None])
+    present = torch.tensor([[True, True, False]])
+    absent = delta * present[..., None]
+    one = mixed(exchanged(torch.zeros_like(delta), absent, present=present, gradients=-delta), method("kin"))
+    two = mixed(exchanged(torch.zeros_like(delta), delta, previous=one.past, gradients=-delta), method("kin"))
+    # the third is measured on the round in which it was there, the others on two that were alike
+    assert torch.allclose(two.weights, shared_out(delta, -delta))

@@ -38,11 +38,14 @@ def start(methods, data, seed=0, **options):
     return Federation(data, methods, Settings(**{**SMALL, **options}), seed)
 
 
+RULES = ("mean", "kin", "learned", "partners", "evidence", "self", "cosine", "fedamp")
+
+
 @pytest.mark.parametrize("state", ["keep", "reset"])
-@pytest.mark.parametrize("rule", ["mean", "learned", "partners", "evidence", "self", "cosine", "fedamp"])
+@pytest.mark.parametrize("rule", RULES)
 def test_one_client_pf_msmtrec_is_local_training(rule, state):
     pf = replace(PF, normalize="none", aggregate=rule, optimizer_state=state)
-    alone = replace(LOCAL, compose=PF.compose, optimizer_state=state)
+    alone = replace(LOCAL, compose=PF.compose, intercept=PF.intercept, optimizer_state=state)
     one = [scenario()]
     federated, local = (rounds_of(start(method, one), 3) for method in (pf, alone))
     assert torch.allclose(parameters(federated), parameters(local), atol=1e-5)
@@ -228,14 +231,15 @@ def poisoned(monkeypatch):
     return go
 
 
-@pytest.mark.parametrize("name", ["pf_msmtrec", "fedavg", "local"])
+@pytest.mark.parametrize("name", ["pf_msmtrec", "pf_msmtrec_partners", "fedavg", "local"])
 def test_a_nan_upload_is_refused_and_training_goes_on(poisoned, name):
     history = poisoned(METHODS[name], scenarios(3), 4, {2}, [1])
     assert history.rounds_done == 4 and history.refused == [(2, "s1")]
     assert history.rounds["valid_auc"].notna().all()
-    if name == "pf_msmtrec":
-        assert (history.weights.sel(round=2, source="s1") == 0).all()
-        assert (history.weights.sel(round=3, source="s1") > 0).any()
+    if name == "pf_msmtrec_partners":
+        of_others = history.weights.sel(source="s1", client=["s0", "s2"])
+        assert (of_others.sel(round=2) == 0).all() and (of_others.sel(round=3) > 0).any()
+        assert (history.weights.sel(source="s1", client="s1", round=2) == 1).all()
 
 
 def test_if_every_upload_is_nan_the_run_stops_with_the_last_good_round(poisoned):
