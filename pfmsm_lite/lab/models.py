@@ -30,6 +30,7 @@ from pfmsm_lite.lab.statistics import per_seed
 from pfmsm_lite.lab.versions import decisive
 from pfmsm_lite.lab.writing import read_csv
 from pfmsm_lite.methods import Settings
+from pfmsm_lite.personal import Blend
 from pfmsm_lite.registry import OPERATORS
 from pfmsm_lite.scenario import Rows, Scenario, pool, shortened
 
@@ -74,9 +75,14 @@ def _of_client(client):
     """Name → tensor of what it predicts with; of a client without a network what its `kept` gives."""
     if not hasattr(client, "model"):
         return client.kept() if hasattr(client, "kept") else {}
-    model = (client.personal or client).model
-    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}  # those outside state_dict, too
-    return {"entries": client.held.entries} | {f"model.{name}": tensor for name, tensor in own.items()}
+    used, own = client.used, {"entries": client.held.entries}
+    parts = {"model": used}
+    if isinstance(used, Blend):
+        parts, own["share"] = {"model": used.federated, "home": used.own}, used.share
+    for part, model in parts.items():  # buffers outside state_dict, too
+        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        own |= {f"{part}.{name}": tensor for name, tensor in tensors.items()}
+    return own
 
 
 def save(path: Path, kept: Kept) -> None:
@@ -147,23 +153,26 @@ class Model:
         }
         if hasattr(model, "make_client"):
             return model.restore(own)(Rows(ids, rows.numerical, rows.labels))
-        return self._forward(own, ids, rows.numerical)
+        logits = self._forward(own, "model", ids, rows.numerical)
+        if "share" in own:  # a model at home beside it, which nobody else's entries belong to
+            logits = torch.lerp(logits, self._forward(own, "home", ids, rows.numerical), own["share"])
+        return logits.sigmoid()
 
     @torch.no_grad()
-    def _forward(self, own, ids, numerical):
-        """As Client.predict does, on rows that may name entries which this client does not hold."""
-        model, offset = self._build(own)
+    def _forward(self, own, part, ids, numerical):
+        """As Client.logits does, on rows that may name entries which this client does not hold."""
+        model, offset = self._build(own, part)
         weight, parts = model.embedding.weight.data, []
         bf16 = torch.autocast(self._device, torch.bfloat16, enabled=self._settings.precision == "bf16")
         with bf16:
             for some, numbers in zip(ids.split(CHUNK), numerical.split(CHUNK), strict=True):
-                local, more = self._local(numbered(some, offset), own["entries"], offset)
+                local, more = self._local(numbered(some, offset), own["entries"], offset, part == "model")
                 model.embedding.weight.data = torch.cat([weight, more.to(weight)]) if len(more) else weight
                 logits = model(local.to(self._device), numbers.to(self._device))
-                parts.append(logits.float().sigmoid().cpu())
+                parts.append(logits.float().cpu())
         return torch.cat(parts) if parts else torch.zeros(0, len(self.tasks))
 
-    def _build(self, own):
+    def _build(self, own, part):
         """(the client's model with its entries alone, offset [C] of the columns in the whole table)."""
         if self._skeleton is None:
             whole_model = build(self._first, self._row, self._settings, seed=0)
@@ -172,21 +181,21 @@ class Model:
             whole_model.embedding.offset = torch.zeros_like(offset)
             self._skeleton = whole_model, offset
         model, offset = copy.deepcopy(self._skeleton[0]), self._skeleton[1]
-        model.embedding.weight = torch.nn.Parameter(torch.empty_like(own["model.embedding.weight"]))
+        model.embedding.weight = torch.nn.Parameter(torch.empty_like(own[f"{part}.embedding.weight"]))
         places = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         for name, place in places.items():
-            place.data.copy_(own[f"model.{name}"])
+            place.data.copy_(own[f"{part}.{name}"])
         return model.to(self._device).eval(), offset
 
-    def _local(self, numbers, entries, offset):
+    def _local(self, numbers, entries, offset, shared):
         """Numbers [R, C] in the whole table → (places in [the client's entries, more], more [X, K]).
 
-        more  entries that somebody else of the federation trained; what nobody trained is read as unknown
+        more  where `shared`, entries that somebody else of the federation trained; others are unknown
         """
         place, held = _find(entries, numbers)
         local = torch.where(held, place, torch.searchsorted(entries, offset).expand_as(place))
         more = torch.zeros(0, 0)
-        if "server.table" in self._tensors:
+        if shared and "server.table" in self._tensors:
             place, known = _find(self._tensors["server.entries"], numbers)
             wanted, order = torch.unique(place[known & ~held], return_inverse=True)
             local[known & ~held] = len(entries) + order
