@@ -4,7 +4,6 @@ An entry is one vector of the table. A client holds only the entries that its ow
 which these are, and how often the client's training rows use each, from the client's first message.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -105,21 +104,9 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
     return Held(entries, uses, unknown), local_ids(train), views
 
 
-class EntryRule(NamedTuple):
-    """How changes of shared entries add up: rule `shares`, and what a client keeps of its own entry.
-
-    shares  (SharedTable, here [N] 0 or 1) → per client [R_n], what the change of each of its entries counts
-            for in the new shared entry; what is missing to a sum of one stays with the old entry
-    trust   (uses [R_n], own_rows) → [R_n], how much of its own entry a client keeps; None: nothing
-    """
-
-    shares: Callable
-    trust: Callable | None = None
-
-    def __call__(self, table: "SharedTable", here: list[float]) -> list[Tensor]:
-        return self.shares(table, here)
-
-
+# How changes of shared entries add up: (SharedTable, here [N] 0 or 1) → per client [R_n], what the change of
+# each of its entries counts for in the new one; what is missing to a sum of one stays with the old entry. A
+# rule's attribute `trust`: (uses [R_n], own_rows) → [R_n], how much of its own entry a client keeps.
 def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     """After FedSubAvg (Ding et al., NeurIPS 2022). Differs from the source: it counts uses, not clients."""
     # uses of every entry by all who are there: [V]
@@ -144,16 +131,10 @@ def sum_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     return [h * (uses > 0) for h, uses in zip(here, table.uses, strict=True)]
 
 
-def by_own_rows(uses: Tensor, own_rows: float) -> Tensor:
-    """Trust [R] in one's own entry: half at `own_rows` uses, more with more. Reconstruction."""
-    return uses / (uses + own_rows)
-
-
 for name, rule, text in (
-    ("used", EntryRule(used_shares), "each entry by how often a client's training rows use it"),
-    ("rows", EntryRule(rows_shares), "by client size, as FedAvg does"),
-    ("sum", EntryRule(sum_shares), "every client's change added up, as if they had trained in turn"),
-    ("personal", EntryRule(used_shares, by_own_rows), "as `used`, but a client keeps some of its own entry"),
+    ("used", used_shares, "each entry by how often a client's training rows use it"),
+    ("rows", rows_shares, "by client size, as FedAvg does"),
+    ("sum", sum_shares, "every client's change added up, as if they had trained in turn"),
 ):
     register("embedding", name, rule, text)
 

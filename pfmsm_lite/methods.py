@@ -201,7 +201,6 @@ def declare(*methods: Method) -> None:
 
 
 EVERYTHING = {group: "mean" for group in GROUPS}
-AT_HOME = {"personal": ("none", "ditto")}  # the paper's personalization regularizer, read as Ditto's
 PF_MSMTREC = Method(
     "pf_msmtrec",
     "template, normalization, coordination, personalized experts and towers",
@@ -212,8 +211,8 @@ PF_MSMTREC = Method(
     aggregate="kin",
     embedding="sum",
     intercept="home",
-    pull=30.0,
-    search=AT_HOME,
+    personal="blend",
+    search={"kin_rounds": (2, 3, 5)},
 )
 
 
@@ -235,5 +234,6 @@ declare(
     without("template", "the parameter template", compose="none"),
     without("normalization", "normalization", normalize="none"),
     without("coordination", "coordination", coordinate="none"),
-    without("personalization", "personalization: FedAvg's mean", aggregate="mean"),
+    without("personalization", "personal mixtures: FedAvg's mean", aggregate="mean", search={}),
+    without("blend", "the model at home", personal="none"),
 )

@@ -26,26 +26,6 @@ def nothing(client, epochs: int, pull: float) -> None:
     """a client is evaluated with what the server sent"""
 
 
-@register("personal", "finetune")
-def finetune(client, epochs: int, pull: float) -> None:
-    """with a copy of it, trained on its own rows for one more round"""
-    twin = client.personal
-    twin.model.load_state_dict(client.model.state_dict())
-    twin.forget_optimizer()
-    twin.fit(epochs)
-
-
-@register("personal", "ditto")
-def ditto(client, epochs: int, pull: float) -> None:
-    """with a second model that trains beside it and is drawn towards it
-
-    Ditto (Li et al., ICML 2021); the pull is taken by its proximal step, see Client.fit.
-    """
-    shared = client.model.state_dict()
-    own = dict(client.personal.model.named_parameters())
-    client.personal.fit(epochs, [(own[name], shared[name]) for name in own], pull=pull)
-
-
 @register("personal", "blend")
 def blend(client, epochs: int, pull: float) -> None:
     """with it and a model trained at home alone, their logits mixed by log loss on its own validation rows

@@ -4,7 +4,7 @@
 from dataclasses import replace
 
 from pfmsm_lite.methods import EVERYTHING, GROUPS, PF_MSMTREC, Method, declare
-from pfmsm_lite.rivals import m3oe, mixtures, pooled, rules, trees  # noqa: F401
+from pfmsm_lite.rivals import entries, m3oe, mixtures, pooled, rules, second_model, trees  # noqa: F401
 
 BODY = {"embedding": "mean", "expert.scenario": "mean"}
 
@@ -16,7 +16,8 @@ declare(
         summary="pf_msmtrec, half of each mixture one's own, the rest learned from updates alone",
         aggregate="partners",
         intercept="none",
-        search={"self_weight": (0.3, 0.5), "aggregate": ("partners", "evidence"), **PF_MSMTREC.search},
+        personal="none",
+        search={"self_weight": (0.3, 0.5), "aggregate": ("partners", "evidence")},
     ),
     # One model, all rows in one place.
     Method(

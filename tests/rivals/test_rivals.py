@@ -10,7 +10,7 @@ import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Method, Settings, run
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
-from pfmsm_lite.personal import ditto, finetune
+from pfmsm_lite.rivals.second_model import ditto, finetune
 
 SUM = METHODS["fedavg_sum"]  # FedAvg with the embedding rule that all rivals have
 

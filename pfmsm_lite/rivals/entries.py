@@ -1,0 +1,19 @@
+"""A rule for shared embedding entries by which a client keeps something of its own."""
+
+from torch import Tensor
+
+from pfmsm_lite.embedding import SharedTable, used_shares
+from pfmsm_lite.registry import register
+
+
+def by_own_rows(uses: Tensor, own_rows: float) -> Tensor:
+    """Trust [R] in one's own entry: half at `own_rows` uses, more with more. Reconstruction."""
+    return uses / (uses + own_rows)
+
+
+@register("embedding", "personal", text="as `used`, but a client keeps some of its own entry")
+def personal(table: SharedTable, here: list[float]) -> list[Tensor]:
+    return used_shares(table, here)
+
+
+personal.trust = by_own_rows
