@@ -30,7 +30,7 @@ def lines(aucs, split="test", world="w"):
 BY_HAND = {
     "local": {"a": [0.70, 0.72], "b": [0.60, 0.62]},  # 0.65, 0.67
     "fedavg_sum": {"a": [0.80, 0.82], "b": [0.50, 0.54]},  # 0.65, 0.68: the best
-    "mine": {"a": [0.78, 0.80], "b": [0.58, 0.62]},  # 0.68, 0.71; b loses one point
+    "mine": {"a": [0.775, 0.795], "b": [0.585, 0.625]},  # 0.68, 0.71; b loses half a point
 }
 
 
@@ -41,7 +41,7 @@ def test_regret_is_against_the_best_yardstick_and_the_worst_client_against_local
     assert found["regret"]["mine"] == pytest.approx(100 * gaps.mean())
     low, high = stats.t.interval(0.95, 1, loc=0.5, scale=stats.sem([0.0, 1.0]))
     assert found.loc["local", ["regret", "low", "high"]].tolist() == pytest.approx([0.5, low, high])
-    assert found["worst_client"]["mine"] == "b" and found["worst"]["mine"] == pytest.approx(-1.0)
+    assert found["worst_client"]["mine"] == "b" and found["worst"]["mine"] == pytest.approx(-0.5)
     assert found["worst_client"]["fedavg_sum"] == "b" and found["worst"]["fedavg_sum"] == pytest.approx(-9.0)
     assert found["losing"].to_dict() == {"local": 0, "fedavg_sum": 1, "mine": 0}
     assert found["valid_auc"]["mine"] == pytest.approx(0.695) and (found["clients"] == 2).all()
