@@ -4,6 +4,7 @@ A first message, then in every round an upload and a download: {name: tensor}. R
 """
 
 import copy
+import inspect
 import math
 
 import torch
@@ -50,6 +51,18 @@ def log_odds(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
         parent, child = product
         rate[child] = (rate[child] / rate[parent]).clamp(max=0.99)
     return rate.logit()
+
+
+def eager(optimizer: type) -> type:
+    """The same optimizer of torch.optim, without its doors to torch.compile: they would import torch._dynamo,
+    which takes longer than many a training. Only this class is another one, torch.optim stays as it is."""
+    doors = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    plain = {name: inspect.unwrap(getattr(optimizer, name)) for name in doors}
+    step = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), {**plain, "step": step})
+
+
+AdamW, SparseAdam = eager(torch.optim.AdamW), eager(torch.optim.SparseAdam)
 
 
 class Client:
@@ -104,9 +117,9 @@ class Client:
         groups = [{"params": rest, "weight_decay": self.settings.weight_decay}]
         if not lazy:
             groups.append({"params": table, "weight_decay": 0.0})
-        self.steps = [torch.optim.AdamW(groups, lr=step, fused=True)]  # taken after every mini-batch
+        self.steps = [AdamW(groups, lr=step, fused=True)]  # taken after every mini-batch
         if lazy:
-            self.steps.append(torch.optim.SparseAdam(table, lr=step))
+            self.steps.append(SparseAdam(table, lr=step))
         return self.steps if more is None else [*self.steps, more]
 
     def __repr__(self) -> str:
