@@ -54,8 +54,10 @@ class Block:
 
     def read(self, uploads: list) -> Tensor:
         """Clients' uploads → [U, N, P]. Where nothing was sent stands what that client had received."""
-        stack = self.received.clone()
+        stack = torch.empty_like(self.received)
         for n, upload in enumerate(uploads):
+            if upload is None or not self.has[:, n].all():
+                stack[:, n] = self.received[:, n]
             if upload is not None:
                 stack[self.has[:, n], n] = self.one(upload)
         return stack
@@ -76,13 +78,17 @@ class Block:
 
 
 def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor, Affine | None, Tensor]:
-    """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N])."""
+    """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N]).
+
+    Stacks are large, so memory is used again: what was `trained` holds `received` now.
+    """
     if kind == "none":
         return block.received, trained, None, torch.zeros(trained.shape[:2], device=trained.device)
-    # what was received goes through the same map, so that the update is a difference of like things
     found, affine = normalize(trained, kind, block.segments)
-    moved = (found - trained).norm(dim=-1) / trained.norm(dim=-1).clamp(min=1e-12)
-    return affine.apply(block.received), found, affine, moved
+    length = trained.norm(dim=-1).clamp(min=1e-12)
+    moved = trained.sub_(found).norm(dim=-1) / length
+    # what was received goes through the same map, so that the update is a difference of like things
+    return affine.apply(block.received, into=trained), found, affine, moved
 
 
 def coordinated(delta: Tensor, accepted: Tensor, kind: str, method) -> tuple[Tensor, Tensor, Tensor]:
@@ -158,7 +164,7 @@ class Server:
         # 2. pull updates that conflict towards each other (eq. 13)
         delta = trained - received
         update, gram, after = coordinated(delta, accepted, coordinating, method)
-        sources = received + update if update is not delta else trained
+        sources = torch.add(received, update, out=trained) if update is not delta else trained
         # 3. mix for every client: W_n = Σ_m A_nm · source_m
         has, past = block.has, block.previous
         exchange = Exchange(received, delta, update, sources, gram, self.rows, has & accepted, has, past)
