@@ -80,7 +80,7 @@ class Block:
 def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor, Affine | None, Tensor]:
     """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N]).
 
-    Stacks are large, so memory is used again: what was `trained` holds `received` now.
+    Stacks are large, so `trained` and the block's `received` are used up.
     """
     if kind == "none":
         return block.received, trained, None, torch.zeros(trained.shape[:2], device=trained.device)
@@ -88,7 +88,7 @@ def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor
     length = trained.norm(dim=-1).clamp(min=1e-12)
     moved = trained.sub_(found).norm(dim=-1) / length
     # what was received goes through the same map, so that the update is a difference of like things
-    return affine.apply(block.received, into=trained), found, affine, moved
+    return affine.apply(block.received, into=block.received), found, affine, moved
 
 
 def coordinated(delta: Tensor, accepted: Tensor, kind: str, method) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,8 +140,9 @@ class Server:
         accepted = torch.tensor([upload is not None for upload in uploads], device=self.rows.device)
         downloads: list[dict] = [{} for _ in uploads]
         records = []
+        stacks = [block.read(uploads) for block in self.blocks]
         for block in self.blocks:
-            mixtures, record = self.serve_block(block, block.read(uploads), accepted)
+            mixtures, record = self.serve_block(block, stacks.pop(0), accepted)
             block.received = mixtures
             for n, download in enumerate(downloads):
                 download.update(block.write(mixtures, n))
@@ -172,10 +173,11 @@ class Server:
         # a rule may add to the sources instead of mixing them
         memory = dict(memory)
         sources = memory.pop("sources", sources)
+        block.previous = Past(delta, sources, weights, memory)
+        del exchange, past, update  # room for the mixtures
         mixtures = aggregate(sources, weights)
         if affine is not None:
             mixtures = lookup("undo", method.undo)(affine, mixtures)
-        block.previous = Past(delta, sources, weights, memory)
         record = {"norm": gram.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt(), "weights": weights}
         record |= {"cosine_before": cosines(gram), "cosine_after": cosines(after), "normalized": moved}
         return mixtures, record
