@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pfmsm_lite.embedding import Held
 from pfmsm_lite.history import score
+from pfmsm_lite.memory import keep_memory
 from pfmsm_lite.mmoe import UNITS, parameter_groups
 from pfmsm_lite.registry import lookup, register
 from pfmsm_lite.scenario import Rows
@@ -80,6 +81,7 @@ class Client:
     def __init__(
         self, name, tasks, has_task, model, held: Held, train: Rows, views, method, settings, seed, lazy
     ):
+        keep_memory()  # before its batches ask for it
         device = settings.device
         self.name, self.tasks, self.has_task, self.views = name, tuple(tasks), has_task, views
         self.method, self.settings = method, settings
