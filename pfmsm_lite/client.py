@@ -4,8 +4,10 @@ A first message, then in every round an upload and a download: {name: tensor}. R
 """
 
 import copy
+import ctypes
 import inspect
 import math
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,6 @@ from torch import Tensor
 
 from pfmsm_lite.embedding import Held
 from pfmsm_lite.history import score
-from pfmsm_lite.memory import keep_memory
 from pfmsm_lite.mmoe import UNITS, parameter_groups
 from pfmsm_lite.registry import lookup, register
 from pfmsm_lite.scenario import Rows
@@ -34,9 +35,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor
     return (loss * mask).sum(0) / mask.sum(0).clamp(min=1)
 
 
-register(
-    "intercept", "none", lambda labels, product: 0.0, "a client's base rate is learned with everything else"
-)
+register("intercept", "none", lambda labels, product: 0.0, "a client's base rate is learned like the rest")
 
 
 @register("intercept", "home", text="the log-odds of a client's own labels are added and never leave it")
@@ -57,13 +56,21 @@ def log_odds(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
 def eager(optimizer: type) -> type:
     """The same optimizer of torch.optim, without its doors to torch.compile: they would import torch._dynamo,
     which takes longer than many a training. Only this class is another one, torch.optim stays as it is."""
-    doors = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
-    plain = {name: inspect.unwrap(getattr(optimizer, name)) for name in doors}
-    step = torch.no_grad()(inspect.unwrap(optimizer.step))
-    return type(optimizer.__name__, (optimizer,), {**plain, "step": step})
+    doors = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    plain = {name: torch.no_grad()(inspect.unwrap(getattr(optimizer, name))) for name in doors}
+    return type(optimizer.__name__, (optimizer,), plain)
 
 
-AdamW, SparseAdam = eager(torch.optim.AdamW), eager(torch.optim.SparseAdam)
+def keep_memory() -> None:
+    """Ask the C library to keep freed blocks up to 256 MiB, for the whole process; only glibc is asked.
+
+    PyTorch asks for every intermediate result anew, and blocks of some MiB go back to the system each time:
+    on Linux, a good part of a training step went into page faults.
+    """
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if hasattr(library, "mallopt"):
+        for setting in ((-3, 2**28), (-1, 2**31 - 1), (-2, 2**26)):  # mmap and trim threshold, top pad
+            library.mallopt(*setting)
 
 
 class Client:
@@ -78,9 +85,7 @@ class Client:
     lazy      whether entries without a gradient stay as they are (SparseAdam)
     """
 
-    def __init__(
-        self, name, tasks, has_task, model, held: Held, train: Rows, views, method, settings, seed, lazy
-    ):
+    def __init__(self, name, tasks, has_task, model, held, train: Rows, views, method, settings, seed, lazy):
         keep_memory()  # before its batches ask for it
         device = settings.device
         self.name, self.tasks, self.has_task, self.views = name, tuple(tasks), has_task, views
@@ -119,9 +124,9 @@ class Client:
         groups = [{"params": rest, "weight_decay": self.settings.weight_decay}]
         if not lazy:
             groups.append({"params": table, "weight_decay": 0.0})
-        self.steps = [AdamW(groups, lr=step, fused=True)]  # taken after every mini-batch
+        self.steps = [eager(torch.optim.AdamW)(groups, lr=step, fused=True)]  # taken after every mini-batch
         if lazy:
-            self.steps.append(SparseAdam(table, lr=step))
+            self.steps.append(eager(torch.optim.SparseAdam)(table, lr=step))
         return self.steps if more is None else [*self.steps, more]
 
     def __repr__(self) -> str:
@@ -240,7 +245,8 @@ class Client:
         rate = self.settings.unknown_rate
         if rate and self.model.training:
             # some ids are hidden, so that the unknown entries learn what they stand for: [B, F]
-            hide = torch.rand(ids.shape, generator=self.generator).to(ids.device) < rate
+            drawn = torch.rand(ids.shape, generator=self.generator, pin_memory=ids.is_cuda)
+            hide = drawn.to(ids.device, non_blocking=True) < rate
             if self.method.pooled:
                 hide[:, -1] = False  # every row knows its scenario, also on the day of the test
             ids = torch.where(hide & (ids >= 0), self.held.unknown, ids)
@@ -280,9 +286,8 @@ class Client:
         self.model.eval()
         parts = []
         with self.autocast():
-            for ids, numerical in zip(
-                rows.categorical.split(CHUNK), rows.numerical.split(CHUNK), strict=True
-            ):
+            chunks = rows.categorical.split(CHUNK), rows.numerical.split(CHUNK)
+            for ids, numerical in zip(*chunks, strict=True):
                 logits = self.model(ids.to(self.labels.device), numerical.to(self.labels.device))
                 parts.append(logits.float().sigmoid().cpu())
         return torch.cat(parts) if parts else torch.zeros(0, self.labels.shape[1])

@@ -10,9 +10,8 @@ import torch
 from pfmsm_lite.errors import UserError
 
 RESULTS = ("method", "seed", "scenario", "task", "split", "rows", "positives", "auc", "logloss")
-ROUNDS = (
-    "method", "seed", "round", "scenario", "task", "valid_auc", "train_loss", "seconds", "bytes", "refused",
-)  # fmt: skip
+ROUNDS = ("method", "seed", "round", "scenario", "task")
+ROUNDS += ("valid_auc", "train_loss", "seconds", "bytes", "refused")
 # its tables and named arrays need pandas and xarray: who makes them, looked up when they are asked for
 VIEWS = dict.fromkeys(("results", "rounds", "array", "weights", "cosines", "norms", "refused"), "data.views")
 VIEWS["verdict"] = "lab.views"
@@ -34,7 +33,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int, floa
     if positives in (0, rows) or not np.isfinite(probabilities).all():
         return rows, positives, math.nan, logloss
     below, above = np.sort(probabilities[labels == 0]), np.sort(probabilities[labels > 0])
-    won = sum(np.searchsorted(below, above, side).sum() for side in ("left", "right"))  # ties: once, not twice
+    won = sum(np.searchsorted(below, above, side).sum() for side in ("left", "right"))  # a tie counts once
     return rows, positives, float(won / (2 * len(below) * len(above))), logloss
 
 

@@ -7,43 +7,32 @@ from torch import Tensor
 
 from pfmsm_lite.registry import fits, is_finite, lookup, refuse, register
 
-ROW = 4096  # entries from which a row's deviation is worth a call of its own
-
 
 class Affine(NamedTuple):
     """W → W · scale + shift, tensor by tensor, and back.
 
     segments  sizes of the tensors that lie side by side in a stack [..., N, P]
-    scale, shift  one of each per tensor, broadcast against its part of the stack
+    maps      per tensor (scale, shift), both broadcast against its part of the stack
     """
 
     segments: list[int]
-    scale: list[Tensor]
-    shift: list[Tensor]
+    maps: list[tuple[Tensor, Tensor]]
 
-    def _parts(self, *stacks: Tensor):
-        return zip(*(stack.split(self.segments, -1) for stack in stacks), self.scale, self.shift, strict=True)
-
-    def apply(self, stack: Tensor, into: Tensor | None = None) -> Tensor:
-        """The mapped stack; into: a tensor of its shape that takes it, which may be the stack itself."""
-        made = torch.empty_like(stack) if into is None else into
-        for part, own, scale, shift in self._parts(stack, made):
-            torch.mul(part, scale, out=own).add_(shift)
-        return made
+    def apply(self, stack: Tensor) -> Tensor:
+        parts = zip(stack.split(self.segments, -1), self.maps, strict=True)
+        return torch.cat([(part * scale).add_(shift) for part, (scale, shift) in parts], -1)
 
     def undo(self, stack: Tensor) -> Tensor:
-        made = torch.empty_like(stack)
-        for part, own, scale, shift in self._parts(stack, made):
-            torch.sub(part, shift, out=own).div_(scale)
-        return made
+        parts = zip(stack.split(self.segments, -1), self.maps, strict=True)
+        return torch.cat([(part - shift).div_(scale) for part, (scale, shift) in parts], -1)
 
 
 def spread(stack: Tensor) -> Tensor:
     """Standard deviation over the last axis: [..., P] → [..., 1].
 
-    Of a long tensor row by row: over one axis of a float32 tensor on a CPU, PyTorch takes several times as long.
+    Long rows one by one: over one axis of a float32 tensor on a CPU, PyTorch takes several times as long.
     """
-    if stack.shape[-1] < ROW or stack.device.type != "cpu":
+    if stack.shape[-1] < 4096 or stack.device.type != "cpu":
         return stack.std(-1, keepdim=True, correction=0)
     rows = [row.double().std(correction=0) for row in stack.flatten(0, -2)]
     return torch.stack(rows).to(stack.dtype).view(*stack.shape[:-1], 1)
@@ -99,8 +88,8 @@ def normalize(
     if sum(segments) != stack.shape[-1]:
         raise ValueError(f"segments {segments} do not add up to the {stack.shape[-1]} columns of the stack")
     # tensor by tensor, as they lie side by side: [..., N, P]
-    found = [_checked(kind, rule(part), part) for part in stack.split(segments, -1)]
-    affine = Affine(segments, *map(list, zip(*found, strict=True)))
+    maps = [_checked(kind, rule(part), part) for part in stack.split(segments, -1)]
+    affine = Affine(segments, maps)
     return stack if kind == "none" else affine.apply(stack), affine
 
 

@@ -54,10 +54,8 @@ class Block:
 
     def read(self, uploads: list) -> Tensor:
         """Clients' uploads → [U, N, P]. Where nothing was sent stands what that client had received."""
-        stack = torch.empty_like(self.received)
+        stack = self.received.clone()
         for n, upload in enumerate(uploads):
-            if upload is None or not self.has[:, n].all():
-                stack[:, n] = self.received[:, n]
             if upload is not None:
                 stack[self.has[:, n], n] = self.one(upload)
         return stack
@@ -78,17 +76,13 @@ class Block:
 
 
 def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor, Affine | None, Tensor]:
-    """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N]).
-
-    Stacks are large, so `trained` and the block's `received` are used up.
-    """
+    """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N])."""
     if kind == "none":
         return block.received, trained, None, torch.zeros(trained.shape[:2], device=trained.device)
-    found, affine = normalize(trained, kind, block.segments)
-    length = trained.norm(dim=-1).clamp(min=1e-12)
-    moved = trained.sub_(found).norm(dim=-1) / length
     # what was received goes through the same map, so that the update is a difference of like things
-    return affine.apply(block.received, into=block.received), found, affine, moved
+    found, affine = normalize(trained, kind, block.segments)
+    moved = (found - trained).norm(dim=-1) / trained.norm(dim=-1).clamp(min=1e-12)
+    return affine.apply(block.received), found, affine, moved
 
 
 def coordinated(delta: Tensor, accepted: Tensor, kind: str, method) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,9 +134,8 @@ class Server:
         accepted = torch.tensor([upload is not None for upload in uploads], device=self.rows.device)
         downloads: list[dict] = [{} for _ in uploads]
         records = []
-        stacks = [block.read(uploads) for block in self.blocks]
         for block in self.blocks:
-            mixtures, record = self.serve_block(block, stacks.pop(0), accepted)
+            mixtures, record = self.serve_block(block, block.read(uploads), accepted)
             block.received = mixtures
             for n, download in enumerate(downloads):
                 download.update(block.write(mixtures, n))
@@ -156,7 +149,10 @@ class Server:
         return downloads, {key: torch.cat([record[key] for record in records]).cpu() for key in keys}
 
     def serve_block(self, block: Block, trained: Tensor, accepted: Tensor) -> tuple[Tensor, dict]:
-        """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record)."""
+        """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record).
+
+        Stacks are large: the memory of `trained` is used again.
+        """
         method, personal = self.method, block.policy == "personalized"
         normalizing = method.normalize if personal and block.group in NORMALIZED else "none"
         coordinating = method.coordinate if personal and block.group in COORDINATED else "none"
