@@ -114,7 +114,7 @@ def test_one_client_or_equal_clients_stay_as_they_are(kind):
     assert torch.allclose(normalize(same, kind, SEGMENTS)[0], same)
 
 
-@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+@pytest.mark.parametrize("size", [1, 7, 64, 1000, 5000])
 @pytest.mark.parametrize("constant", [0.0, 0.1, 0.3, 123.4])
 def test_a_tensor_without_deviation_moves_to_the_mean_and_nothing_explodes(constant, size):
     stack = torch.randn(2, 3, size + 9, generator=torch.Generator().manual_seed(0)) * 0.1
