@@ -126,7 +126,7 @@ def kin(exchange: Exchange, method) -> tuple[Tensor, dict]:
     if exchange.previous is not None:
         helped, own = exchange.previous.memory["helped"], exchange.previous.memory["own"]
     if exchange.gradients is not None:
-        found = -exchange.gradients @ exchange.delta.transpose(-2, -1)  # [U, N, N]
+        found = -(exchange.gradients @ exchange.delta.transpose(-2, -1))  # [U, N, N]
         both = exchange.present[:, :, None] & exchange.present[:, None, :]
         helped = helped + (found * both).sum(0)
         own = own + (found.diagonal(dim1=-2, dim2=-1)[..., None] * both).sum(0)

@@ -4,7 +4,10 @@ A first message, then in every round an upload and a download: {name: tensor}. R
 """
 
 import copy
+import ctypes
+import inspect
 import math
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -32,9 +35,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor
     return (loss * mask).sum(0) / mask.sum(0).clamp(min=1)
 
 
-register(
-    "intercept", "none", lambda labels, product: 0.0, "a client's base rate is learned with everything else"
-)
+register("intercept", "none", lambda labels, product: 0.0, "a client's base rate is learned like the rest")
 
 
 @register("intercept", "home", text="the log-odds of a client's own labels are added and never leave it")
@@ -52,6 +53,26 @@ def log_odds(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
     return rate.logit()
 
 
+def eager(optimizer: type) -> type:
+    """The same optimizer of torch.optim, without its doors to torch.compile: they would import torch._dynamo,
+    which takes longer than many a training. Only this class is another one, torch.optim stays as it is."""
+    doors = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    plain = {name: torch.no_grad()(inspect.unwrap(getattr(optimizer, name))) for name in doors}
+    return type(optimizer.__name__, (optimizer,), plain)
+
+
+def keep_memory() -> None:
+    """Ask the C library to keep freed blocks up to 256 MiB, for the whole process; only glibc is asked.
+
+    PyTorch asks for every intermediate result anew, and blocks of some MiB go back to the system each time:
+    on Linux, a good part of a training step went into page faults.
+    """
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if hasattr(library, "mallopt"):
+        for setting in ((-3, 2**28), (-1, 2**31 - 1), (-2, 2**26)):  # mmap and trim threshold, top pad
+            library.mallopt(*setting)
+
+
 class Client:
     """One scenario's side of the federation, complete after its construction.
 
@@ -64,9 +85,8 @@ class Client:
     lazy      whether entries without a gradient stay as they are (SparseAdam)
     """
 
-    def __init__(
-        self, name, tasks, has_task, model, held: Held, train: Rows, views, method, settings, seed, lazy
-    ):
+    def __init__(self, name, tasks, has_task, model, held, train: Rows, views, method, settings, seed, lazy):
+        keep_memory()  # before its batches ask for it
         device = settings.device
         self.name, self.tasks, self.has_task, self.views = name, tuple(tasks), has_task, views
         self.method, self.settings = method, settings
@@ -108,9 +128,9 @@ class Client:
         groups = [{"params": rest, "weight_decay": self.settings.weight_decay}]
         if not lazy:
             groups.append({"params": table, "weight_decay": 0.0})
-        self.steps = [torch.optim.AdamW(groups, lr=step, fused=True)]  # taken after every mini-batch
+        self.steps = [eager(torch.optim.AdamW)(groups, lr=step, fused=True)]  # taken after every mini-batch
         if lazy:
-            self.steps.append(torch.optim.SparseAdam(table, lr=step))
+            self.steps.append(eager(torch.optim.SparseAdam)(table, lr=step))
         return self.steps if more is None else [*self.steps, more]
 
     def __repr__(self) -> str:
@@ -233,7 +253,8 @@ class Client:
         rate = self.settings.unknown_rate
         if rate and self.model.training:
             # some ids are hidden, so that the unknown entries learn what they stand for: [B, F]
-            hide = torch.rand(ids.shape, generator=self.generator).to(ids.device) < rate
+            drawn = torch.rand(ids.shape, generator=self.generator, pin_memory=ids.is_cuda)
+            hide = drawn.to(ids.device, non_blocking=True) < rate
             if self.method.pooled:
                 hide[:, -1] = False  # every row knows its scenario, also on the day of the test
             ids = torch.where(hide & (ids >= 0), self.held.unknown, ids)
@@ -296,9 +317,8 @@ class Client:
         model.eval()
         parts = []
         with self.autocast():
-            for ids, numerical in zip(
-                rows.categorical.split(CHUNK), rows.numerical.split(CHUNK), strict=True
-            ):
+            chunks = rows.categorical.split(CHUNK), rows.numerical.split(CHUNK)
+            for ids, numerical in zip(*chunks, strict=True):
                 logits = model(ids.to(self.labels.device), numerical.to(self.labels.device))
                 parts.append(logits.float().cpu())
         return torch.cat(parts) if parts else torch.zeros(0, self.labels.shape[1])

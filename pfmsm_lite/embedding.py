@@ -111,12 +111,10 @@ def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     """After FedSubAvg (Ding et al., NeurIPS 2022). Differs from the source: it counts uses, not clients."""
     # uses of every entry by all who are there: [V]
     total = torch.zeros(len(table.table), device=table.table.device)
-    for h, index, uses in zip(here, table.index, table.uses, strict=True):
+    each = list(zip(here, table.index, table.uses, strict=True))
+    for h, index, uses in each:
         total.index_add_(0, index, h * uses)
-    return [
-        h * uses / total[index].clamp(min=1)
-        for h, index, uses in zip(here, table.index, table.uses, strict=True)
-    ]
+    return [h * uses / total[index].clamp(min=1) for h, index, uses in each]
 
 
 def rows_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
@@ -148,9 +146,7 @@ class SharedTable:
     rule     a name of OPERATORS["embedding"];  own_rows: see Method
     """
 
-    def __init__(
-        self, table: Tensor, index: list, uses: list, sizes: list, rule: str, own_rows: float = 20.0
-    ):
+    def __init__(self, table: Tensor, index: list, uses: list, sizes: list, rule: str, own_rows=20.0):
         self.table, self.index, self.uses, self.sizes = table, index, uses, sizes
         self.rule, self.own_rows, self._kept = rule, own_rows, {}
 

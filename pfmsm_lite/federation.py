@@ -17,8 +17,10 @@ from pfmsm_lite.scenario import EVALUATED, Scenario, check, pool, shortened
 from pfmsm_lite.server import Block, Server
 
 
-def timed(function) -> tuple:
-    """(what a function returns, seconds that it took)."""
+def timed(function, device: str) -> tuple:
+    """(what a function returns, seconds that it took); what the device had to do before does not count."""
+    if device != "cpu":
+        torch.accelerator.synchronize()
     start = time.perf_counter()
     return function(), time.perf_counter() - start
 
@@ -132,7 +134,7 @@ class Federation:
 
         returns  (losses [N, T], seconds per client, accepted per client)
         """
-        found, seconds = zip(*[timed(client.train) for client in self.clients], strict=True)
+        found, seconds = zip(*[timed(c.train, self.settings.device) for c in self.clients], strict=True)
         losses, accepted = zip(*found, strict=True)
         return torch.stack(losses), list(seconds), list(accepted)
 
@@ -148,7 +150,7 @@ class Federation:
 
     def personalize(self) -> list[float]:
         """What a client does for its own use after the download, nothing for most methods: seconds [N]."""
-        return [timed(client.use_at_home)[1] for client in self.clients]
+        return [timed(c.use_at_home, self.settings.device)[1] for c in self.clients]
 
     def evaluate(self, split: str) -> list[tuple]:
         """[(scenario, task, rows, positives, auc, logloss)] on `split` with what the clients hold now."""

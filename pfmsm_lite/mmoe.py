@@ -32,9 +32,8 @@ def uniform(*shape: int, fan_in: int, generator: torch.Generator | None) -> nn.P
 def drawn_layers(count: int, layers: list, generator, bias: bool = False) -> nn.ParameterList:
     """Of each layer (I, O) `count` weights [count, O, I], or their biases [count, O]."""
     shapes = [(count, o) if bias else (count, o, i) for i, o in layers]
-    return nn.ParameterList(
-        [uniform(*shape, fan_in=i, generator=generator) for shape, (i, _) in zip(shapes, layers, strict=True)]
-    )
+    sizes = zip(shapes, layers, strict=True)
+    return nn.ParameterList([uniform(*s, fan_in=i, generator=generator) for s, (i, _) in sizes])
 
 
 class Experts(nn.Module):
@@ -60,9 +59,8 @@ class Experts(nn.Module):
         self.bias = drawn_layers(experts, layers, generator, bias=True)
         self.local = nn.ParameterList([nn.Parameter(part) for part in parts()])
         self.task = nn.ParameterList([nn.Parameter(part) for part in parts(tasks)])
-        self.norm = nn.ModuleList(
-            [nn.BatchNorm1d(copies * experts * o) for _, o in layers] if batch_norm else []
-        )
+        normed = [nn.BatchNorm1d(copies * experts * o) for _, o in layers if batch_norm]
+        self.norm = nn.ModuleList(normed)
         for layer, (i, o) in enumerate(layers):
             check(kind, self.weights(layer), (copies, experts, o, i))
 

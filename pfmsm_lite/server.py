@@ -158,7 +158,10 @@ class Server:
         return downloads, {key: torch.cat([record[key] for record in records]).cpu() for key in keys}
 
     def serve_block(self, block: Block, trained: Tensor, accepted: Tensor, gradients=None) -> tuple:
-        """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record)."""
+        """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record).
+
+        Stacks are large: the memory of `trained` is used again.
+        """
         method, personal = self.method, block.policy == "personalized"
         normalizing = method.normalize if personal and block.group in NORMALIZED else "none"
         coordinating = method.coordinate if personal and block.group in COORDINATED else "none"
@@ -167,7 +170,7 @@ class Server:
         # 2. pull updates that conflict towards each other (eq. 13)
         delta = trained - received
         update, gram, after = coordinated(delta, accepted, coordinating, method)
-        sources = received + update if update is not delta else trained
+        sources = torch.add(received, update, out=trained) if update is not delta else trained
         # 3. mix for every client: W_n = Σ_m A_nm · source_m
         has, past = block.has, block.previous
         present = has & accepted
@@ -176,10 +179,11 @@ class Server:
         # a rule may add to the sources instead of mixing them
         memory = dict(memory)
         sources = memory.pop("sources", sources)
+        block.previous = Past(delta, sources, weights, memory)
+        del exchange, past, update  # room for the mixtures
         mixtures = aggregate(sources, weights)
         if affine is not None:
             mixtures = lookup("undo", method.undo)(affine, mixtures)
-        block.previous = Past(delta, sources, weights, memory)
         record = {"norm": gram.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt(), "weights": weights}
         record |= {"cosine_before": cosines(gram), "cosine_after": cosines(after), "normalized": moved}
         return mixtures, record

@@ -18,7 +18,6 @@ from pfmsm_lite.data import Rows, Scenario
 from pfmsm_lite.embedding import Held, SharedTable
 from pfmsm_lite.federation import Federation
 from pfmsm_lite.lab.bench_reading import reading
-from pfmsm_lite.lab.engine import keep_memory
 from pfmsm_lite.lab.versions import machine
 from pfmsm_lite.methods import METHODS, Settings
 
@@ -216,7 +215,6 @@ def local_training(show: Callable[[str], None]) -> None:
 
 def bench(show: Callable[[str], None] = print) -> None:
     """Print what the module docstring promises."""
-    keep_memory()
     torch.set_num_threads(1)
     show(f"{machine()}, PyTorch {torch.__version__}, 1 thread; medians of {REPEATS}")
     local_training(show)

@@ -6,7 +6,6 @@ on from its checkpoint; what failed is named and done again.
 """
 
 import contextlib
-import ctypes
 import json
 import multiprocessing
 import os
@@ -185,23 +184,6 @@ def _keep(out, cell, result):
 # ---- worker processes ----
 
 
-def keep_memory() -> bool:
-    """Ask the C library to keep freed blocks for the next batch; True where it agreed.
-
-    PyTorch asks for every intermediate result anew, and blocks of some MiB go back to the system each time:
-    on Linux, half of a training step went into page faults. Does nothing where there is no glibc. For the
-    whole process: worker processes and `bench` call it, `run` does not.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "mallopt"):
-        return False
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h of the GNU C library
-    settings = {mmap_threshold: 2**30, trim_threshold: 2**31 - 1, top_pad: 2**26}
-    return all([library.mallopt(*setting) for setting in settings.items()])
-
-
 _worker = {}  # what a worker process keeps between cells
 
 
@@ -215,7 +197,6 @@ def _start_worker(work, queue):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers
     threading.Thread(target=watch, daemon=True).start()
     _worker.update(work=work, queue=queue)
-    keep_memory()
     torch.set_num_threads(work.arguments["threads"])
 
 

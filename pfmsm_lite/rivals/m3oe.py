@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pfmsm_lite.client import cross_entropy
+from pfmsm_lite.client import cross_entropy, eager
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.mmoe import Gates, grouped_linear, uniform
 from pfmsm_lite.registry import register
@@ -121,7 +121,7 @@ class BiLevel:
     def own_optimizer(self):
         """(parameters that the main optimizer leaves alone, the outer optimizer): see Client."""
         outer = self.outer_parameters()
-        return [] if self.variant.together else outer, torch.optim.Adam(outer, lr=self.outer_rate)
+        return [] if self.variant.together else outer, eager(torch.optim.Adam)(outer, lr=self.outer_rate)
 
     def outer_rows(self, client):
         """The validation Rows that α and β learn on; None: the training rows, as the code does."""

@@ -26,7 +26,7 @@ def pseudo_gradient(delta: Tensor, sources: Tensor) -> Tensor:
     Client n left its mixture and arrived at W_n + Δ_n, so −Δ_n stands for its loss gradient there. The
     sources are centred first: through the softmax that changes nothing but the numerics.
     """
-    return -delta @ (sources - sources.mean(-2, keepdim=True)).transpose(-2, -1)
+    return -(delta @ (sources - sources.mean(-2, keepdim=True)).transpose(-2, -1))
 
 
 def softmax_chain(gradient: Tensor, weights: Tensor) -> Tensor:

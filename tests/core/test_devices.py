@@ -81,6 +81,8 @@ def on_device(monkeypatch):
     """`run` on DEVICE; a function like `run`."""
     plain = torch.optim.AdamW
     monkeypatch.setattr(torch.optim, "AdamW", lambda groups, lr, fused: plain(groups, lr=lr, foreach=False))
+    monkeypatch.setattr("pfmsm_lite.client.eager", lambda optimizer: optimizer)
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda: None)
     make = torch.tensor  # it does not pass through a mode
 
     def tensor(data, device=None, **options):

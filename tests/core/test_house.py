@@ -96,8 +96,8 @@ def test_a_room_imports_only_those_below_it(module):
 
 def test_the_core_imports_torch_and_numpy_only_at_its_heads():
     standard = {
-        "collections", "copy", "dataclasses", "difflib", "importlib", "math", "numbers", "operator", "re",
-        "time", "typing", "zlib",
+        "collections", "copy", "ctypes", "dataclasses", "difflib", "importlib", "inspect", "math", "numbers",
+        "operator", "re", "time", "typing", "zlib",
     }  # fmt: skip
     for path in CORE:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
