@@ -8,7 +8,7 @@ from pfmsm_lite.history import score
 from pfmsm_lite.registry import register
 
 TREES = 10  # trees of every task that a round adds
-LEVELS = 255  # a field with more values than scikit-learn's trees can split on is encoded by its labels' mean
+LEVELS = 255  # a column in which more values occur than scikit-learn's trees can split on is encoded by its labels' mean
 LOOKED_AT = 16384  # training rows on which the training loss is measured
 
 
@@ -77,7 +77,8 @@ class TreeClient:
         self.labels, self.has_task = scenario.train.labels, scenario.has_task
         self.trees_a_round = settings.local_epochs * TREES
         self.inputs = columns(scenario.train)
-        sizes = [s for name, s in scenario.fields.items() for _ in range(scenario.bags.get(name, 1))]
+        # values that occur in training rows, not those of the vocabulary: hashed, it has thousands for two
+        sizes = [len(column.unique()) for column in scenario.train.categorical.T]
         classes = [k for k, size in enumerate(sizes) if size <= LEVELS]
         means = [k for k, size in enumerate(sizes) if size > LEVELS]
         self.boosters = [
