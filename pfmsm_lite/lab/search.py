@@ -22,7 +22,7 @@ from pfmsm_lite.registry import lookup
 # multiples of the one that suits the data. A method that sends something has a server's step, and may keep a
 # second model at home, unless it is a method for having another one there; what is no network has nothing of
 # all this.
-SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3), "unknown_rate": (0.0, 0.3, 0.5)}
+SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3, 10), "unknown_rate": (0.0, 0.3, 0.5)}
 SERVER_SEARCH = {"server_step": (1.0, 1.5), "personal": ("none", "ditto")}
 
 LINES = ("method", "number", "seed", "valid_auc", "chosen", "setting")  # columns of settings.csv

@@ -26,7 +26,8 @@ def centred_cosines(gram: Tensor) -> Tensor:
 def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
     """Mean over all members of (b − a) / max(a, b), a member alone counting 0 (Rousseeuw, 1987).
 
-    a, b  mean distance to one's own cluster and to the nearest other; distance [N, N], labels [N], two at least
+    a, b  mean distance to one's own cluster and to the nearest other
+    distance [N, N], labels [N]: of two clusters at least
     """
     member = labels[:, None] == np.unique(labels)  # [N, K]
     sizes = member.sum(0)

@@ -20,7 +20,7 @@ declare(
     ),
     Method(
         "logistic_pooled",
-        "a logistic regression per task, all rows in one place, the scenario a feature (scikit-learn)",
+        "a logistic regression per task on all rows, the scenario a feature (scikit-learn)",
         pooled=True,
         model="logistic",
         search={"ridge": RIDGE},
@@ -32,7 +32,10 @@ declare(
         pooled=True,
         model="m3oe",
         # the loss by cells and the published code; a tenth of the data's own rate, too
-        search={"model": ("m3oe", "m3oe_cells", "m3oe_code"), "learning_rate": (1 / 10, 1 / 3, 1, 10 / 3)},
+        search={
+            "model": ("m3oe", "m3oe_cells", "m3oe_code"),
+            "learning_rate": (1 / 10, 1 / 3, 1, 10 / 3, 10),
+        },
     ),
     Method(
         "shared_bottom",
@@ -109,7 +112,7 @@ declare(
     ),
     Method(
         "fedamp",
-        "attention mixtures of similar models, after FedAMP (Huang et al., AAAI 2021): clients start from them",
+        "attention mixtures of similar models as starts, after FedAMP (Huang et al., AAAI 2021)",
         share=PERSONAL,
         embedding="sum",
         aggregate="fedamp",
@@ -118,7 +121,7 @@ declare(
     ),
     Method(
         "fedhca2",
-        "own update + share of the conflict-averse one, per expert; attention of towers (Lu et al., CVPR 2024)",
+        "own update + a share of the conflict-averse one; attention of towers (Lu et al., CVPR 2024)",
         share={"embedding": "mean", "expert.scenario": "personalized", "gate": "local", "tower": "attention"},
         embedding="sum",
         coordinate="cagrad",

@@ -10,7 +10,7 @@ from pfmsm_lite.rivals.trees import LOOKED_AT
 
 
 def numbered_columns(scenario):
-    """[C] where each categorical column's entries begin among those of all fields; a bag's columns share one."""
+    """[C] where each categorical column's entries begin among those of all fields; a bag has one start."""
     starts = np.cumsum([0, *scenario.fields.values()])[:-1]
     return np.repeat(starts, [scenario.bags.get(name, 1) for name in scenario.fields])
 
@@ -49,8 +49,8 @@ class Encoded:
 class LogisticClient:
     """A logistic regression per task in the place of a Client: what the loop asks of one, without a network.
 
-    The first round fits it to the end; the later ones change nothing. Categorical columns are one-hot (several
-    at once for a bag), numerical ones standardized; `ridge` λ/2·‖w‖² beside the rows' summed loss. With all
+    The first round fits it to the end; the later ones change nothing. Categorical columns are one-hot (a bag:
+    several at once), numerical ones standardized; `ridge` λ/2·‖w‖² beside the rows' summed loss. With all
     rows in one place the scenario is one more field. A task with labels of one kind has its base rate, half a
     row of each kind added. Embeddings, mini-batches, hidden ids and `ctcvr` have no meaning here.
 
@@ -86,8 +86,13 @@ class LogisticClient:
         """Fit each task, once; returns (the training loss per task [T], True)."""
         if not self.fitted:
             self._fit()
-        some = self.rows._replace(**{part: getattr(self.rows, part)[:LOOKED_AT] for part in self.rows._fields[:3]})
-        losses = [score(own, p)[3] for own, p in zip(some.labels.numpy().T, self.predict(some).numpy().T, strict=True)]
+        some = self.rows._replace(
+            **{part: getattr(self.rows, part)[:LOOKED_AT] for part in self.rows._fields[:3]}
+        )
+        losses = [
+            score(own, p)[3]
+            for own, p in zip(some.labels.numpy().T, self.predict(some).numpy().T, strict=True)
+        ]
         return torch.tensor(losses).nan_to_num(), True
 
     def _fit(self):
@@ -133,7 +138,7 @@ class LogisticClient:
 
 
 class KeptLogistic:
-    """What `LogisticClient.kept` gave, at work: Rows → probabilities [R, T] float32, bit by bit the client's."""
+    """What `LogisticClient.kept` gave, at work: Rows → probabilities [R, T] float32, the client's."""
 
     def __init__(self, kept):
         own = {name: values.numpy() for name, values in kept.items()}
@@ -148,7 +153,7 @@ class KeptLogistic:
 
 
 class Logistic:
-    """The row of the table of models: no network, but a client of its own; each scenario's alone, or of all."""
+    """The row of the table of models: no network, but a client of its own, each scenario's or of all."""
 
     make_client, restore, alone = LogisticClient, KeptLogistic, True
 

@@ -21,8 +21,8 @@ class Variant(NamedTuple):
     together  whether the main optimizer moves α and β as well
     crossed   z = S + α_t·D + α_d·T, as eq. 7 is said to have it, instead of z = S + α_d·D + α_t·T
     each      a number of its own for each domain and task, instead of one for all of them
-    cells     the loss of the network's weights: sum over domains and tasks of each such cell's mean, so that a
-              small domain counts as much as a large one; else per task the mean over all rows
+    cells     the loss of the network's weights: the sum over cells (a domain and a task) of each one's mean,
+              so that a small domain counts as much as a large one; else per task the mean over all rows
     """
 
     rows: str
@@ -176,9 +176,9 @@ class M3oE(BiLevel, OneModel):
         z_d,t   = S + α_d · D + α_t · T;    logit = tower_d,t(z);     α, β: sigmoid of scalars that start at 1
 
     fields      categorical field → rows of its table, the domain last: D + 1 rows
-    hidden      an expert is ONE layer of width hidden[-1], as published; the widths before it are those of the
-                input layer and of its block: 512,256,64 is the published shape (512/256/256/64 in its notation,
-                where the second 256 is an expert's input); 64,32: input layer and h 64, experts 64 → 32
+    hidden      an expert is ONE layer of width hidden[-1], as published; the widths before it are of the input
+                layer and its block: 512,256,64 is the published shape (there 512/256/256/64, of which the
+                second 256 is an expert's input); 64,32: input layer and h 64, experts 64 → 32
     star        widths of the input layer and of h; then `hidden` are the widths of an expert's layers
     tower       of a tower's hidden layer (published: hidden[-1])
     variant     paper, cells, code: a row of VARIANTS;  crossed, cells, …: fields of it that differ
@@ -199,13 +199,13 @@ class M3oE(BiLevel, OneModel):
                                                             (only for three domains and two tasks; else plain)
     The right column was read in the published code. The paper itself was not at hand: eq. 7 and the index in
     the left column are our reading of second-hand notes, and of two public codes neither crosses α (authors';
-    a second one, written after the paper, has a number per domain and task): `crossed=False` takes their side.
+    a second one, after the paper, has a number per domain and task): `crossed=False` takes their side.
 
     Differs from both: weights decay as AdamW does it (`weight_decay`, decoupled, embeddings left out), where
     the code has Adam with L2 of 1e-5 for everything, embeddings, α and β included. α and β decay where the
     main optimizer moves them, so with `code` (by `weight_decay`) and not with `paper`; their own optimizer
     never decays them. Embeddings start at ±0.05 (there: 1e-4). α's and β's mini-batch is drawn at random. By
-    `paper` the loss is the sum over tasks of the mean over a batch's rows; by `cells` and `code` that by cells.
+    `paper` the loss is the sum over tasks of the mean over a batch's rows; by `cells`, `code` that by cells.
 
     Which rows: with `paper`, α and β learn on the validation rows of all scenarios, and by the same rows'
     AUC the best round is chosen. Validation results are therefore flattering, a little more than those

@@ -75,8 +75,8 @@ def attention(exchange: Exchange, method) -> tuple[Tensor, dict]:
 def fedapa(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """Weights over clients by SGD on the server: W_n = Σ A_nm W_m, the gradient of A_n from (sent − trained).
 
-        ∂L_n/∂A_nm = ⟨sent_n − trained_n, W_m⟩;   velocity ← 0.9 velocity + gradient;   A ← A − step · velocity
-        A ← clamp(A, 0, 1);   A_nn ← 1;   A_n ← A_n / Σ_m A_nm
+        ∂L_n/∂A_nm = ⟨sent_n − trained_n, W_m⟩;   velocity ← 0.9 velocity + gradient
+        A ← clamp(A − step · velocity, 0, 1);     A_nn ← 1;   A_n ← A_n / Σ_m A_nm
 
     FedAPA (Sun et al., IJCAI 2025), by its published code: everyone starts with itself alone, one matrix for
     the whole body (here: all experts), `mixing_step` 0.01; gates and towers stay at home, as its head does.
@@ -171,7 +171,9 @@ register("phases", "heads_first", heads_first, "an epoch for home, gates and tow
 register("phases", "heads_last", heads_last, "an epoch for everything, then one for home, gates and towers")
 register("aggregate", "cosine", cosine, "softmax of the updates' similarity")
 register("aggregate", "fedamp", fedamp, "attention by distance between models, after FedAMP")
-register("aggregate", "fedapa", fedapa, "weights over clients by SGD on the server, one's own pinned, as FedAPA")
+register(
+    "aggregate", "fedapa", fedapa, "weights over clients by SGD on the server, one's own pinned, as FedAPA"
+)
 register(
     "aggregate",
     "fedhca2",

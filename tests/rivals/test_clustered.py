@@ -23,11 +23,12 @@ NO_ENTRIES = {group: policy for group, policy in METHOD.share.items() if group !
 
 
 def updates(labels, noise=0.3, width=200, common=0.3, seed=0):
-    """[N, P]: a direction for everybody, one of each group, one of each client's own; lengths 1 to N."""
+    """[N, P]: a direction for everybody, one of each group (their sum zero), one of each client's own."""
     draw = np.random.default_rng(seed)
-    groups = draw.normal(size=(max(labels) + 1, width))
-    found = common * draw.normal(size=width) + groups[list(labels)] + noise * draw.normal(size=(len(labels), width))
-    return torch.from_numpy(found * np.arange(1, len(labels) + 1)[:, None]).float()
+    groups = draw.normal(size=(max(labels) + 1, width))[list(labels)]
+    own = noise * draw.normal(size=(len(labels), width))
+    found = common * draw.normal(size=width) + groups - groups.mean(0) + own
+    return torch.from_numpy(found * np.arange(1, len(labels) + 1)[:, None]).float()  # lengths 1 to N
 
 
 def exchange(delta, rows=None, present=None, previous=None):
@@ -78,7 +79,7 @@ def test_with_a_number_it_is_scipys_average_linkage_of_the_centred_unit_updates(
 
 
 def test_updates_that_do_not_contradict_each_other_are_not_split_without_a_number():
-    delta = updates((0, 0, 0, 1, 1, 1), common=4.0)  # two groups, clear, but all go the same way
+    delta = updates((0, 0, 0, 1, 1, 1), common=2.0)  # two groups, clear, but all go the same way
     gram = delta @ delta.t()
     assert len(set(found_clusters(gram, 0))) == 1 and len(set(found_clusters(gram, 2))) == 2
 
@@ -106,7 +107,9 @@ def test_who_is_not_there_goes_with_the_larger_part_and_hears_of_nobody_it_does_
     first, memory = clustered.clustered(exchange(delta, present=present), METHOD)
     assert same_groups(memory["labels"].tolist(), labels)
     past = Past(delta, delta, first, memory)
-    again, memory = clustered.clustered(exchange(delta, present=torch.ones(1, 6).bool(), previous=past), METHOD)
+    again, memory = clustered.clustered(
+        exchange(delta, present=torch.ones(1, 6).bool(), previous=past), METHOD
+    )
     assert same_groups(memory["labels"].tolist(), labels) and torch.equal(first, again)
 
 

@@ -15,7 +15,7 @@ OWN, POOLED = METHODS["logistic"], METHODS["logistic_pooled"]
 
 
 def by_hand(train, test, ridge):
-    """Probabilities [R, T] by scikit-learn, from dense one-hot columns of the values that occur in training."""
+    """Probabilities [R, T] by scikit-learn, from dense one-hot columns of the training rows' values."""
     mean, deviation = train.numerical.double().mean(0), train.numerical.double().std(0, correction=0)
 
     def dense(rows):

@@ -130,12 +130,14 @@ def test_m3oe_is_a_plain_loop_over_domains_tasks_and_experts(shape, variant):
             assert expected[name].any() or alone, name
 
 
-# The published file for MovieLens-1M: three domains, two tasks, four shared experts, layers 512/256/256/64. Names
-# and shapes read off its class; 16 embeddings a field, I inputs.
+# The published model for MovieLens-1M: three domains, two tasks, four shared experts, layers 512/256/256/64.
+# Names and shapes read off its class; embeddings of 16, I inputs.
 def published(inputs):
     def stack(name, i, o):
         layer = f"{name}.domain_specific"
-        return {f"{layer}.0.weight": (o, i)} | {f"{layer}.{k}": (o,) for k in ("0.bias", "1.weight", "1.bias")}
+        return {f"{layer}.0.weight": (o, i)} | {
+            f"{layer}.{k}": (o,) for k in ("0.bias", "1.weight", "1.bias")
+        }
 
     shapes = {"shared_weight": (inputs, 512), "shared_bias": (512,)}
     for d in range(3):

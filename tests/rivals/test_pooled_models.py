@@ -134,9 +134,9 @@ def test_the_model_is_a_plain_loop(kind, shape):
 
 
 def test_ples_gates_are_positive_and_sum_to_one():
-    model = shaken(build(PLE, experts=5))
+    model = shaken(build(PLE, experts=5))  # 3 shared, 1 each
     gates = model.gates(torch.randn(9, model.inputs, generator=generator()) * 5)
-    assert gates.shape == (9, 2, 3) and (gates >= 0).all()
+    assert gates.shape == (9, 2, 4) and (gates >= 0).all()
     assert torch.allclose(gates.sum(2), torch.ones(9, 2))
 
 
