@@ -176,8 +176,8 @@ class M3oE(BiLevel, OneModel):
         z_d,t   = S + α_d · D + α_t · T;    logit = tower_d,t(z);     α, β: sigmoid of scalars that start at 1
 
     fields      categorical field → rows of its table, the domain last: D + 1 rows
-    hidden      an expert is ONE layer of width hidden[-1], as published; the widths before it are of the input
-                layer and its block: 512,256,64 is the published shape (there 512/256/256/64, of which the
+    hidden      an expert is ONE layer of width hidden[-1], as published; the widths before it are those of
+                the input layer: 512,256,64 is the published shape (there 512/256/256/64, of which the
                 second 256 is an expert's input); 64,32: input layer and h 64, experts 64 → 32
     star        widths of the input layer and of h; then `hidden` are the widths of an expert's layers
     tower       of a tower's hidden layer (published: hidden[-1])
