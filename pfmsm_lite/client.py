@@ -180,6 +180,7 @@ class Client:
         self.asked = self.validation_gradient() if method.asking and self.rounds < method.kin_rounds else {}
         self.rounds += 1
         shared = [p for tensors in self.shared.values() for p in tensors.values() if p.requires_grad]
+        shared += [self.model.embedding.weight] if "embedding" in method.sent else []
         received = [(p, p.detach().clone()) for p in shared if method.proximal]
         lookup("optimizer_state", method.optimizer_state)(self)
         # all parameters at once, or one set of them after the other
@@ -202,14 +203,17 @@ class Client:
         groups = parameter_groups(self.model)
         home = {name for group in groups if group not in self.method.sent for name in groups[group]}
         heads = home | {name for group in HEADS for name in groups.get(group, ())}
-        return lookup("phases", self.method.phases)(every, home, heads)
+        found = lookup("phases", self.method.phases)(every, home, heads)
+        more = self.method.head_epochs  # of what trains apart from the body
+        return [part for part in found for _ in range(more if part < every and part <= heads else 1)]
 
     def fit(self, epochs: int, anchor=(), proximal: float = 0.0, pull: float = 0.0) -> Tensor:
         """Train for some epochs; a model's after_epoch(client), where it has one, follows each.
 
         returns   the mean training loss per task [T]
         anchor    list of (parameter, received value) for the two regularizers below
-        proximal  λ: λ/2·‖parameter − value‖² is added to the loss
+        proximal  λ: λ/2·‖parameter − value‖² is added to the loss; with lazy Adam, which steps only the
+                  embedding entries of a mini-batch, an entry is drawn back in the steps that use it
         pull      λ of the same term, taken by its proximal step after each step of the optimizer:
                   parameter ← (parameter + ηλ·value) / (1 + ηλ), which is exact for any λ, infinity included
         """
@@ -228,7 +232,10 @@ class Client:
                 # gradient of the proximal term: λ·(w − w_received)
                 if proximal:
                     for parameter, value in anchor:
-                        parameter.grad.add_(parameter.detach() - value, alpha=proximal)
+                        away = parameter.detach() - value
+                        if parameter.grad.is_sparse:  # lazy Adam: of the entries in this batch alone
+                            away = away.sparse_mask(parameter.grad.coalesce())
+                        parameter.grad.add_(away, alpha=proximal)
                 for optimizer in self.steps:
                     optimizer.step()
                 # proximal step of the pull
@@ -258,9 +265,11 @@ class Client:
             if self.method.pooled:
                 hide[:, -1] = False  # every row knows its scenario, also on the day of the test
             ids = torch.where(hide & (ids >= 0), self.held.unknown, ids)
-        logits = self.model(ids, self.train_rows.numerical[index])
+        logits, labels = self.model(ids, self.train_rows.numerical[index]), self.labels[index]
         mask = None if self.mask is None else self.mask[index]
-        return cross_entropy(logits, self.labels[index], mask)
+        if hasattr(self.model, "loss"):  # a model may weigh its rows itself
+            return self.model.loss(ids, logits, labels, mask)
+        return cross_entropy(logits, labels, mask)
 
     def autocast(self):
         bf16 = self.settings.precision == "bf16"
@@ -302,7 +311,8 @@ class Client:
         twin = self.personal
         if twin is None:
             return
-        lookup("personal", self.method.personal)(self, self.settings.local_epochs, self.method.pull)
+        epochs = self.settings.local_epochs * self.method.home_epochs
+        lookup("personal", self.method.personal)(self, epochs, self.method.pull)
         if not twin.is_finite():
             twin.model.load_state_dict(self.model.state_dict())
             twin.forget_optimizer()

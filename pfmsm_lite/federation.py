@@ -73,7 +73,8 @@ class Federation:
             scenarios, views = [merged], [merged_views]
         model = lookup("model", method.model)
         if hasattr(model, "make_client"):  # no network: the model brings a client of its own
-            self.clients = [model.make_client(scenarios[0], views[0], method, self.settings, seed)]
+            pairs = zip(scenarios, views, strict=True)
+            self.clients = [model.make_client(*pair, method, self.settings, seed) for pair in pairs]
             self.table = torch.zeros(0, self.settings.embedding_size)
         else:
             self._make_clients(scenarios, views, seed)

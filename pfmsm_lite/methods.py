@@ -95,16 +95,20 @@ class Method:
     mixing_step: float = option(0.5, "step by which learned weights change", at_least=0.0)
     kin_rounds: int = option(3, "first rounds in which `kin` asks for validation gradients", at_least=1)
     temperature: float = option(0.2, "temperature of `cosine` and `fedamp`", above=0.0)
+    clusters: int = option(0, "groups of `clustered`; 0: as many as its updates show", at_least=0)
     embedding: str = operator("embedding", "used", "how changes of shared embedding entries add up")
     own_rows: float = option(20.0, "rows at which a `personal` entry is the client's own by half", above=0.0)
     intercept: str = operator("intercept", "none", "whether a client's base rate stays at home")
     optimizer_state: str = operator("optimizer_state", "keep", "the clients' Adam moments between rounds")
     proximal: float = option(0.0, "weight of |w_shared - w_received|^2 / 2 in a client's loss", at_least=0.0)
     phases: str = operator("phases", "together", "what a client trains in turn")
+    head_epochs: int = option(1, "epochs of a phase for home, gates and towers alone", at_least=1)
     personal: str = operator("personal", "none", "which model a client uses at home")
-    pull: float = option(1.0, "how much `ditto` draws the second model towards the shared one", at_least=0.0)
+    home_epochs: int = option(1, "epochs of the second model, per local epoch", at_least=1)
+    pull: float = option(30.0, "how much `ditto` draws the second model to the shared one", at_least=0.0)
     tree_step: float = option(0.1, "what each tree of `boosted_tree` counts", above=0.0)
     leaves: int = option(31, "leaves of a tree", at_least=2)
+    ridge: float = option(10.0, "lambda of |w|^2 / 2 beside the rows' summed loss in `logistic`", above=0.0)
 
     def __post_init__(self):
         _validate(self)
@@ -130,8 +134,10 @@ class Method:
         sent = self.sent
         if self.pooled and sent:
             yield f"all rows are in one place, but {', '.join(sent)} would be shared with other clients"
-        federated = getattr(lookup("model", self.model), "federated", False)
-        if not federated and not self.pooled:
+        model = lookup("model", self.model)
+        federated = getattr(model, "federated", False)
+        # `alone`: it may also train on one client's rows, if nothing is sent
+        if not (federated or self.pooled or (getattr(model, "alone", False) and not sent)):
             yield f"model is {self.model!r}, which needs all rows in one place, but pooled is False"
         if not federated and self.compose != "none":
             yield f"compose is {self.compose!r}, but only mmoe has a template, not {self.model}"
@@ -158,7 +164,7 @@ class Settings:
     local_epochs: int = option(1, "epochs over its own rows that a client trains in a round", at_least=1)
     batch_size: int = option(128, "rows in a mini-batch", at_least=1)
     learning_rate: float = option(3e-3, "Adam's step", above=0.0)
-    weight_decay: float = option(0.0, "Adam's weight decay of everything but the embeddings", at_least=0.0)
+    weight_decay: float = option(0.0, "AdamW's decoupled decay of all but the embeddings", at_least=0.0)
     embedding_size: int = option(8, "width of an embedding vector", at_least=1)
     experts: int = option(4, "experts of an MMoE", at_least=1)
     hidden: tuple = option((64, 32), "widths of an expert's layers, e.g. 64,32")
@@ -203,7 +209,7 @@ def declare(*methods: Method) -> None:
 EVERYTHING = {group: "mean" for group in GROUPS}
 PF_MSMTREC = Method(
     "pf_msmtrec",
-    "template, normalization, coordination, personalized experts and towers",
+    "template, normalization, coordination, experts and towers mixed among kin, a model at home beside",
     share={"embedding": "mean", "expert.scenario": "personalized", "gate": "local", "tower": "personalized"},
     compose="hadamard",
     normalize="moment",

@@ -18,10 +18,16 @@ from pfmsm_lite.lab.engine import Cell
 from pfmsm_lite.methods import METHODS, Method, Settings
 from pfmsm_lite.registry import lookup
 
-# What every method may try, beside a short list of its own. The learning rates are multiples of the one that
-# suits the data; server_step is for those with a server, and what is no network has nothing of all this.
-SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3), "unknown_rate": (0.0, 0.3, 0.5), "weight_decay": (0.0, 1e-4)}
-SERVER_SEARCH = {"server_step": (1.0, 1.5)}
+# What every method may try, beside a short list of its own: that of its own strength. The learning rates are
+# multiples of the one that suits the data. A method that sends something has a server's step, may keep its base
+# rates and a second model at home, unless it is a method for having one there; what is no network has nothing
+# of all this.
+SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3, 10), "unknown_rate": (0.0, 0.3, 0.5)}
+SERVER_SEARCH = {
+    "server_step": (1.0, 1.5),
+    "personal": ("none", "ditto", "blend"),
+    "intercept": ("none", "home"),
+}
 
 LINES = ("method", "number", "seed", "valid_auc", "chosen", "setting")  # columns of settings.csv
 
@@ -31,6 +37,8 @@ Setting = dict[str, Any]  # field of Method or Settings → value
 def grid(method: Method, settings: Settings) -> dict[str, tuple]:
     """field → values that a comparison tries for this method."""
     common = SEARCH | (SERVER_SEARCH if method.sent else {})
+    if method.personal != "none":  # it stands for this very choice
+        common.pop("personal", None)
     if hasattr(lookup("model", method.model), "make_client"):  # no network
         common = {}
     lists = {**common, **method.search}

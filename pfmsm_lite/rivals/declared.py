@@ -1,14 +1,40 @@
 """The rivals, as rows of METHODS. Their rules and models stand beside this file."""
 
-# their rows in the tables of operators
 from dataclasses import replace
 
+# their rows in the tables of operators
 from pfmsm_lite.methods import EVERYTHING, GROUPS, PF_MSMTREC, Method, declare
-from pfmsm_lite.rivals import entries, m3oe, mixtures, pooled, rules, second_model, trees  # noqa: F401
+from pfmsm_lite.rivals import (  # noqa: F401
+    clustered,
+    entries,
+    logistic,
+    m3oe,
+    mixtures,
+    pooled,
+    rules,
+    second_model,
+    trees,
+)
 
 BODY = {"embedding": "mean", "expert.scenario": "mean"}
+PERSONAL = {**dict.fromkeys(GROUPS, "personalized"), "embedding": "mean"}
+RIDGE = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 
 declare(
+    # The simplest things first: no network, nothing is sent.
+    Method(
+        "logistic",
+        "a logistic regression per scenario and task, each on its own rows (scikit-learn)",
+        model="logistic",
+        search={"ridge": RIDGE},
+    ),
+    Method(
+        "logistic_pooled",
+        "a logistic regression per task on all rows, the scenario a feature (scikit-learn)",
+        pooled=True,
+        model="logistic",
+        search={"ridge": RIDGE},
+    ),
     # Another rule for the mixtures of pf_msmtrec.
     replace(
         PF_MSMTREC,
@@ -25,7 +51,11 @@ declare(
         "one model: shared, domain and task experts (M3oE, Zhang et al., SIGIR 2024)",
         pooled=True,
         model="m3oe",
-        search={"learning_rate": (1 / 10, 1 / 3, 1)},
+        # the loss by cells and the published code; a tenth of the data's own rate, too
+        search={
+            "model": ("m3oe", "m3oe_cells", "m3oe_code"),
+            "learning_rate": (1 / 10, 1 / 3, 1, 10 / 3, 10),
+        },
     ),
     Method(
         "shared_bottom",
@@ -38,12 +68,14 @@ declare(
         "one model: experts of its own for each task (PLE, Tang et al., RecSys 2020)",
         pooled=True,
         model="ple",
+        search={"experts": (4, 6, 8)},
     ),
     Method(
         "star",
         "one model: factors of its own for each scenario (STAR, Sheng et al., CIKM 2021)",
         pooled=True,
         model="star",
+        search={"batch_norm": (False, True)},  # its partitioned normalization
     ),
     Method(
         "boosted_tree",
@@ -69,6 +101,13 @@ declare(
         embedding="sum",
     ),
     Method(
+        "fedavg_bn",
+        "FedAvg with BatchNorm layers, averaged as all the rest: the control of fedbn",
+        share=EVERYTHING,
+        needs={"batch_norm": True},
+        embedding="sum",
+    ),
+    Method(
         "fedper",
         "gates and towers stay at home, the rest is averaged (Arivazhagan et al., 2019)",
         share=BODY,
@@ -76,10 +115,11 @@ declare(
     ),
     Method(
         "fedrep",
-        "as fedper, the part at home trained first (Collins et al., ICML 2021)",
+        "as fedper, the part at home trained first (Collins et al., ICML 2021; there for more epochs)",
         share=BODY,
         embedding="sum",
         phases="local_first",
+        search={"head_epochs": (1, 2, 4)},
     ),
     Method(
         "ditto",
@@ -87,12 +127,13 @@ declare(
         share=EVERYTHING,
         embedding="sum",
         personal="ditto",
+        pull=1.0,
         search={"pull": (1.0, 10.0, 30.0, 100.0)},
     ),
     Method(
         "fedamp",
-        "attention between clients with similar models (Huang et al., AAAI 2021)",
-        share={**{group: "personalized" for group in GROUPS}, "embedding": "mean"},
+        "attention mixtures of similar models as starts, after FedAMP (Huang et al., AAAI 2021)",
+        share=PERSONAL,
         embedding="sum",
         aggregate="fedamp",
         proximal=0.01,
@@ -100,7 +141,7 @@ declare(
     ),
     Method(
         "fedhca2",
-        "conflict-averse updates of experts, attention between towers (Lu et al., CVPR 2024)",
+        "own update + a share of the conflict-averse one; attention of towers (Lu et al., CVPR 2024)",
         share={"embedding": "mean", "expert.scenario": "personalized", "gate": "local", "tower": "attention"},
         embedding="sum",
         coordinate="cagrad",
@@ -108,11 +149,40 @@ declare(
         aggregate="fedhca2",
         search={"radius": (0.2, 0.4, 0.6), "mixing_step": (0.1, 0.5)},
     ),
+    # The other reading of eq. 13 and of "client weights", the likelier one: as the sister paper has them.
+    replace(
+        PF_MSMTREC,
+        name="pf_msmtrec_hca",
+        summary="pf_msmtrec's template and normalization with FedHCA2's step: the likelier reading of eq. 13",
+        share={**PF_MSMTREC.share, "tower": "attention"},
+        coordinate="cagrad",
+        rescale="cagrad",
+        aggregate="fedhca2",
+        search={"radius": (0.2, 0.4, 0.6), "mixing_step": (0.1, 0.5)},
+    ),
+    Method(
+        "fedapa",
+        "mixtures of experts, weights over clients learned by SGD on the server (Sun et al., IJCAI 2025)",
+        share={"embedding": "mean", "expert.scenario": "personalized"},
+        embedding="sum",
+        aggregate="fedapa",
+        mixing_step=0.01,
+        search={"mixing_step": (0.001, 0.01, 0.1)},
+    ),
+    Method(
+        "clustered",
+        "FedAvg inside clusters of clients whose updates are alike (after Sattler et al., TNNLS 2020)",
+        share=PERSONAL,
+        embedding="sum",
+        aggregate="clustered",
+        search={"clusters": (0, 2)},  # 2: the most that any federation has
+    ),
     Method(
         "local_finetune",
         "FedAvg, then a round of training at home for each client's own use",
         share=EVERYTHING,
         embedding="sum",
         personal="finetune",
+        search={"home_epochs": (1, 2, 4)},
     ),
 )

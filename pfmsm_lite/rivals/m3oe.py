@@ -10,7 +10,7 @@ from pfmsm_lite.client import cross_entropy, eager
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.mmoe import Gates, grouped_linear, uniform
 from pfmsm_lite.registry import register
-from pfmsm_lite.rivals.pooled import OneModel, StarLinear, own
+from pfmsm_lite.rivals.pooled import OneModel, StarLinear, domain_of, own
 from pfmsm_lite.scenario import Rows
 
 
@@ -19,20 +19,36 @@ class Variant(NamedTuple):
 
     rows      of which the mini-batch for α and β is taken
     together  whether the main optimizer moves α and β as well
-    crossed   z = S + α_t·D + α_d·T, as the paper's eq. 7 prints it, instead of z = S + α_d·D + α_t·T
+    crossed   z = S + α_t·D + α_d·T, as eq. 7 is said to have it, instead of z = S + α_d·D + α_t·T
     each      a number of its own for each domain and task, instead of one for all of them
+    cells     the loss of the network's weights: the sum over cells (a domain and a task) of each one's mean,
+              so that a small domain counts as much as a large one; else per task the mean over all rows
     """
 
     rows: str
     together: bool
     crossed: bool
     each: bool
+    cells: bool
 
 
 VARIANTS = {
-    "paper": Variant("valid", together=False, crossed=True, each=True),
-    "code": Variant("train", together=True, crossed=False, each=False),
+    "paper": Variant("valid", together=False, crossed=True, each=True, cells=False),
+    "cells": Variant("valid", together=False, crossed=True, each=True, cells=True),
+    "code": Variant("train", together=True, crossed=False, each=False, cells=True),
 }
+
+
+def by_cells(logits, labels, mask, domain, domains):
+    """Cross-entropy per task [T]: the sum over domains of the mean over a domain's labels in the batch.
+
+    logits, labels [B, T]; mask [B, T] of the labels that are there, None: all; domain [B] 0..D-1.
+    A domain without labels in the batch adds nothing (in the published code: NaN).
+    """
+    losses = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none")
+    there = torch.ones_like(losses) if mask is None else mask
+    member = F.one_hot(domain.long(), domains).to(losses).t()  # [D, B]
+    return (member @ (losses * there) / (member @ there).clamp(min=1)).sum(0)
 
 
 class Blocks(nn.Module):
@@ -124,9 +140,9 @@ class BiLevel:
         return [] if self.variant.together else outer, eager(torch.optim.Adam)(outer, lr=self.outer_rate)
 
     def outer_rows(self, client):
-        """The validation Rows that α and β learn on; None: the training rows, as the code does."""
+        """The Rows that α and β learn on: validation rows, or training rows, as the code does."""
         if self.variant.rows != "valid":
-            return None
+            return client.train_rows
         if getattr(client, "outer_rows", None) is None:  # put together once
             valid = list(zip(*(view["valid"][:3] for _, view in client.views), strict=True))
             client.outer_rows = Rows(*(torch.cat(column).to(client.labels.device) for column in valid))
@@ -135,11 +151,8 @@ class BiLevel:
     def outer_losses(self, client):
         """Cross-entropy per task [T] of a mini-batch of the rows that α and β learn on."""
         rows = self.outer_rows(client)
-        count = len(client.labels if rows is None else rows.labels)
-        index = torch.randperm(count, generator=client.generator)[: client.settings.batch_size]
+        index = torch.randperm(len(rows.labels), generator=client.generator)[: client.settings.batch_size]
         index = index.to(client.labels.device)
-        if rows is None:
-            return client.losses(index)
         labels = rows.labels[index]
         logits = self(rows.categorical[index], rows.numerical[index])
         return cross_entropy(logits, labels.nan_to_num(), (~labels.isnan()).float())
@@ -163,9 +176,12 @@ class M3oE(BiLevel, OneModel):
         z_d,t   = S + α_d · D + α_t · T;    logit = tower_d,t(z);     α, β: sigmoid of scalars that start at 1
 
     fields      categorical field → rows of its table, the domain last: D + 1 rows
-    hidden      widths of an expert's layers;  tower: of a tower's hidden layer
-    star        widths of the input layer and of h; None: both hidden[0]
-    variant     paper, code: a row of VARIANTS
+    hidden      an expert is ONE layer of width hidden[-1], as published; the widths before it are those of
+                the input layer: 512,256,64 is the published shape (there 512/256/256/64, of which the
+                second 256 is an expert's input); 64,32: input layer and h 64, experts 64 → 32
+    star        widths of the input layer and of h; then `hidden` are the widths of an expert's layers
+    tower       of a tower's hidden layer (published: hidden[-1])
+    variant     paper, cells, code: a row of VARIANTS;  crossed, cells, …: fields of it that differ
     batch_norm  is not used: the blocks have LayerNorm
     others      as MMoE's, without a template
     raises      UserError for a single domain or an unknown variant
@@ -178,10 +194,18 @@ class M3oE(BiLevel, OneModel):
       eq. 7           z = S + α_t · D + α_d · T             z = S + α_d · D + α_t · T
       α and β         have an index, d or t                 are four numbers, for all domains and all tasks
       h               W_c f_d(x), a linear layer            a block (both variants of ours, too)
+      the loss        not known                             the SUM over the (domain, task) cells of each
+                                                            cell's mean; of α and β: the mean over everything
+                                                            (only for three domains and two tasks; else plain)
     The right column was read in the published code. The paper itself was not at hand: eq. 7 and the index in
-    the left column are our reading of second-hand notes. Differs from both: the loss is the sum over tasks
-    of the mean over a batch's rows (the code adds the means of each domain and task, but for α and β takes
-    the mean over everything); α and β have no weight decay; their mini-batch is drawn at random.
+    the left column are our reading of second-hand notes, and of two public codes neither crosses α (authors';
+    a second one, after the paper, has a number per domain and task): `crossed=False` takes their side.
+
+    Differs from both: weights decay as AdamW does it (`weight_decay`, decoupled, embeddings left out), where
+    the code has Adam with L2 of 1e-5 for everything, embeddings, α and β included. α and β decay where the
+    main optimizer moves them, so with `code` (by `weight_decay`) and not with `paper`; their own optimizer
+    never decays them. Embeddings start at ±0.05 (there: 1e-4). α's and β's mini-batch is drawn at random. By
+    `paper` the loss is the sum over tasks of the mean over a batch's rows; by `cells`, `code` that by cells.
 
     Which rows: with `paper`, α and β learn on the validation rows of all scenarios, and by the same rows'
     AUC the best round is chosen. Validation results are therefore flattering, a little more than those
@@ -194,22 +218,26 @@ class M3oE(BiLevel, OneModel):
     scenarios_needed = 2
     usual_variant = "paper"
 
-    def build(self, experts, hidden, tower, batch_norm, generator, star=None, variant=""):
+    def build(self, experts, hidden, tower, batch_norm, generator, star=None, variant="", **changes):
         if self.domains < 2:
             raise UserError(
                 "M3oE weighs a domain's experts against those of the others, so it needs at least two "
                 "scenarios, and there is one. Give more scenarios, or take the method `pooled`."
             )
-        self.variant = VARIANTS[choose("variant of M3oE", variant or self.usual_variant, VARIANTS)]
-        first, width = star or (hidden[0], hidden[0])
-        cells, widths = self.tasks * self.domains, (width, *hidden)
+        row = VARIANTS[choose("variant of M3oE", variant or self.usual_variant, VARIANTS)]
+        self.variant, cells = row._replace(**changes), self.tasks * self.domains
+        # widths of the input layer and its block(s), and of an expert
+        before = tuple(star or hidden[:-1] or hidden)
+        before = before if len(before) > 1 else 2 * before
+        first, width = before[0], before[-1]
+        widths = (width, *(hidden if star else hidden[-1:]))
         self.star = StarLinear(self.inputs, first, self.domains, generator)
         with torch.no_grad():  # as the published code starts: Xavier for both factors, biases at zero
             bound = (6 / (self.inputs + first)) ** 0.5
             for factor in (self.star.shared, self.star.domain):
                 factor.copy_((torch.rand(factor.shape, generator=generator) * 2 - 1) * bound)
             self.star.shared_bias.zero_()
-        self.encode = Blocks(1, (first, width), "expert.scenario", generator)
+        self.encode = Blocks(1, before, "expert.scenario", generator)
         self.skip = Blocks(1, (self.inputs, width), "expert.scenario", generator)
         self.shared = Blocks(experts, widths, "expert.scenario", generator)
         self.domain = Blocks(self.domains, widths, "expert.local", generator)
@@ -222,6 +250,13 @@ class M3oE(BiLevel, OneModel):
     def outer_parameters(self):
         """The scalars behind α and β: learned by an optimizer of their own, after each epoch."""
         return list(self.fusion.parameters())
+
+    def loss(self, ids, logits, labels, mask):
+        """Per task [T], by cells where the variant has it so: see Client.losses."""
+        if not self.variant.cells:
+            return cross_entropy(logits, labels, mask)
+        domain = domain_of(self.embedding, ids, self.domains)
+        return by_cells(logits, labels, mask, domain, self.domains)
 
     def all_logits(self, inputs, domain):
         """inputs [B, I], domain [B] → [T, D, B]: a row by its own domain's input layer, then by all cells."""
@@ -238,6 +273,12 @@ class M3oE(BiLevel, OneModel):
         return own(self.all_logits(inputs, domain).permute(1, 2, 0), domain)
 
 
+class M3oECells(M3oE):
+    """M3oE whose loss counts every domain alike."""
+
+    usual_variant = "cells"
+
+
 class M3oECode(M3oE):
     """M3oE as its published code does it."""
 
@@ -247,9 +288,10 @@ class M3oECode(M3oE):
 register(
     "model", "m3oe", M3oE, "shared, domain and task experts, fused by weights learned on validation rows"
 )
+register("model", "m3oe_cells", M3oECells, "m3oe whose loss is the sum of each domain's and task's mean")
 register(
     "model",
     "m3oe_code",
     M3oECode,
-    "as its published code does: the weights learned on training rows, by both optimizers",
+    "as its published code: the weights learned on training rows, by both optimizers; the loss by cells",
 )

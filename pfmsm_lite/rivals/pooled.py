@@ -85,15 +85,17 @@ class PLE(OneModel):
 
         z_t = sum_j softmax(G_t x)_j h_j,   j over the shared experts and task t's own;   tower_t(z_t)
 
-    experts    E in all, half of them shared, the other half divided among the tasks; at least one of each
+    experts    E in all: half of them shared, the other half divided among the tasks, at least one each; what
+               the division leaves over is shared, too (5 for two tasks: 3 shared, 1 each). Where E is less
+               than one shared and one each, there are more than E
     others     as MMoE's, without a template
 
     Differs from the source: one extraction level (its experiments have two); ReLU and the widths are ours.
     """
 
     def build(self, experts, hidden, tower, batch_norm, generator):
-        shared = max(1, experts // 2)
-        each = max(1, (experts - shared) // self.tasks)
+        each = max(1, (experts - max(1, experts // 2)) // self.tasks)
+        shared = max(1, experts - each * self.tasks)
         self.shared = Experts(self.inputs, shared, hidden, self.tasks, "none", batch_norm, generator)
         self.specific = OwnExperts(
             self.inputs, self.tasks * each, hidden, self.tasks, "none", batch_norm, generator
@@ -172,7 +174,8 @@ class STAR(OneModel):
         logits = (W_d ⊙ W)-layers(x)  +  auxiliary(x)          x holds the embedding of the domain as well
 
     hidden, tower  widths of the star layers, so that they are as deep as an expert and its tower
-    batch_norm     the paper's partitioned normalization of x
+    batch_norm     the paper's partitioned normalization of x, for the star layers; the auxiliary network gets
+                   x as it is: within a domain its own embedding is constant, and would be normalized away
     others         as MMoE's, without a template; `experts` has no meaning here and is not used
 
     Differs from the source: several tasks; the normalization can be left out; the auxiliary network is, for
@@ -190,9 +193,8 @@ class STAR(OneModel):
 
     def logits(self, inputs, domain):
         """inputs [B, I], domain [B] → [B, T]."""
-        if self.norm is not None:
-            inputs = self.norm(inputs, domain)
-        hidden = inputs.expand(self.domains, -1, -1)
+        normal = inputs if self.norm is None else self.norm(inputs, domain)
+        hidden = normal.expand(self.domains, -1, -1)
         for layer in self.layers:
             hidden = F.relu(layer(hidden))
         return own(self.output(hidden), domain) + self.auxiliary(inputs.expand(self.tasks, -1, -1))

@@ -15,7 +15,12 @@ def cosine(exchange: Exchange, method) -> tuple[Tensor, dict]:
 def fedamp(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """Attention by distance (after FedAMP, Huang et al., AAAI 2021): softmax of −distance²/(τ · their mean).
 
-    Differs from the source: the scale of the distances is their own mean, not a constant to tune.
+    Differs from the source: there a client keeps its own model, predicts with it, and is only drawn towards
+    its mixture; here it starts the round from the mixture and is evaluated with it. The own weight follows
+    from the softmax, 1/(1 + Σ e), where the source has 1 − α/σ · Σ e with constants α and σ: α/σ differs per
+    client here. One attention per expert, gate and tower, not one for the whole model. The scale of the
+    distances is their own mean, the zeros of the diagonal among them, not a constant to tune: at one
+    temperature, clients at equal distances keep less of their own weight the more they are.
     """
     exact = "donot_use_mm_for_euclid_dist"
     squared = torch.cdist(exchange.sources, exchange.sources, compute_mode=exact).square()
@@ -48,8 +53,10 @@ def helped(exchange: Exchange, method, extra: Tensor) -> tuple[Tensor, dict]:
 def fedhca2(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """Hyper conflict-averse aggregation of encoders: own update + share · common update.
 
-    FedHCA2 (Lu et al., CVPR 2024), as in its published code; the paper was not at hand. Differs from the
-    source: the share moves by `mixing_step` times a cosine, not by an optimizer on the raw inner product.
+    FedHCA2 (Lu et al., CVPR 2024), as in its figure 2 and its published code. Differs from the source: one
+    common update per expert, not one for the whole encoder; clients with the same data set and tasks do not
+    get the mean of their own updates first ("homo aggregation"); the share moves by `mixing_step` times a
+    cosine, not by SGD with momentum and weight decay on the raw inner product; one share per expert.
     """
     return helped(exchange, method, exchange.update)
 
@@ -58,11 +65,35 @@ def attention(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """Hyper cross attention of decoders: own update + share · softmax(Δ Δᵀ / √P) Δ.
 
     FedHCA2, as above. Differs from the source: one attention and one share per tower, not per layer; between
-    the clients' towers of one task, not between those of all tasks.
+    the clients' towers of one task, not between those of all tasks; the share moves as in `fedhca2`.
     """
     scores = exchange.gram / exchange.delta.shape[-1] ** 0.5
     scores = scores.masked_fill(~exchange.present[:, None, :], -torch.inf)
     return helped(exchange, method, scores.softmax(-1).nan_to_num() @ exchange.delta)
+
+
+def fedapa(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    """Weights over clients by SGD on the server: W_n = Σ A_nm W_m, the gradient of A_n from (sent − trained).
+
+        ∂L_n/∂A_nm = ⟨sent_n − trained_n, W_m⟩;   velocity ← 0.9 velocity + gradient
+        A ← clamp(A − step · velocity, 0, 1);     A_nn ← 1;   A_n ← A_n / Σ_m A_nm
+
+    FedAPA (Sun et al., IJCAI 2025), by its published code: everyone starts with itself alone, one matrix for
+    the whole body (here: all experts), `mixing_step` 0.01; gates and towers stay at home, as its head does.
+    Differs from the source: all clients take their turn at once (there one after the other, each mixture made
+    of what those before have just sent, and every row's velocity counts in every turn); Adam at the clients.
+    """
+    alone = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
+    weights, velocity = alone, torch.zeros_like(alone)
+    if exchange.previous is not None:
+        last = exchange.previous
+        # −Δ_n stands for the gradient at the mixture, over all units: [N, N]
+        gradient = -(exchange.delta @ last.sources.transpose(-2, -1)).sum(0)
+        velocity = 0.9 * last.memory["velocity"] + gradient
+        weights = (last.memory["weights"] - method.mixing_step * velocity).clamp(0, 1)
+        weights = torch.where(alone > 0, 1.0, weights)
+        weights = weights / weights.sum(1, keepdim=True)
+    return weights.expand_as(exchange.gram), {"weights": weights, "velocity": velocity}
 
 
 def cagrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
@@ -119,6 +150,11 @@ def pcgrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
 
 
 def local_first(every: set, home: set, heads: set) -> list[set]:
+    """The order of FedRep (Collins et al., ICML 2021): the head at home first, then the shared body.
+
+    Differs from the source: as many epochs for the head as for the body, unless `head_epochs` says more (its
+    scripts: ten to one, five to one); the head is not trained anew before the last test; Adam, not SGD.
+    """
     return [home, every - home]
 
 
@@ -134,7 +170,10 @@ register("phases", "local_first", local_first, "an epoch for what stays at home,
 register("phases", "heads_first", heads_first, "an epoch for home, gates and towers, then one for the rest")
 register("phases", "heads_last", heads_last, "an epoch for everything, then one for home, gates and towers")
 register("aggregate", "cosine", cosine, "softmax of the updates' similarity")
-register("aggregate", "fedamp", fedamp, "attention by distance between models")
+register("aggregate", "fedamp", fedamp, "attention by distance between models, after FedAMP")
+register(
+    "aggregate", "fedapa", fedapa, "weights over clients by SGD on the server, one's own pinned, as FedAPA"
+)
 register(
     "aggregate",
     "fedhca2",

@@ -8,7 +8,7 @@ from pfmsm_lite.history import score
 from pfmsm_lite.registry import register
 
 TREES = 10  # trees of every task that a round adds
-LEVELS = 255  # a field with more values than scikit-learn's trees can split on is encoded by its labels' mean
+LEVELS = 255  # values that scikit-learn's trees can split on; with more, they become their labels' mean
 LOOKED_AT = 16384  # training rows on which the training loss is measured
 
 
@@ -21,11 +21,12 @@ class Booster:
     """The trees of one task; before the first, and where all labels are alike, the labels' mean.
 
     inputs   [R, F + C] of `columns`, labels [R] (rows without one are left out)
-    classes  places of the fields that are split on as categories;  means: of those that are replaced by the
-             mean label of their values (cross-fitted on these rows, shrunken to the overall mean)
+    fields   F: the first columns are ids. Those of which at most LEVELS values occur in these rows, whatever
+             the size of their vocabulary, are split on as categories; in the others (`means`) an id is
+             replaced by the mean label of its rows (cross-fitted on these rows, shrunken to the overall mean)
     """
 
-    def __init__(self, inputs, labels, classes, means, method, seed):
+    def __init__(self, inputs, labels, fields, method, seed):
         from sklearn.ensemble import HistGradientBoostingClassifier
         from sklearn.model_selection import StratifiedKFold
         from sklearn.preprocessing import TargetEncoder
@@ -34,11 +35,14 @@ class Booster:
         self.inputs, self.labels = inputs[there], labels[there].astype(int)
         self.rate = float(self.labels.mean()) if len(self.labels) else 0.5
         self.constant = self.rate in (0.0, 1.0) or not len(self.labels)
-        self.means, self.trees = means, 0
+        levels = [len(np.unique(column)) for column in self.inputs.T[:fields]]
+        classes = [k for k, count in enumerate(levels) if count <= LEVELS]
+        self.means, self.trees = [k for k, count in enumerate(levels) if count > LEVELS], 0
         folds = StratifiedKFold(5, shuffle=True, random_state=seed)
         self.encoder = TargetEncoder(target_type="binary", cv=folds)
         if self.means and not self.constant:
-            self.inputs[:, means] = self.encoder.fit_transform(self.inputs[:, means], self.labels)
+            large = self.inputs[:, self.means]
+            self.inputs[:, self.means] = self.encoder.fit_transform(large, self.labels)
         self.classifier = HistGradientBoostingClassifier(
             learning_rate=method.tree_step, max_leaf_nodes=method.leaves, categorical_features=classes,
             early_stopping=False, warm_start=True, random_state=seed,
@@ -77,11 +81,9 @@ class TreeClient:
         self.labels, self.has_task = scenario.train.labels, scenario.has_task
         self.trees_a_round = settings.local_epochs * TREES
         self.inputs = columns(scenario.train)
-        sizes = [s for name, s in scenario.fields.items() for _ in range(scenario.bags.get(name, 1))]
-        classes = [k for k, size in enumerate(sizes) if size <= LEVELS]
-        means = [k for k, size in enumerate(sizes) if size > LEVELS]
+        fields = scenario.train.categorical.shape[1]
         self.boosters = [
-            Booster(self.inputs, labels, classes, means, method, seed) for labels in self.labels.numpy().T
+            Booster(self.inputs, labels, fields, method, seed) for labels in self.labels.numpy().T
         ]
 
     def first_message(self):

@@ -88,7 +88,8 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(name):
     first, again = (run(data, METHODS[name], rounds=2, seed=0, **SMALL) for _ in range(2))
     other = run(data, METHODS[name], rounds=2, seed=1, **SMALL)
     assert first.results.to_csv() == again.results.to_csv()
-    if name != "boosted_tree":  # trees draw nothing but the folds of fields with many values
+    # trees draw nothing but the folds of fields with many values, a regression nothing at all
+    if name not in ("boosted_tree", "logistic", "logistic_pooled"):
         assert first.results.drop(columns="seed").to_csv() != other.results.drop(columns="seed").to_csv()
     for key in first.arrays:
         assert np.array_equal(first.array(key), again.array(key)), key

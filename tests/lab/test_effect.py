@@ -36,7 +36,7 @@ def given(*words):
         (["--methods", "pf_msmtrec", "--temperature", "2"], "--temperature 2.0 .*cosine and fedamp"),
         (["--methods", "pf_msmtrec", "--pull", "2"], "--pull 2.0 .*--personal ditto"),
         (["--methods", "ditto", "--pull", "3"], "--pull 3.0 .*as in pf_msmtrec, here 30.0; ditto differs"),
-        (["--methods", "embedding_only", "--proximal", "1"], "--proximal 1.0 .*more than embedding"),
+        (["--methods", "local", "--proximal", "1"], "--proximal 1.0 .*methods that send something"),
         (["--methods", "pf_msmtrec", "--own-rows", "2"], "--own-rows 2.0 .*personal"),
         (["--methods", "fedavg", "--embedding", "personal"], "--embedding personal changes none"),
         (["--methods", "boosted_tree", "--learning-rate", "0.1"], "--learning-rate 0.1 .*networks"),

@@ -12,9 +12,10 @@ from pfmsm_lite.history import score
 from pfmsm_lite.lab import checkpoint as checkpoints
 from pfmsm_lite.lab import models
 
-# one client, a second model at home, an optimizer of its own, trees, buffers of BatchNorm
+# one client, a second model at home, an optimizer of its own, trees, regressions, buffers of BatchNorm
 METHODS_OF_ALL_KINDS = (
-    "pooled", "m3oe", "star", "boosted_tree", "local", "fedavg", "pf_msmtrec", "ditto", "fedbn"
+    "pooled", "m3oe", "star", "boosted_tree", "logistic", "logistic_pooled", "local", "fedavg", "pf_msmtrec",
+    "ditto", "fedbn",
 )  # fmt: skip
 
 

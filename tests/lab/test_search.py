@@ -29,13 +29,30 @@ def test_every_method_has_the_same_number_of_settings_and_its_own_as_declared_fi
     assert "aggregate" not in grid(METHODS["no_personalization"], Settings())  # it is what is taken away
 
 
-def test_federated_methods_all_may_choose_their_server_step_and_the_others_have_none():
+def test_federated_methods_all_may_choose_their_server_step_and_a_second_model_and_the_others_have_none():
     for method in METHODS.values():
-        assert ("server_step" in grid(method, Settings())) == bool(method.sent), method.name
+        lists = grid(method, Settings())
+        assert ("server_step" in lists) == bool(method.sent), method.name
+        has_one = method.name in ("ditto", "local_finetune")  # it stands for one of the two
+        wanted = ("none", "ditto") if method.sent and not has_one else None
+        assert lists.get("personal") == wanted, method.name
+        assert "weight_decay" not in lists
+    assert METHODS["ditto"].pull == 1.0  # the second model of all others is drawn as in pf_msmtrec
+    assert {m.pull for m in METHODS.values() if m.name != "ditto"} == {30.0}
+
+
+def test_every_method_with_a_strength_of_its_own_may_choose_it():
+    own = {name: set(METHODS[name].search) for name in METHODS}
+    assert own["fedprox"] == {"proximal"} and own["fedapa"] == {"mixing_step"}
+    assert own["fedamp"] == {"temperature", "proximal"} and own["fedrep"] == {"head_epochs"}
+    assert own["clustered"] == {"clusters"} and own["local_finetune"] == {"home_epochs"}
+    assert own["ditto"] == {"pull"} and own["pf_msmtrec_hca"] == own["fedhca2"] == {"radius", "mixing_step"}
+    assert own["logistic"] == own["logistic_pooled"] == {"ridge"}
+    assert own["star"] == {"batch_norm"} and own["ple"] == {"experts"}
 
 
 def test_learning_rates_are_multiples_of_the_datas_own_and_trees_have_none():
-    for step, lists in {3e-3: (1e-3, 3e-3, 1e-2), 1e-3: (3e-4, 1e-3, 3e-3)}.items():
+    for step, lists in {3e-3: (1e-3, 3e-3, 1e-2, 3e-2), 1e-3: (3e-4, 1e-3, 3e-3, 1e-2)}.items():
         settings = Settings(learning_rate=step)
         assert grid(METHODS["fedper"], settings)["learning_rate"] == lists
         assert min(grid(METHODS["m3oe"], settings)["learning_rate"]) == pytest.approx(step / 10)

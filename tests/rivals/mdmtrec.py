@@ -115,7 +115,8 @@ def carried(model, theirs):
         fusion.beta_domain, beta_task     _weight_bal_d.deep_weights, _weight_bal_t.deep_weights
 
     model    an M3oE with variant="code" (one α for all domains, as theirs), tower=hidden[-1] and, for their
-             layers 512/256/256/64, star=(512, 256) and hidden=(256, 64)
+             layers 512/256/256/64, star=(512, 256) and hidden=(64,), or just hidden=(512, 256, 64): their
+             second 256 is the input of an expert, which is one layer
     theirs   {name: tensor}, MDMTRec's state_dict
     returns  {name: tensor}: everything but the embedding table
 

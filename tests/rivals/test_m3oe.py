@@ -130,6 +130,111 @@ def test_m3oe_is_a_plain_loop_over_domains_tasks_and_experts(shape, variant):
             assert expected[name].any() or alone, name
 
 
+# The published model for MovieLens-1M: three domains, two tasks, four shared experts, layers 512/256/256/64.
+# Names and shapes read off its class; embeddings of 16, I inputs.
+def published(inputs):
+    def stack(name, i, o):
+        layer = f"{name}.domain_specific"
+        return {f"{layer}.0.weight": (o, i)} | {
+            f"{layer}.{k}": (o,) for k in ("0.bias", "1.weight", "1.bias")
+        }
+
+    shapes = {"shared_weight": (inputs, 512), "shared_bias": (512,)}
+    for d in range(3):
+        shapes |= {f"slot_weight.{d}": (inputs, 512), f"slot_bias.{d}": (512,)}
+        shapes |= stack(f"domain_expert.{d}", 256, 64)
+    for e in range(4):
+        shapes |= stack(f"expert.{e}", 256, 64)
+    for t in range(2):
+        shapes |= stack(f"task_expert.{t}", 256, 64)
+    shapes |= stack("star_mlp", 512, 256) | stack("skip_conn", inputs, 256)
+    for c in range(6):
+        shapes |= {f"gate.{c}.0.weight": (4, 256), f"gate.{c}.0.bias": (4,)}
+        shapes |= {f"tower.{c}.0.weight": (64, 64), f"tower.{c}.3.weight": (1, 64), f"tower.{c}.3.bias": (1,)}
+        shapes |= {f"tower.{c}.{k}": (64,) for k in ("0.bias", "1.weight", "1.bias")}
+    shapes |= {f"_weight_{name}.deep_weights": (1,) for name in ("exp_d", "exp_t", "bal_d", "bal_t")}
+    return {name: torch.randn(shape, generator=generator()) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("shape", [{"star": (512, 256), "hidden": (64,)}, {"hidden": (512, 256, 64)}])
+def test_the_published_files_weights_fit_by_name_and_shape_and_none_is_left_over(shape):
+    model = build(experts=4, embedding=16, tower=64, **shape)
+    theirs = published(model.inputs)
+    seen = set()
+
+    class Watched(dict):
+        def __getitem__(self, name):
+            seen.add(name)
+            return super().__getitem__(name)
+
+    new, own = carried(model, Watched(theirs)), dict(model.named_parameters())
+    assert seen == set(theirs) and set(new) == set(own) - {"embedding.weight"}
+    assert {name: value.shape for name, value in new.items()} == {name: own[name].shape for name in new}
+
+
+@pytest.mark.parametrize(
+    ("hidden", "star", "before", "expert"),
+    [
+        ((64, 32), None, [64, 64], [32]),  # as a comparison trains it
+        ((8,), None, [8, 8], [8]),
+        ((9, 8, 7, 6), None, [9, 8, 7], [6]),
+        ((6, 4), (9, 7), [9, 7], [6, 4]),
+    ],
+)
+def test_an_expert_is_one_layer_unless_star_says_which_widths_come_before(hidden, star, before, expert):
+    model = build(hidden=hidden, star=star)
+    widths = [model.star.shared.shape[0], *(weight.shape[1] for weight in model.encode.weight)]
+    assert widths == before and model.skip.weight[0].shape[1] == before[-1]
+    for experts in (model.shared, model.domain, model.task):
+        assert [weight.shape[1] for weight in experts.weight] == expert
+        assert experts.weight[0].shape[2] == before[-1]
+    assert model(*batch(model)).shape == (13, 2)
+
+
+# ---- the loss by cells ----
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_loss_by_cells_is_the_sum_of_each_cells_mean(missing):
+    model = shaken(build(variant="cells"))
+    ids, numerical = batch(model)
+    ids[:, -1] = torch.tensor([1] * 9 + [2] * 4)  # the third domain has no row here
+    labels = (torch.rand(13, 2, generator=generator(4)) < 0.4).float()
+    mask = (torch.rand(13, 2, generator=generator(6)) < 0.7).float() if missing else None
+    logits = model(ids, numerical)
+    want = torch.zeros(2)
+    for task in range(2):
+        for domain in (1, 2):
+            rows = [
+                F.binary_cross_entropy_with_logits(logits[r, task], labels[r, task])
+                for r in range(13)
+                if ids[r, -1] == domain and (mask is None or mask[r, task])
+            ]
+            want[task] += torch.stack(rows).mean()
+    assert torch.allclose(model.loss(ids, logits, labels, mask), want, atol=1e-6)
+
+
+def test_only_the_networks_weights_learn_by_cells_and_only_where_the_variant_says_so():
+    losses = {}
+    for name in ("m3oe", "m3oe_cells", "m3oe_code"):
+        client = federation(replace(METHODS["m3oe"], model=name)).clients[0]
+        client.model.eval()  # of the unequal clients, 60 to 180 rows
+        rows, every = client.model.outer_rows(client), torch.arange(len(client.labels))
+        with torch.no_grad():
+            losses[name] = client.losses(every)
+            plain = F.binary_cross_entropy_with_logits(
+                client.model(client.train_rows.categorical, client.train_rows.numerical),
+                client.labels, reduction="none",
+            ).mean(0)  # fmt: skip
+            assert torch.allclose(losses[name], plain, atol=1e-6) == (name == "m3oe")
+            client.settings = replace(client.settings, batch_size=10_000)
+            outer = F.binary_cross_entropy_with_logits(
+                client.model(rows.categorical, rows.numerical), rows.labels, reduction="none"
+            ).mean(0)
+            assert torch.allclose(client.model.outer_losses(client), outer, atol=1e-6)
+    assert torch.equal(losses["m3oe_cells"] > 2 * losses["m3oe"], torch.tensor([True, True]))
+
+
 def test_the_gates_do_not_train_what_they_look_at():
     model = shaken(build())
     with torch.no_grad():  # constant experts: only the gates could carry a gradient back
@@ -191,9 +296,16 @@ def test_with_alpha_zero_only_the_shared_experts_count(variant):
     assert torch.equal(model(*rows), before)
 
 
-@pytest.mark.parametrize(("variant", "silenced"), [("code", "domain"), ("paper", "task")])
-def test_which_module_alpha_domain_weighs_is_what_the_variants_disagree_about(variant, silenced):
-    model = shaken(build(variant=variant))
+@pytest.mark.parametrize(
+    ("options", "silenced"),
+    [
+        ({"variant": "code"}, "domain"),
+        ({"variant": "paper"}, "task"),
+        ({"variant": "paper", "crossed": False}, "domain"),
+    ],
+)
+def test_which_module_alpha_domain_weighs_is_what_the_variants_disagree_about(options, silenced):
+    model = shaken(build(**options))
     put(model, alpha_domain=-200)
     rows = batch(model)
     before = model(*rows)
@@ -217,7 +329,7 @@ def test_permuting_the_domains_permutes_the_outputs(variant):
         theirs = [*model.gates.parameters(), *model.towers.parameters(), *model.outputs.parameters()]
         for mine, old in zip(cells, theirs, strict=True):
             mine.copy_(old.unflatten(0, (2, 3))[:, order].flatten(0, 1))
-        if variant == "paper":
+        if model.variant.each:
             for name in ("alpha_domain", "beta_domain"):
                 getattr(other.fusion, name).copy_(getattr(model.fusion, name)[order])
         other.embedding.weight[-3:] = model.embedding.weight[-3:][order]
@@ -266,7 +378,7 @@ def fusion(client):
 def test_the_paper_learns_on_all_validation_rows_the_code_on_training_rows():
     paper, code = federation().clients[0], federation(METHOD_CODE).clients[0]
     rows = paper.model.outer_rows(paper)
-    assert code.model.outer_rows(code) is None
+    assert code.model.outer_rows(code) is code.train_rows
     assert len(rows.labels) == sum(len(view["valid"].labels) for _, view in paper.views)
     assert torch.equal(rows.categorical[:80], paper.views[0][1]["valid"].categorical)
     for client in (paper, code):
@@ -318,12 +430,10 @@ def test_alpha_and_beta_move_as_a_finite_difference_says(seed, method):
     client = federation(method, batch_size=10_000).clients[0]  # all rows in the mini-batch
     shaken(client.model.double(), seed)
     client.optimizers = client._optimizers(False)
-    rows = client.model.outer_rows(client) or client.train_rows
+    rows = client.model.outer_rows(client)
     numerical = rows.numerical.double()
-    if client.model.outer_rows(client) is None:
-        client.train_rows, client.labels = rows._replace(numerical=numerical), client.labels.double()
-    else:
-        client.outer_rows = rows._replace(numerical=numerical, labels=rows.labels.double())
+    part = "train_rows" if rows is client.train_rows else "outer_rows"
+    setattr(client, part, rows._replace(numerical=numerical, labels=rows.labels.double()))
 
     def loss():
         logits = client.model(rows.categorical, numerical)

@@ -134,19 +134,25 @@ def test_the_model_is_a_plain_loop(kind, shape):
 
 
 def test_ples_gates_are_positive_and_sum_to_one():
-    model = shaken(build(PLE, experts=5))
+    model = shaken(build(PLE, experts=5))  # 3 shared, 1 each
     gates = model.gates(torch.randn(9, model.inputs, generator=generator()) * 5)
-    assert gates.shape == (9, 2, 3) and (gates >= 0).all()
+    assert gates.shape == (9, 2, 4) and (gates >= 0).all()
     assert torch.allclose(gates.sum(2), torch.ones(9, 2))
 
 
 @pytest.mark.parametrize(
     ("experts", "tasks", "shared", "specific"),
-    [(4, 2, 2, 2), (8, 2, 4, 4), (4, 1, 2, 2), (1, 2, 1, 2), (3, 3, 1, 3)],
+    [(4, 2, 2, 2), (8, 2, 4, 4), (4, 1, 2, 2), (5, 2, 3, 2), (6, 2, 4, 2), (4, 3, 1, 3)],
 )
-def test_ple_divides_the_experts(experts, tasks, shared, specific):
+def test_ple_divides_the_experts_and_shares_the_rest(experts, tasks, shared, specific):
     model = build(PLE, experts=experts, tasks=tasks)
     assert (model.shared.experts, model.specific.experts) == (shared, specific)
+    assert shared + specific == experts
+
+
+def test_ple_has_one_shared_expert_and_one_of_each_task_at_least():
+    model = build(PLE, experts=1, tasks=2)
+    assert (model.shared.experts, model.specific.experts) == (1, 2)
 
 
 def test_one_tasks_experts_are_nothing_to_the_other_task():
@@ -160,6 +166,21 @@ def test_one_tasks_experts_are_nothing_to_the_other_task():
 
 
 # ---- STAR ----
+
+
+def test_with_normalization_the_auxiliary_network_still_learns_which_domain_a_row_is_of():
+    """Within a domain its own embedding is constant: normalized, it would be nothing, and never learn."""
+    model = shaken(build(STAR, batch_norm=True)).train()
+    with torch.no_grad():  # the star part says nothing: what is left is the auxiliary network
+        model.output.shared.zero_(), model.output.shared_bias.zero_(), model.output.domain_bias.zero_()
+    ids, numerical = batch(model)
+    logits = model(ids, numerical)
+    raw = columns(model, ids, numerical)
+    want = torch.cat([plain_tower(model.auxiliary, t, raw) for t in range(2)], 1)
+    assert torch.allclose(logits, want, atol=1e-5)
+    (logits * torch.randn(logits.shape, generator=generator(5))).sum().backward()
+    domains = model.embedding.weight.grad[-3:]
+    assert (domains.norm(dim=1) > 1e-2).all()
 
 
 def test_star_with_shared_weights_only_is_a_plain_perceptron():
@@ -246,10 +267,12 @@ def test_every_parameter_is_in_exactly_one_group(name):
 
 
 def test_the_tables_name_the_same_models():
-    assert set(OPERATORS["model"]) == {"mmoe", *NAMES, "m3oe_code", "boosted_tree"}
+    more = {"m3oe_cells", "m3oe_code", "boosted_tree", "logistic"}
+    assert set(OPERATORS["model"]) == {"mmoe", *NAMES, *more}
     assert {name: METHODS[name].model for name in NAMES} == {name: name for name in NAMES}
     assert all(METHODS[name].pooled for name in NAMES)
-    others = [method for name, method in METHODS.items() if name not in (*NAMES, "boosted_tree")]
+    apart = (*NAMES, "boosted_tree", "logistic", "logistic_pooled")
+    others = [method for name, method in METHODS.items() if name not in apart]
     assert all(method.model == "mmoe" for method in others)
 
 
@@ -264,7 +287,7 @@ def test_a_model_trains_as_a_method(name, options):
 
 def test_a_pooled_methods_seconds_count_once_and_it_sends_its_rows():
     histories = [run(scenarios(3), METHODS[name], rounds=2, **SMALL) for name in ("ple", "fedavg")]
-    assert set(pooled_names()) == {"pooled", *NAMES, "boosted_tree"}
+    assert set(pooled_names()) == {"pooled", *NAMES, "boosted_tree", "logistic_pooled"}
     ple, fedavg = (compact(history.rounds) for history in histories)
     each = histories[0].rounds.query("round == 1")["seconds"]
     assert each.nunique() == 1 and ple["seconds"][0] == pytest.approx(each.iloc[0])

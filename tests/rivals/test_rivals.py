@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from small import SMALL, scenario, scenarios
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Method, Settings, run
+from pfmsm_lite.aggregation import Exchange, Past
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
+from pfmsm_lite.rivals.rules import fedapa
 from pfmsm_lite.rivals.second_model import ditto, finetune
 
 SUM = METHODS["fedavg_sum"]  # FedAvg with the embedding rule that all rivals have
@@ -95,6 +98,212 @@ def test_finetuning_starts_each_round_from_what_was_received_and_no_epochs_chang
     assert not same(held(federation, own=True)[:1], held(federation)[:1])
 
 
+# ---- the proximal term ----
+
+
+def objective(client, received, proximal):
+    """FedProx's objective on all rows: summed loss, and λ/2 of the squared distance of all that is sent."""
+    rows, labels = client.train_rows, client.labels
+    logits = client.model(rows.categorical, rows.numerical)
+    loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(0).sum()
+    sent = dict(client.model.named_parameters())
+    return loss + proximal / 2 * sum((sent[name] - value).square().sum() for name, value in received.items())
+
+
+@pytest.mark.parametrize("name", ["fedprox", "fedamp", "embedding_only", "fedper"])
+def test_a_step_with_the_proximal_term_is_adams_on_the_whole_objective_embeddings_included(name):
+    """Three steps of full batches by autograd and a plain Adam, from a model away from what was received."""
+    method = replace(METHODS[name], proximal=0.7)
+    settings = Settings(**{**SMALL, "batch_size": 10_000, "local_epochs": 1})
+    client = Federation(scenarios(1), method, settings, 0).clients[0]
+    sent = {n for own in client.shared.values() for n in own} | {"embedding.weight"}
+    received = {n: p.detach().clone() for n, p in client.model.named_parameters() if n in sent}
+    twin = Federation(scenarios(1), method, settings, 0).clients[0]
+    other = torch.optim.Adam(twin.model.parameters(), lr=settings.learning_rate)
+    anchors = [(p, received[n]) for n, p in client.model.named_parameters() if n in sent]
+    for _ in range(3):
+        client.fit(1, anchors, 0.7)
+        other.zero_grad()
+        objective(twin, received, 0.7).backward()
+        other.step()
+    moved = twin.model.embedding.weight.detach() - received["embedding.weight"]
+    assert moved.abs().max() > 1e-3
+    for (n, found), want in zip(client.model.named_parameters(), twin.model.parameters(), strict=True):
+        assert torch.allclose(found, want, atol=2e-6), n
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lazy_adam"])
+def test_training_itself_holds_the_embedding_entries_near_what_was_received(optimizer):
+    def travelled(proximal):
+        method = replace(METHODS["fedprox"], proximal=proximal)
+        options = {**SMALL, "embedding_optimizer": optimizer, "local_epochs": 5, "learning_rate": 0.02}
+        client = Federation(scenarios(1), method, Settings(**options), 0).clients[0]
+        before = client.model.embedding.weight.detach().clone()
+        client.train()
+        return (client.model.embedding.weight.detach() - before).norm()
+
+    assert travelled(10.0) < 0.5 * travelled(0.0)
+
+
+def test_with_lazy_adam_only_the_entries_of_the_batch_are_drawn_back():
+    options = {**SMALL, "embedding_optimizer": "lazy_adam", "batch_size": 10_000}
+    client = Federation(scenarios(1), METHODS["fedprox"], Settings(**options), 0).clients[0]
+    table = client.model.embedding.weight
+    some = torch.arange(4)  # one batch of these rows
+    client.batches = lambda: (some,)
+    value = table.detach() - 1.0  # received was one less in every number
+    with torch.no_grad():
+        before = table.clone()
+    gradients = {}
+    for proximal in (0.0, 0.5):
+        client.steps = [torch.optim.SGD(client.model.parameters(), lr=1.0)]
+        client.fit(1, [(table, value)], proximal)
+        gradients[proximal] = before - table.detach()
+        with torch.no_grad():
+            table.copy_(before)
+    extra = gradients[0.5] - gradients[0.0]
+    used = torch.zeros(len(table), dtype=torch.bool)
+    used[client.train_rows.categorical[some].unique()] = True
+    # the first step moved the other parameters, which changes the second gradient a little: so to 0.1
+    assert (extra[~used] == 0).all() and not used.all()
+    assert torch.allclose(extra[used], torch.full_like(extra[used], 0.5), atol=0.1)
+
+
+# ---- fedrep's head, the second model's epochs ----
+
+
+@pytest.mark.parametrize(
+    ("phases", "epochs"), [("local_first", [3, 1]), ("heads_last", [1, 3]), ("together", [1])]
+)
+def test_head_epochs_are_those_of_the_part_at_home(phases, epochs):
+    method = replace(METHODS["fedrep"], phases=phases, head_epochs=3)
+    federation = Federation(scenarios(1), method, Settings(**SMALL), 0)
+    client, seen = federation.clients[0], []
+    fit = client.fit
+
+    def watched(count, *more):
+        seen.append((frozenset(n for n, p in client.model.named_parameters() if p.requires_grad), count))
+        return fit(count, *more)
+
+    client.fit = watched
+    client.train()
+    names = list(dict.fromkeys(name for name, _ in seen))
+    assert [sum(count for own, count in seen if own == name) for name in names] == epochs
+
+
+def test_head_epochs_are_plain_epochs_of_the_head_before_the_body():
+    data = scenarios(2)
+    first = played(replace(METHODS["fedrep"], head_epochs=2), data, rounds=1)
+    second = Federation(data, METHODS["fedrep"], Settings(**SMALL), 0)
+    for client in second.clients:
+        heads = {n for n in dict(client.model.named_parameters()) if n.startswith(("gates", "towers"))}
+        for trained in (heads, heads, set(dict(client.model.named_parameters())) - heads):
+            for name, parameter in client.model.named_parameters():
+                parameter.requires_grad_(name in trained)
+            client.fit(1)
+    second.serve([True, True])
+    assert same(held(first), held(second))
+
+
+def test_home_epochs_are_those_of_the_second_model():
+    federation = played(replace(METHODS["local_finetune"], home_epochs=3), rounds=1)
+    client = federation.clients[0]
+    other = played(METHODS["local_finetune"], rounds=1).clients[0]
+    finetune(other, 3, 0.0)
+    assert not same([held(federation, own=True)[0]], [torch.zeros(1)])
+    steps = client.personal.optimizers[0].state_dict()["state"][0]["step"]
+    assert (
+        steps == 3 * 2 == other.personal.optimizers[0].state_dict()["state"][0]["step"]
+    )  # 60 rows, 32 a batch
+
+
+# ---- FedAPA ----
+
+
+def test_fedapa_takes_its_steps_by_hand():
+    """Two clients, one parameter each in two experts; round 1 alone, then two steps with a velocity."""
+    method = replace(METHODS["fedapa"], mixing_step=0.1)
+    eye = torch.eye(2).expand(2, 2, 2)
+    there = torch.ones(2, 2, dtype=torch.bool)
+
+    def exchange(delta, previous):
+        delta = torch.tensor(delta)[..., None]  # [U, N, P] = [2, 2, 1]
+        gram = delta @ delta.transpose(1, 2)
+        return Exchange(delta * 0, delta, delta, delta, gram, torch.ones(2), there, there, previous)
+
+    weights, memory = fedapa(exchange([[1.0, 2.0], [0.0, 1.0]], None), method)
+    assert torch.equal(weights, eye)
+    sources = torch.tensor([[2.0, -1.0], [1.0, 3.0]])[..., None]
+    past = Past(torch.zeros(2, 2, 1), sources, weights, memory)
+    # −⟨Δ_n, source_m⟩ over both experts: client 0 −(1·−1 + 2·3) = −5, client 1 −(3·2 + 0·1) = −6
+    weights, memory = fedapa(exchange([[1.0, 3.0], [2.0, 0.0]], past), method)
+    assert memory["velocity"][0, 1] == -5 and memory["velocity"][1, 0] == -6
+    want = torch.tensor([[1 / 1.5, 0.5 / 1.5], [0.6 / 1.6, 1 / 1.6]])
+    assert torch.allclose(weights, want.expand(2, 2, 2))
+    past = Past(torch.zeros(2, 2, 1), sources, weights, memory)
+    # velocity 0.9·(−5) + 1 = −3.5 and 0.9·(−6) + 20 = 14.6, which the clamp ends at 0
+    weights, memory = fedapa(exchange([[1.0, -10.0], [0.0, 0.0]], past), method)
+    assert memory["velocity"][0, 1] == pytest.approx(-3.5) and memory["velocity"][1, 0] == pytest.approx(14.6)
+    other = 1 / 3 + 0.35
+    want = torch.tensor([[1 / (1 + other), other / (1 + other)], [0.0, 1.0]])
+    assert torch.allclose(weights, want.expand(2, 2, 2))
+
+
+def test_fedapas_gradient_is_autograds_of_a_loss_at_the_mixture():
+    """For a client that takes one gradient step of length one, W_n + Δ_n = W_n − ∂L_n."""
+    draw = torch.Generator().manual_seed(0)
+    sources, target = (torch.randn(2, 3, 5, generator=draw) for _ in range(2))
+    weights = torch.rand(3, 3, generator=draw).requires_grad_()
+    mixture = torch.einsum("nm,ump->unp", weights, sources)
+    loss = ((mixture - target).square() / 2).sum()
+    (want,) = torch.autograd.grad(loss, weights)
+    delta = -(mixture - target).detach()
+    memory = {"weights": weights.detach(), "velocity": torch.zeros(3, 3)}
+    past = Past(delta, sources, weights.detach().expand(2, 3, 3), memory)
+    there = torch.ones(2, 3, dtype=torch.bool)
+    gram = delta @ delta.transpose(1, 2)
+    step = Exchange(delta * 0, delta, delta, delta, gram, torch.ones(3), there, there, past)
+    assert torch.allclose(fedapa(step, METHODS["fedapa"])[1]["velocity"], want, atol=1e-5)
+
+
+def test_fedapa_without_a_step_is_everyone_alone_but_for_the_embeddings():
+    still = replace(METHODS["fedapa"], mixing_step=0.0)
+    alone = replace(METHODS["embedding_only"], embedding="sum")
+    assert same(held(played(still, rounds=3)), held(played(alone, rounds=3)))
+    assert not same(held(played(METHODS["fedapa"], rounds=3)), held(played(alone, rounds=3)))
+
+
+# ---- the other reading, the control of fedbn ----
+
+
+def test_the_other_reading_is_fedhca2s_step_with_the_template_and_the_normalization():
+    hca, theirs, ours = (METHODS[name] for name in ("pf_msmtrec_hca", "fedhca2", "pf_msmtrec"))
+    assert (hca.compose, hca.normalize, hca.embedding) == (ours.compose, ours.normalize, ours.embedding)
+    for field in ("share", "coordinate", "rescale", "radius", "aggregate"):
+        assert getattr(hca, field) == getattr(theirs, field), field
+    plain = replace(hca, compose="none", normalize="none")
+    assert same(held(played(plain, rounds=3)), held(played(theirs, rounds=3)))
+
+
+def test_in_the_other_reading_a_clients_own_update_stays_and_the_common_one_is_added():
+    federation = played(METHODS["pf_msmtrec_hca"], rounds=1)
+    block = federation.block("expert.scenario")
+    last = block.previous
+    common = last.memory["extra"]
+    assert torch.allclose(common, common[:, :1].expand_as(common), atol=1e-6)  # one for all clients
+    assert torch.equal(last.weights, torch.eye(3).expand(3, 3, 3))
+    assert torch.allclose(last.memory["share"], torch.tensor(0.1))
+
+
+def test_fedavg_bn_averages_what_fedbn_keeps_at_home():
+    groups = [parameter_groups(c.model) for c in played(METHODS["fedavg_bn"]).clients]
+    for name in groups[0]["norm"]:
+        if not name.endswith("num_batches_tracked"):
+            assert torch.allclose(groups[0]["norm"][name], groups[2]["norm"][name], atol=1e-6), name
+    assert METHODS["fedavg_bn"].share == {**METHODS["fedbn"].share, "norm": "mean"}
+    assert METHODS["fedavg_bn"].needs == METHODS["fedbn"].needs == {"batch_norm": True}
+
+
 HEADS, BODY = {"gate", "tower"}, {"embedding", "expert.scenario"}
 OWN = {"expert.local", "expert.task"}
 
@@ -158,7 +367,10 @@ def test_the_model_at_home_is_the_one_that_is_evaluated(name):
 
 
 def test_one_client_fedrep_ditto_and_finetuning_train():
-    for name in ("fedrep", "ditto", "local_finetune", "fedamp", "fedhca2", "fedbn"):
+    for name in (
+        "fedrep", "ditto", "local_finetune", "fedamp", "fedhca2", "fedbn", "fedapa", "clustered", "fedavg_bn",
+        "pf_msmtrec_hca",
+    ):  # fmt: skip
         history = run([scenario()], METHODS[name], rounds=2, **SMALL)
         assert history.results["auc"].notna().all()
 

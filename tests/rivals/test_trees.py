@@ -1,6 +1,7 @@
 """Boosted trees in the place of a client: what scikit-learn gives by hand, and a method among the others."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -10,8 +11,8 @@ from small import scenario, scenarios
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Settings, run
-from pfmsm_lite.data import Rows, Scenario
-from pfmsm_lite.rivals.trees import LEVELS, TREES, TreeClient
+from pfmsm_lite.data import Rows, Scenario, from_dataframe
+from pfmsm_lite.rivals.trees import LEVELS, TREES, KeptTrees, TreeClient
 
 METHOD = METHODS["boosted_tree"]
 SIZES = {"user": 400, "item": 20, "scenario": 3}  # users are more than trees can split on
@@ -54,6 +55,32 @@ def test_it_is_scikit_learn_with_means_for_large_fields_and_classes_for_small_on
         ).fit(A, y)
         assert SIZES["user"] > LEVELS >= SIZES["item"]
         assert found.predict(test)[:, task].numpy() == pytest.approx(by_hand.predict_proba(B)[:, 1], abs=1e-6)
+
+
+def test_what_counts_are_the_values_that_occur_not_those_of_a_hashed_vocabulary():
+    """A table as it is read without a list of values: two genders hashed into 4,096 buckets, 2,000 users."""
+    draw = np.random.default_rng(0)
+    count = 6000
+    table = pd.DataFrame(
+        {
+            "app": draw.choice(["one", "two"], count),
+            "gender": draw.choice(["f", "m"], count),
+            "user": [f"u{n}" for n in draw.integers(0, 2000, count)],
+            "x": draw.normal(size=count),
+        }
+    )
+    table["click"] = (draw.random(count) < np.where(table["gender"] == "f", 0.7, 0.3)).astype(int)
+    data = from_dataframe(table, scenario="app", tasks=["click"])
+    sizes = data[0].fields
+    assert sizes["gender"] > LEVELS < sizes["user"]
+    found = Federation(data, METHOD, Settings(), 0).clients[0]
+    places = {name: k for k, name in enumerate([*sizes, "scenario"])}
+    booster = found.boosters[0]
+    assert booster.means == [places["user"]]
+    found.train()
+    categories = booster.classifier.is_categorical_
+    assert categories[[places["gender"], places["scenario"]]].all() and not categories[places["user"]]
+    assert KeptTrees(found.kept())(found.views[0][1]["test"]).equal(found.predict(found.views[0][1]["test"]))
 
 
 def test_before_the_first_tree_it_says_the_rate_and_each_round_lowers_the_training_loss():
