@@ -19,9 +19,9 @@ from pfmsm_lite.methods import METHODS, Method, Settings
 from pfmsm_lite.registry import lookup
 
 # What every method may try, beside a short list of its own: that of its own strength. The learning rates are
-# multiples of the one that suits the data. A method that sends something has a server's step, may keep its base
-# rates and a second model at home, unless it is a method for having one there; what is no network has nothing
-# of all this.
+# multiples of the one that suits the data. A method that sends something has a server's step, and may keep
+# its base rates and a second model at home, unless it is a method for having one there; what is no network
+# has nothing of all this.
 SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3, 10), "unknown_rate": (0.0, 0.3, 0.5)}
 SERVER_SEARCH = {
     "server_step": (1.0, 1.5),

@@ -158,6 +158,8 @@ declare(
         coordinate="cagrad",
         rescale="cagrad",
         aggregate="fedhca2",
+        intercept="none",
+        personal="none",
         search={"radius": (0.2, 0.4, 0.6), "mixing_step": (0.1, 0.5)},
     ),
     Method(
