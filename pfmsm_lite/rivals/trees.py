@@ -5,7 +5,7 @@ import torch
 
 from pfmsm_lite.client import evaluate
 from pfmsm_lite.history import score
-from pfmsm_lite.registry import register
+from pfmsm_lite.registry import lookup, register
 
 TREES = 10  # trees of every task that a round adds
 LEVELS = 255  # a field with more values than scikit-learn's trees can split on is encoded by its labels' mean
@@ -75,6 +75,7 @@ class TreeClient:
     def __init__(self, scenario, views, method, settings, seed):
         self.name, self.tasks, self.views, self.method = scenario.name, scenario.tasks, views, method
         self.labels, self.has_task = scenario.train.labels, scenario.has_task
+        self.calibrate = lookup("calibrate", settings.calibrate)()
         self.trees_a_round = settings.local_epochs * TREES
         self.inputs = columns(scenario.train)
         sizes = [s for name, s in scenario.fields.items() for _ in range(scenario.bags.get(name, 1))]
@@ -121,7 +122,7 @@ class TreeClient:
         return torch.from_numpy(self._probabilities(columns(rows))).float()
 
     def evaluate(self, split):
-        return evaluate(self.views, self.tasks, self.predict, split)
+        return evaluate(self.views, self.tasks, self.predict, split, self.calibrate)
 
     def stored_bytes(self):
         """Bytes of the pickled trees and encoders."""
