@@ -43,8 +43,8 @@ def published(name):
 
 
 def test_oulad_from_its_files(tmp_path, monkeypatch):
-    info = {"gender": "M", "region": "Wales", "highest_education": "A", "imd_band": "10-20", "age_band": "0-35",
-            "num_of_prev_attempts": 0, "studied_credits": 60, "disability": "N"}  # fmt: skip
+    info = dict.fromkeys(("gender", "region", "highest_education", "imd_band", "age_band", "disability"), "x")
+    info |= {"num_of_prev_attempts": 0, "studied_credits": 60}
     key = {"code_module": "AAA", "code_presentation": ["2013B", "2014J", "2013J"], "id_student": [1, 2, 3]}
     results = ["Withdrawn", "Pass", "Fail"]
     pd.DataFrame({**key, **info, "final_result": results}).to_csv(tmp_path / "studentInfo.csv", index=False)
