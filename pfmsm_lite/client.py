@@ -100,6 +100,7 @@ class Client:
         self.labels = self.train_rows.labels.nan_to_num()
         self.mask = (~missing).float() if missing.any() else None
         self.generator = torch.Generator().manual_seed(seed)
+        self.calibrate = lookup("calibrate", settings.calibrate)()
         # what leaves: group → {name: parameter}
         groups = parameter_groups(self.model)
         sent = [group for group in method.sent if group in groups and group != "embedding"]
@@ -335,7 +336,7 @@ class Client:
 
     def evaluate(self, split: str) -> list[tuple]:
         """[(scenario, task, rows, positives, auc, logloss)] on `split`, by the model that it uses at home."""
-        return evaluate(self.views, self.tasks, self.predict, split)
+        return evaluate(self.views, self.tasks, self.predict, split, self.calibrate)
 
     # ---- its state ----
 
@@ -376,14 +377,21 @@ class Client:
         return all(bool(p.detach().sum().isfinite()) for p in self.model.parameters())
 
 
-def evaluate(views: list, tasks: tuple, predict, split: str) -> list[tuple]:
-    """[(scenario, task, rows, positives, auc, logloss)] of what `predict` (Rows → [R, T]) says of a split."""
+def evaluate(views: list, tasks: tuple, predict, split: str, calibrate=None) -> list[tuple]:
+    """[(scenario, task, rows, positives, auc, logloss)] of what `predict` (Rows → [R, T]) says of a split.
+
+    calibrate  None, or (scenario, split, probabilities [R, T], labels [R, T]) → corrected ones: validation
+               rows come first, and may teach it how
+    """
     found = []
     for name, view in views:
         probabilities, labels = predict(view[split]).numpy(), view[split].labels.numpy()
+        if calibrate:
+            probabilities = calibrate(name, split, probabilities, labels)
         found += [(name, task, *score(labels[:, t], probabilities[:, t])) for t, task in enumerate(tasks)]
     return found
 
 
+register("calibrate", "none", lambda: None, "probabilities are as the model gives them")
 register("optimizer_state", "keep", lambda client: None, "each client keeps its Adam moments over the rounds")
 register("optimizer_state", "reset", Client.forget_optimizer, "each round starts with fresh Adam moments")

@@ -53,6 +53,7 @@ MORE: dict[str, Callable[[Any], bool]] = {
     "data_seed": _whole,
     "methods": _list_of(_text),
     "chosen_with": lambda value: isinstance(value, dict),
+    "suited": lambda value: isinstance(value, dict),
     "plugin": _list_of(
         lambda kept: isinstance(kept, dict) and _text(kept.get("file")) and _text(kept.get("sha256"))
     ),

@@ -91,7 +91,12 @@ def carry_out(job: Job, command: Parser, options: Namespace) -> int:
     if file:
         beside = {name: arguments[name] for name in given if name in arguments}
         arguments = config.given_back(file, command, beside, job.mark)
-        given = [name for name, value in arguments.items() if value != command.get_default(name)]
+        chosen = arguments.get("suited") or {}
+        given = [
+            name
+            for name, value in arguments.items()
+            if value != command.get_default(name) and chosen.get(name) != value
+        ]
     if arguments.get("plugin"):
         arguments["plugin"] = plugins.load(arguments["plugin"])
     arguments["threads"], arguments["processes"] = arguments["threads"] or 1, arguments["processes"] or 2
@@ -231,6 +236,7 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
     """
     torch.set_num_threads(arguments["threads"])
     scenarios, truth = sources.read(arguments)
+    arguments = sources.suited_to(scenarios, arguments)
     work = Work(out, arguments, digest(scenarios))
     if (out / config.NAME).exists() and (then := config.read(out)["data"])["digest"] != work.digest:
         other = config.other_data(then, scenarios)
@@ -278,6 +284,8 @@ def _describe(found: Opened, scenarios: list[Scenario], show: Show) -> None:
     """Say what is about to happen, and how the columns were read."""
     arguments = found.work.arguments
     for line in tables.overview(scenarios, short=True):
+        show(line)
+    for line in tables.suited_said(arguments, found.sizes):
         show(line)
     show(
         f"{len(found.methods)} methods × {len(arguments['seeds'])} seeds × {arguments['rounds']} rounds: "

@@ -11,7 +11,7 @@ from pfmsm_lite.history import History
 from pfmsm_lite.lab.gains import GAINS, REFERENCE, SOURCES
 from pfmsm_lite.lab.metrics import CELL, calibration_error, metrics
 from pfmsm_lite.lab.statistics import aligned, decimals, results_of
-from pfmsm_lite.lab.verdict import Judgement, hero_of, judge
+from pfmsm_lite.lab.verdict import Judgement, hero_of, judge, named
 from pfmsm_lite.lab.writing import as_it_was, csv_text, replace_text
 
 LEAK = 0.97  # test AUC above which a run has probably seen the outcome
@@ -113,6 +113,19 @@ def tell(
         show(f"- {sentence}")
     for line in suspected(results, notes.get("warnings") or ()):
         show(line)
+
+
+def corrected_said(results: pd.DataFrame, how: str) -> list[str]:
+    """How probabilities were corrected (Settings.calibrate), and where they could not be."""
+    if how == "none":
+        return []
+    cells = results[results["split"] == "valid"].drop_duplicates(["scenario", "task"])
+    left = cells[(cells["positives"] == 0) | (cells["positives"] == cells["rows"])]
+    said = f"Probabilities are corrected on validation rows (--calibrate {how}); AUC is as without it."
+    if len(left):
+        pairs = [f"{scenario} ({task})" for scenario, task in left[["scenario", "task"]].to_numpy()]
+        said += f" Not those of {named(pairs)}: these validation rows do not hold both classes."
+    return [said]
 
 
 def gain_text(table: pd.DataFrame, most: int = LINES, ends: int = 10) -> str:

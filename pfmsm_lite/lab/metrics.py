@@ -1,6 +1,7 @@
 """What stands beside AUC: log loss, normalized entropy, calibration error, and the constant base rate."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,12 @@ import pandas as pd
 CELL = ["method", "seed", "scenario", "task", "split"]
 METRICS = (*CELL, "rows", "positives", "auc", "logloss", "normalized_entropy", "calibration_error")
 BINS = 10
+FEW = 20  # positives or negatives, below which the AUC of a cell is mostly chance
+
+
+def few(positives: Any, rows: Any) -> Any:
+    """Whether a cell has fewer than FEW positives or negatives; of numbers, arrays or columns."""
+    return np.minimum(positives, rows - positives) < FEW
 
 
 def entropy(rate: np.ndarray | pd.Series) -> np.ndarray:

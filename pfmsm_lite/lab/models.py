@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pfmsm_lite.client import CHUNK
 from pfmsm_lite.data import Encoder
+from pfmsm_lite.data.calibration import corrected
 from pfmsm_lite.data.reading import clean_header
 from pfmsm_lite.embedding import numbered
 from pfmsm_lite.errors import UserError, choose
@@ -46,7 +47,8 @@ def snapshot(federation: Federation, scenarios: list[Scenario], history: History
     """The models that the clients use now, and what it takes to build them again.
 
     tensors  "N.model.NAME" of client N, "N.entries" the numbers of its embedding entries; where these are
-             shared, "server.table" [V, K] and "server.entries" [V]: every entry that anybody trained
+             shared, "server.table" [V, K] and "server.entries" [V]: every entry that anybody trained; where
+             probabilities are corrected, "calibration.N" [T, 2] of scenario N
     """
     first, method = scenarios[0], federation.method
     about = {
@@ -67,6 +69,9 @@ def snapshot(federation: Federation, scenarios: list[Scenario], history: History
     if "embedding" in method.sent:
         tensors["server.table"] = federation.server.table.table
         tensors["server.entries"] = torch.unique(torch.cat([c.held.entries for c in federation.clients]))
+    if tensors:
+        lines = {name: own for client in federation.clients for name, own in _lines_of(client).items()}
+        tensors |= {f"calibration.{about['scenarios'].index(name)}": own for name, own in lines.items()}
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     return {"format": FORMAT, "about": json.dumps(about), "tensors": plain}
 
@@ -83,6 +88,12 @@ def _of_client(client):
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         own |= {f"{part}.{name}": tensor for name, tensor in tensors.items()}
     return own
+
+
+def _lines_of(client):
+    """Scenario → how its probabilities are corrected, as a tensor; of those that are."""
+    found = getattr(getattr(client, "calibrate", None), "lines", {})
+    return {name: torch.from_numpy(np.asarray(own)) for name, own in found.items()}
 
 
 def save(path: Path, kept: Kept) -> None:
@@ -139,7 +150,13 @@ class Model:
         return f"Model of {self.method}, seed {self.seed}, round {self.round}: {names}"
 
     def probabilities(self, scenario: str, rows: Rows) -> Tensor:
-        """Probabilities [R, T] float32 of a scenario's encoded Rows, as a reader or an Encoder gives them."""
+        """Probabilities [R, T] of a scenario's encoded Rows, as a reader or an Encoder gives them."""
+        found = self._of_model(scenario, rows)
+        lines = self._tensors.get(f"calibration.{self.scenarios.index(scenario)}")
+        return found if lines is None else torch.from_numpy(corrected(found.numpy(), lines.numpy()))
+
+    def _of_model(self, scenario, rows):
+        """Probabilities [R, T] float32 that are not corrected."""
         if not self.there:
             raise UserError(f"Nothing is kept of {self.method}: its model has no method `kept`.")
         number, ids = self.scenarios.index(scenario), rows.categorical.long()

@@ -4,6 +4,7 @@ import json
 import time
 from argparse import Namespace
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,7 +16,7 @@ from pfmsm_lite.history import History
 from pfmsm_lite.lab import checkpoint, models, predictions
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import DEFAULT_METHODS, Arguments, Job, Opened, Show, carry_out, opened
-from pfmsm_lite.lab.ending import Ending, ended, tell
+from pfmsm_lite.lab.ending import Ending, corrected_said, ended, tell
 from pfmsm_lite.lab.engine import Cell, finished, model_file, predictions_part
 from pfmsm_lite.lab.statistics import results_of, table
 from pfmsm_lite.lab.versions import decisive
@@ -86,6 +87,7 @@ def run_all(
     ]
     before_resuming(out, cells, arguments["rounds"], show)
     found = opened(out, arguments, show)
+    cells = [replace(cell, settings=found.settings) for cell in cells]
     started = time.monotonic()
     done, _ = finished(cells, found.work, screen, whole=True)
     show(f"{len(cells)} runs in {time.monotonic() - started:.0f} s\n")
@@ -167,6 +169,8 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
     show(table(histories, ceiling, calibration=ending.calibration, rates=found.rates))
     if found.settings.choose == "auc" and any(history.chosen_by == "logloss" for history in histories):
         show("No validation rows of any scenario hold both classes: the round was chosen by log loss.")
+    for line in corrected_said(results_of(histories), found.settings.calibrate):
+        show(line)
     for history in histories:
         if history.stopped:
             show(f"{history.method}, seed {history.seed}: {history.stopped}")

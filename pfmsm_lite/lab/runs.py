@@ -155,7 +155,8 @@ def read_data(
     arguments = {**dict.fromkeys(sources.DATA_OPTIONS), "data_seed": 0, **given, "data": str(data)}
     refuse_other_data(given, arguments)
     arguments = sources.with_defaults(arguments)
-    return *sources.read(arguments), arguments
+    scenarios, truth = sources.read(arguments)
+    return scenarios, truth, sources.suited_to(scenarios, arguments)
 
 
 # ---- a run's directory ----

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pfmsm_lite.data import read_kuairand, synthetic
+from pfmsm_lite.data import read_kuairand, suited, synthetic
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab import knobs, tables
 from pfmsm_lite.registry import OPERATORS, Operator, register
@@ -61,11 +61,17 @@ register("reader", "kuairand", _kuairand, "the published KuaiRand-Pure, its file
 TABLE = Operator(tables.read, "a table of your own, described by the options below")
 DATA_OPTIONS = ("knob", "data_seed", "data_dir", *tables.OPTIONS)  # those that say how data are made or read
 GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
-# data → what suits them where nothing else is asked for; others are treated like a table
+# data → what suits them where nothing else is asked for; others are treated like a table, see `suited_to`
 DEFAULTS = {
     "synthetic": {"rounds": 10},
     "synthetic-hard": {"rounds": 15},
-    "kuairand": {"rounds": 20, "batch_size": 1024, "learning_rate": 1e-3, "unknown_rate": 0.5},
+    "kuairand": {
+        "rounds": 20,
+        "batch_size": 1024,
+        "learning_rate": 1e-3,
+        "unknown_rate": 0.5,
+        "calibrate": "platt",
+    },
 }
 
 
@@ -113,3 +119,16 @@ def with_defaults(arguments: Arguments) -> Arguments:
     table = reader(arguments) is TABLE
     defaults = DEFAULTS.get("" if table else arguments["data"], {"rounds": 20})
     return {**arguments, **{key: value for key, value in defaults.items() if arguments.get(key) is None}}
+
+
+def suited_to(scenarios: list[Scenario], arguments: Arguments) -> Arguments:
+    """The arguments, and where nothing was asked for, what suits these rows (`data.suited`).
+
+    What was chosen so stands in arguments["suited"]; data with a row of their own in DEFAULTS keep to that.
+    """
+    if arguments.get("suited") is not None or (
+        arguments["data"] in DEFAULTS and reader(arguments) is not TABLE
+    ):
+        return arguments
+    chosen = {name: value for name, value in suited(scenarios).items() if arguments.get(name) is None}
+    return {**arguments, **chosen, "suited": chosen}

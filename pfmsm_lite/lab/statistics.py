@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pfmsm_lite.history import RESULTS, History
-from pfmsm_lite.lab.metrics import base_rate, metrics
+from pfmsm_lite.lab.metrics import FEW, base_rate, few, metrics
 from pfmsm_lite.methods import METHODS
 
 EVEN = 1.2  # times its even share of a mixture: a source that gets less is as good as any other
@@ -227,6 +227,7 @@ def share_of_the_way(
 
 # ---- the printed table of a run ----
 
+MARK = "°"  # of a cell with few positives or negatives
 BESIDE = {"logloss": "log loss", "normalized_entropy": "NE", "calibration_error": "ECE"}
 LEGEND = {
     "NE": "NE: normalized entropy, log loss ÷ that of knowing only the rate of these rows (below 1: better)",
@@ -350,7 +351,8 @@ def table(
     text += ["", *aligned(lines)[0]] if text else aligned(lines)[0]
     if any(" n/a" in line for line in text):
         text.append("n/a: one class only, so there is no AUC")
-    notes = ["[95 %]: over paired seeds alone"] if found else []
+    notes = [f"{MARK}: fewer than {FEW} positives or negatives"] if any(MARK in line for line in text) else []
+    notes += ["[95 %]: over paired seeds alone"] if found else []
     notes += [LEGEND[head] for head in beside.values() if head in LEGEND]
     notes += ["base rate: the constant rate of the training labels, by scenario and task"] if rates else []
     return "\n".join([*text, *notes, *filter(None, [left_out(results)])])
@@ -361,7 +363,8 @@ def _cells(test, scenarios, tasks, ceiling):
     cells = test.groupby(["method", "scenario", "task"], sort=False)["auc"].mean()
     keys = [(name, task) for task in tasks for name in scenarios]
     averages = per_seed(test).mean()
-    lines = [["method", *(name for name, _ in keys), "average"]]
+    small = set(test[few(test["positives"], test["rows"])].set_index(["scenario", "task"]).index)
+    lines = [["method", *(name + MARK * ((name, task) in small) for name, task in keys), "average"]]
     for method in averages.index:
         aucs = [decimals(cells.get((method, *key), math.nan)) for key in keys]
         lines.append([method, *aucs, decimals(averages[method])])

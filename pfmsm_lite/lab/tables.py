@@ -1,7 +1,7 @@
 """A table of one's own, from the command line: its options, how it is read, and what is said of it."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pfmsm_lite.data.splitting import LEAST
@@ -151,3 +151,13 @@ def positives(scenarios: list[Scenario]) -> list[str]:
             )
             lines.append(f"  {s.name}, {task}: {told}")
     return lines
+
+
+def suited_said(arguments: Arguments, sizes: Mapping[str, int]) -> list[str]:
+    """What was chosen by the rows, where nothing else was asked for; sizes: scenario → training rows."""
+    chosen = {name: v for name, v in (arguments.get("suited") or {}).items() if arguments.get(name) == v}
+    if not chosen:
+        return []
+    words = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
+    rows = "a training row" if sum(sizes.values()) == 1 else f"{sum(sizes.values()):,} training rows"
+    return [f"Chosen by {rows} of {len(sizes):,} scenarios: {words}"]

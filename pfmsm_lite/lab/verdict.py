@@ -85,7 +85,7 @@ def judged(evidence: Evidence) -> Judgement:
         verb = "was run" if not hero else "was not run"
         lines = [
             f"Whether federating pays is told against {REFERENCE}, and {lacking} {verb}. Run both: {REMEDY}.",
-            *rounds_said(evidence, [m for m in (REFERENCE, hero) if m]),
+            *rounds_said(evidence),
         ]
         columns = list(dict.fromkeys(evidence.results["method"]))
         lines += cost_said(evidence, hero or columns[0]) if columns else []
@@ -101,7 +101,7 @@ def judged(evidence: Evidence) -> Judgement:
         *embeddings_said(evidence.results, found, hero),
         *sources_said(mixed, partners, hero),
         *small_said(found),
-        *rounds_said(evidence, [REFERENCE, hero]),
+        *rounds_said(evidence),
         *cost_said(evidence, hero),
     ]
     return Judgement(lines, table, partners, hero)
@@ -284,24 +284,27 @@ def last_rounds(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["method", "seed", "best", "last"])
 
 
-def rounds_said(evidence: Evidence, methods: Sequence[str]) -> list[str]:
-    """Whether the best round is the last for most runs: then more rounds would tell more."""
+def rounds_said(evidence: Evidence) -> list[str]:
+    """Whether the best round is the last, or the first, for most runs of a method; which option helps."""
     runs = last_rounds(evidence)
-    runs = runs[runs["method"].isin(methods)]
     if not len(runs):
         return []
     most, at_end = int(runs["last"].max()), runs["best"] == runs["last"]
-    which = " and ".join(method for method in methods if method in set(runs["method"]))
-    said = f"in {int(at_end.sum())} of {count(len(runs), 'run')} of {which} the best round was the last"
-    share = at_end.groupby(runs["method"]).mean()
-    if share.max() > 0.5:
-        alone = share.get(REFERENCE, 0) > share.drop(REFERENCE, errors="ignore").max()
-        more = f", and with more of them {REFERENCE} may catch up" if alone else ""
-        return [
-            f"Train longer: {said} (of {most}), more rounds may change all this{more}: --rounds {2 * most}."
-        ]
+    at_start = (runs["best"] == 1) & ~at_end
+    share = pd.DataFrame({"late": at_end, "early": at_start}).groupby(runs["method"], sort=False).mean()
+    late, early = (list(share.index[share[kind] > 0.5]) for kind in ("late", "early"))
+    said = f"in {int(at_end.sum()):,} of {count(len(runs), 'run')} of all methods the best round was the last"
+    said += f" (of {most}), in {int(at_start.sum()):,} the first"
+    helps = [f"train {named(late)} longer (--rounds {2 * most})"] * bool(late)
+    helps += [
+        f"take smaller steps in {named(early)} (a lower --learning-rate or a larger --batch-size)"
+    ] * bool(early)
+    if helps:
+        alone = ", and local may catch up" if late == [REFERENCE] else ""
+        text = f"{' and '.join(helps)}: {said}, so the results may change{alone}."
+        return [text[0].upper() + text[1:]]
     head = "A few more rounds may help" if at_end.any() else "There were rounds enough"
-    return [f"{head}: {said} (of {most})."]
+    return [f"{head}: {said}."]
 
 
 def cost_said(evidence: Evidence, hero: str) -> list[str]:

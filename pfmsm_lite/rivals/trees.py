@@ -5,7 +5,7 @@ import torch
 
 from pfmsm_lite.client import evaluate
 from pfmsm_lite.history import score
-from pfmsm_lite.registry import register
+from pfmsm_lite.registry import lookup, register
 
 TREES = 10  # trees of every task that a round adds
 LEVELS = 255  # values that scikit-learn's trees can split on; with more, they become their labels' mean
@@ -79,6 +79,7 @@ class TreeClient:
     def __init__(self, scenario, views, method, settings, seed):
         self.name, self.tasks, self.views, self.method = scenario.name, scenario.tasks, views, method
         self.labels, self.has_task = scenario.train.labels, scenario.has_task
+        self.calibrate = lookup("calibrate", settings.calibrate)()
         self.trees_a_round = settings.local_epochs * TREES
         self.inputs = columns(scenario.train)
         fields = scenario.train.categorical.shape[1]
@@ -123,7 +124,7 @@ class TreeClient:
         return torch.from_numpy(self._probabilities(columns(rows))).float()
 
     def evaluate(self, split):
-        return evaluate(self.views, self.tasks, self.predict, split)
+        return evaluate(self.views, self.tasks, self.predict, split, self.calibrate)
 
     def stored_bytes(self):
         """Bytes of the pickled trees and encoders."""

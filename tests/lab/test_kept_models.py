@@ -58,6 +58,21 @@ def test_a_kept_model_says_what_the_results_of_the_best_round_say(name, tmp_path
                 assert score(labels, said[:, t])[3] == line["logloss"]
 
 
+@pytest.mark.parametrize("name", ["pooled", "boosted_tree", "ditto"])
+def test_a_kept_model_says_what_was_corrected_at_home(name, tmp_path):
+    data, options = scenarios(3), {"learning_rate": 0.1, "calibrate": "platt"}
+    data[1].valid.labels[:, 0] = 1.0  # nothing to fit a line on
+    found = train(tmp_path, name, data=data, **options).results.set_index(["scenario", "task", "split"])
+    model = kept(tmp_path)
+    for scenario in data:
+        said = model.probabilities(scenario.name, scenario.test).numpy()
+        for t, task in enumerate(scenario.tasks):
+            line = found.loc[scenario.name, task, "test"]
+            assert score(scenario.test.labels[:, t].numpy(), said[:, t])[2:] == (line["auc"], line["logloss"])
+    lines = models.read(tmp_path / "models" / "cell.pt")["tensors"]["calibration.1"]
+    assert lines[0].tolist() == [0.0, 1.0] and lines[1].tolist() != [0.0, 1.0]
+
+
 @pytest.mark.parametrize("name", METHODS_OF_ALL_KINDS)
 def test_a_training_that_was_cut_off_leaves_the_same_model_bit_by_bit(name, tmp_path):
     options = {"learning_rate": 0.05, "embedding_optimizer": "lazy_adam"}

@@ -17,9 +17,21 @@ from pfmsm_lite.lab.metrics import (
     calibration_error,
     cross_entropy,
     entropy,
+    few,
     metrics,
     normalized_entropy,
 )  # fmt: skip
+
+
+def test_few_positives_or_few_negatives_by_hand():
+    assert [few(19, 40), few(20, 40), few(21, 40), few(0, 9), few(300, 319)] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert few(pd.Series([19, 20]), pd.Series([400, 400])).tolist() == [True, False]
 
 
 def results(*cells):

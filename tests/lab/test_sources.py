@@ -1,12 +1,15 @@
 """What --data may name: the generator with its knobs, a table, a reader of one's own."""
 
+import json
+import re
+
 import pytest
 from running import frame, own
 
-from pfmsm_lite.data import digest, synthetic
+from pfmsm_lite.data import digest, suited, synthetic
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab import sources
-from pfmsm_lite.lab.cli import parser
+from pfmsm_lite.lab.cli import main, parser
 from pfmsm_lite.lab.runs import compare
 from pfmsm_lite.registry import Operator
 
@@ -44,3 +47,33 @@ def test_a_reader_of_ones_own_is_a_choice_as_soon_as_it_is_in_the_table(monkeypa
         sources.reader({"data": "ours", "knob": [("across", 0)]})
     monkeypatch.setitem(sources.READERS, "v2.ours", sources.READERS["ours"])
     assert sources.reader({"data": "v2.ours"}).function is read  # a name with a dot is no file
+
+
+def test_defaults_by_rows_fill_what_nobody_asked_for_and_data_with_their_own_keep_them(csv):
+    arguments = vars(parser().parse_args(own(csv)))  # with --batch-size 64
+    made, _ = sources.read(arguments)
+    filled = sources.suited_to(made, arguments)
+    wanted = {name: value for name, value in suited(made).items() if name != "batch_size"}
+    assert filled["batch_size"] == 64 and filled["suited"] == wanted and wanted
+    assert {name: filled[name] for name in wanted} == wanted and arguments.get("suited") is None
+    assert sources.suited_to(made, {**filled, "learning_rate": 0.5})["learning_rate"] == 0.5  # chosen once
+    for name in ("synthetic", "synthetic-hard", "kuairand"):
+        assert "suited" not in sources.suited_to(made, {"data": name})
+    assert sources.suited_to(made, {"data": "ours", "learning_rate": 1e-4})["learning_rate"] == 1e-4
+    run = compare(str(csv), ["local"], seeds=[0], rounds=1, scenario="channel", tasks=["visit"])
+    assert run.results["logloss"].notna().all()
+
+
+def test_what_was_chosen_by_rows_is_said_and_kept(csv, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([*own(csv), "--methods", "local", "--seeds", "0", "--rounds", "1", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    chosen = json.loads((out / "config.json").read_text())["arguments"]["suited"]
+    assert {"learning_rate", "calibrate"} <= set(chosen) and "batch_size" not in chosen
+    words = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
+    assert re.search(rf"Chosen by .*: {words}", said) and "corrected on validation rows" in said
+    config, again = str(out / "config.json"), str(tmp_path / "again")
+    assert main(["run", "--config", config, "--learning-rate", "0.01", "--out", again]) == 0
+    assert "learning-rate" not in re.search("Chosen by .*", capsys.readouterr().out)[0]
+    settings = json.loads((tmp_path / "again" / "config.json").read_text())["settings"]
+    assert settings["learning_rate"] == 0.01 and settings["calibrate"] == chosen["calibrate"]

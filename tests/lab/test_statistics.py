@@ -65,6 +65,15 @@ def test_the_table_says_what_the_results_say():
     assert ".500" not in one.split("\n\n")[0] and "1 of 2 scenarios × tasks" in one
 
 
+def test_cells_with_few_positives_are_marked():
+    small = Kept("fedavg", 0, (0.6, 0.5))  # 3 of 9
+    assert "a°" in table([small]) and "°: fewer than 20 positives or negatives" in table([small])
+    small.results[["rows", "positives"]] = [400, 200]
+    assert "°" not in table([small])
+    small.results.loc[small.results["task"] == "buy", "positives"] = 381
+    assert table([small]).count("a°") == 1
+
+
 def test_all_tables_show_the_same_paired_difference():
     kept = [Kept("a", s, (0.6 + s / 50, 0.5)) for s in (0, 1)] + [Kept("b", s, (0.7, 0.6)) for s in (0, 1)]
     rows = pd.concat([one.results for one in kept])

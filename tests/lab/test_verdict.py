@@ -211,12 +211,19 @@ def test_main_sources_by_hand():
     assert set(found.table["main_sources"]) == {""}
 
 
-def test_a_best_round_that_is_the_last_wants_more_rounds():
+def test_a_best_round_that_is_the_last_or_the_first_is_said_with_what_helps():
     late = said(made({"a": 1.0}, best=(4, 4)))
-    assert "Train longer: in 6 of 6 runs of local and pf_msmtrec" in late and "--rounds 8" in late
+    assert "Train local, pf_msmtrec longer (--rounds 8): in 6 of 6 runs of all methods" in late
+    assert "was the last (of 4), in 0 the first" in late and "may catch up" not in late
     assert "rounds enough: in 0 of 6 runs" in said(made({"a": 1.0}, best=(2, 4)))
     mixed = made({"a": 1.0}, best=(4, 4))[:3] + made({"a": 1.0}, best=(2, 4))[3:]
-    assert "local may catch up" in said(mixed)
+    assert "Train local longer" in said(mixed) and "local may catch up" in said(mixed)
+    third = made({"a": 1.0}, best=(1, 4), methods=("local", "fedavg"))[3:]
+    all_three = said(made({"a": 1.0}, best=(4, 4)) + third)
+    assert "local, pf_msmtrec longer (--rounds 8) and take smaller steps in fedavg (a lower" in all_three
+    assert "in 6 of 9 runs of all methods the best round was the last (of 4), in 3 the first" in all_three
+    once = said(made({"a": 1.0}, best=(1, 1)))  # both the first and the last: more rounds will tell
+    assert "longer (--rounds 2)" in once and "smaller steps" not in once
 
 
 def test_the_cost_by_hand():
