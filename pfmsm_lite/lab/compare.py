@@ -51,10 +51,10 @@ def add(commands: Any) -> None:
         ("budget", int, None, "B", "settings tried for each method, its declared one among them (12)"),
         ("tuning-seeds", int, None, "N", "seeds 0 … N-1 over which a setting's validation AUC is averaged "
          "(1); one may choose by luck"),
-        ("extensions", int, None, "N", "a list whose end wins goes on by a step, for all methods that have the "
-         f"field, at most so many times ({extension.MOST}; 0: never)"),
+        ("extensions", int, None, "N", "a list whose end wins goes on by a step, for all methods that have "
+         f"the field, at most so many times ({extension.MOST}; 0: never)"),
         ("windows", int, None, "N", "KuaiRand: the first N of three windows in time, each with all seeds"),
-        ("learning-rate", float, None, "LR", "Adam's step that is declared, of which the search tries multiples"),
+        ("learning-rate", float, None, "LR", "Adam's step as declared; the search tries multiples of it"),
         ("patience", int, None, "P", "stop a training after P rounds that are no better (0: never)"),
         ("settings", str, None, "FILE", "settings.csv of an earlier comparison: search nothing, test what "
          "it chose for --methods (default all in FILE). Give data, --rounds and training as it did (a note "
@@ -113,7 +113,7 @@ def _check_windows(arguments: Arguments) -> None:
 
 
 def worlds(arguments: Arguments) -> dict[str, dict[str, Any] | None]:
-    """world → arguments that are others for its data, in the order of time or of the seeds; {"": None}: one."""
+    """world → arguments that are others for its data, in order of time or seeds; {"": None}: one alone."""
     if arguments.get("windows"):
         return {f"window {name}": {"window": name} for name in TIMED[: arguments["windows"]]}
     if fresh(arguments):
@@ -160,9 +160,12 @@ def epochs(method: Method, settings: Settings) -> int:
 
 
 def equal_steps(tests: list[Cell], settings: Settings, rounds: int) -> dict[Cell, Cell]:
-    """Test → the cell that stands for it where all methods have as many gradient steps: fewer rounds for those
-    that train on a row more often than --local-epochs says. The same seed gives the same first rounds, so this
-    is the best of these rounds on validation rows. A method without a network has no steps and stays."""
+    """Test → the cell that stands for it where all methods have as many gradient steps.
+
+    It has fewer rounds where a method trains on a row more often than --local-epochs says. The same seed
+    gives the same first rounds, so it reports the best of these on validation rows. A method without a
+    network has no steps and stays as it is.
+    """
     found = {}
     for cell in tests:
         often = epochs(cell.method, cell.settings)
@@ -310,7 +313,9 @@ def table(
     for cell in tested:
         listed = [line for line in lines if line["method"] == cell.method.name]
         setting = next(json.loads(line["setting"]) for line in listed if line["chosen"])
-        found.loc[cell.method.name, "setting"] = " ".join(f"{k}={v}" for k, v in setting.items()) or "as declared"
+        found.loc[cell.method.name, "setting"] = (
+            " ".join(f"{k}={v}" for k, v in setting.items()) or "as declared"
+        )
         found.loc[cell.method.name, "tried"] = len({line["number"] for line in listed})
         found.loc[cell.method.name, "epochs"] = epochs(cell.method, cell.settings)
     counts = dict.fromkeys(("best_set", "below", "below_1", "seeds", "tried", "epochs"), "Int64")
@@ -354,7 +359,7 @@ def _write(begun: Opened, found: Searched, rows, tested, fewer, show: Show) -> N
 
 
 def _sorted(begun, tested, fewer):
-    """({test: what is kept}, the same with those of equal steps in their places), in the order of the methods."""
+    """({test: what is kept}, the same with those of equal steps in their places), in order of the methods."""
     order = {method.name: number for number, method in enumerate(begun.methods)}
     tests = [cell for cell in tested if cell not in set(fewer.values())]
     tests.sort(key=lambda cell: (order[cell.method.name], world_of(cell), cell.seed))

@@ -1,8 +1,8 @@
-"""The same room for all: a list whose end wins on validation rows goes on, for every method that has the field.
+"""The same room for all: a list whose end wins on validation rows goes on, for all methods with that field.
 
-An end wins for a method where its chosen setting has the first or the last value of the list, and another value
-of the field was tried. Every method that has the field then tries the next value on that side, the rest as in its
-own best setting; who has fewer such fields tries as many more of its own list, so that all have tried as many.
+An end wins for a method where its chosen setting has the first or the last value of the list, and another
+value of the field was tried. Every method that has the field then tries the next value on that side, the rest
+as in its own best setting; who has fewer such fields tries more of its own list, so that all tried as many.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ End = tuple[str, bool]  # (field, whether it is the upper end)
 
 
 class Extension(NamedTuple):
-    """more: method → settings to try now; lists: as they are then; won: end → the methods for which it won."""
+    """more: method → settings to try now; lists: as they are then; won: end → methods for which it won."""
 
     more: dict[str, list[Setting]]
     lists: Lists
@@ -30,8 +30,8 @@ class Extension(NamedTuple):
 def next_value(field: str, values: tuple, upper: bool) -> float | int | None:
     """The value that continues a list beyond its end, to one digit; None where there is none.
 
-    By the difference of the last two values where the field has an upper bound (a share), else by their ratio,
-    or TENFOLD where the other one is 0; never outside the field's bounds.
+    By the difference of the last two values where the field has an upper bound (a share), else by their
+    ratio, or TENFOLD where the other one is 0; never outside the field's bounds.
     """
     rules, ordered = ENTRIES[field].metadata, sorted(values, reverse=not upper)
     near, end = ordered[-2:]
@@ -70,7 +70,9 @@ def ends(
         among = {setting.get(field, usual) for setting in tried.values()}
         own = tried[best].get(field, usual)
         if len(among) > 1:
-            found += [(field, upper) for upper, end in ((False, min(values)), (True, max(values))) if own == end]
+            found += [
+                (field, upper) for upper, end in ((False, min(values)), (True, max(values))) if own == end
+            ]
     return found
 
 

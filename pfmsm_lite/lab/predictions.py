@@ -1,7 +1,7 @@
 """What every method and seed says of validation and test rows, in the reported round.
 
-`run` writes them as text, predictions.csv. `compare` keeps those of the test rows in predictions/: 4 bytes for
-each row and task, one file a training, and once for all trainings on the same data what these rows are.
+`run` writes them as text, predictions.csv. `compare` keeps those of the test rows in predictions/: 4 bytes
+for each row and task, one file a training, and once for all trainings on the same data what these rows are.
 """
 
 import csv
@@ -139,7 +139,7 @@ def keep(path: Path, model: models.Model, scenarios: list[Scenario], results: pd
             if abs(auc - test[scenario.name, task]) > SAME:
                 raise RuntimeError(
                     f"The kept model has an AUC of {auc:.4f} on {scenario.name} ({task}), the training had "
-                    f"{test[scenario.name, task]:.4f}: its rule or model must say what a client predicts with."
+                    f"{test[scenario.name, task]:.4f}: models.snapshot does not know what it predicts with."
                 )
     with whole(path) as file:
         np.save(file, np.concatenate(found).astype(np.float32) if found else np.zeros((0, 0), np.float32))

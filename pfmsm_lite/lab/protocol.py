@@ -35,7 +35,7 @@ def sentences(
         *few_said(tables["cells"]),
         *rounds_said(table, arguments["rounds"]),
         *equal_said(table, tables.get("equal_steps")),
-        f"Kept in predictions/: the probabilities of the test rows of every chosen setting, {size_said(size)}.",
+        f"Kept in predictions/: every chosen setting's probabilities of the test rows, {size_said(size)}.",
     ]
 
 
@@ -46,11 +46,14 @@ def data_said(arguments: dict[str, Any]) -> list[str]:
         days = [WINDOWS[name] for name in list(WINDOWS)[:windows]]
         tests = ", ".join(f"{_day(w['test_from'])} to {_day(w['until'])}" for w in days)
         return [
-            f"Data: {count(windows, 'window')} in time, one after the other, test days {tests}; each is trained "
-            "with all seeds, which vary starts and the order of rows. No window has seen 05-08 (--window last)."
+            f"Data: {count(windows, 'window')} in time, one after the other, test days {tests}; each is "
+            "trained with all seeds, which vary starts and the order of rows. None of them has seen 05-08, "
+            "which is --window last."
         ]
     if arguments["data"] in ("synthetic", "synthetic-hard") and arguments.get("data_seed") is None:
-        return ["Data: each seed draws new ones; its number is also that of the starts and the order of rows."]
+        return [
+            "Data: each seed draws new ones; its number is also that of the starts and the order of rows."
+        ]
     fixed = arguments["data"] in ("synthetic", "synthetic-hard")
     which = f"one draw, --data-seed {arguments.get('data_seed')}" if fixed else "the same rows for all seeds"
     return [f"Data: {which}; a seed varies the start of a training and the order of its rows."]
@@ -77,7 +80,9 @@ def interval_said(scores: Scores) -> str:
     units = len(scores.averages)
     people = any(own.people is not None for own in scores.rows.values())
     rows = "persons in the test rows" if people else "test rows"
-    resampled = f"{rows}, resampled {RESAMPLES} times" if scores.draws else "no test rows: no predictions are kept"
+    resampled = (
+        f"{rows}, resampled {RESAMPLES} times" if scores.draws else "no test rows: no predictions are kept"
+    )
     if scores.varies == "world":
         what = f"{units} windows in time × {resampled}"
     elif not scores.draws and units > 1 and len(scores.rows) > 1:
@@ -98,8 +103,8 @@ def best_said(table: pd.DataFrame) -> list[str]:
     if len(own) == 1 < len(own) + others:
         return [f"Best set: {own[0]} alone; each of the {others} others can be told from it ({LEVEL:.0%})."]
     return [
-        f"Best set: {named(own, most=12)} ({len(own)} of {len(own) + others}) cannot be told from the best. The "
-        f"set holds the best with {LEVEL:.0%} (multiple comparisons with the best, by the same seeds and "
+        f"Best set: {named(own, most=12)} ({len(own)} of {len(own) + others}) cannot be told from the best. "
+        f"The set holds the best with {LEVEL:.0%} (multiple comparisons with the best, by the same seeds and "
         "resamples); what varies much is hard to tell and stays in it."
     ]
 
@@ -122,9 +127,11 @@ def probabilities_said(table: pd.DataFrame) -> list[str]:
     if CONSTANT not in own or math.isnan(own[CONSTANT]):
         return []
     worse = list(own.index[own > own[CONSTANT]])
-    head = f"NE: log loss ÷ that of the rate of the test rows. ECE: calibration error, {BINS} bins of equal mass. "
-    head += f"{CONSTANT}: the rate of the training labels of each "
-    head += f"scenario and task, log loss {own[CONSTANT]:.3f}"
+    head = "NE: log loss ÷ that of the rate of the test rows. ECE: calibration error, "
+    head += (
+        f"{BINS} bins of equal mass. {CONSTANT}: the rate of the training labels of each scenario and task, "
+    )
+    head += f"log loss {own[CONSTANT]:.3f}"
     return [f"{head}; {f'worse than that: {named(worse, most=12)}' if worse else 'no method is worse'}."]
 
 
@@ -135,8 +142,8 @@ def few_said(cells: pd.DataFrame) -> list[str]:
         return []
     names = named([f"{row.scenario} ({row.task})" for row in few.itertuples()], most=MANY)
     return [
-        f"Fewer than {FEWEST} positives or negatives on test rows, so an AUC that says little and yet counts: "
-        f"{names}."
+        f"Fewer than {FEWEST} positives or negatives on test rows, so an AUC that says little, and yet "
+        f"counts: {names}."
     ]
 
 
@@ -162,9 +169,9 @@ def equal_said(table: pd.DataFrame, equal: pd.DataFrame | None) -> list[str]:
     own = [m for m in after.index if after["epochs"][m] > after["epochs"].min() and m in before.index]
     names = [f"{m} {100 * (after['auc'][m] - before['auc'][m]):+.2f}" for m in own]
     return [
-        "equal_steps.csv: a method that trains on a row more often in a round is trained again for fewer rounds, "
-        "so that all may take as many gradient steps. Its setting stays that of the full length; of these rounds "
-        f"the best on validation rows counts. AUC points changed by that: {named(names, most=12)}."
+        "equal_steps.csv: a method that trains on a row more often in a round is trained again for fewer "
+        "rounds, so that all may take as many gradient steps. Its setting stays that of the full length; of "
+        f"these rounds the best on validation rows counts. AUC points by that: {named(names, most=12)}."
     ]
 
 

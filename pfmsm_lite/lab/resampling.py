@@ -187,4 +187,6 @@ def _covariance(values):
     """[M, M] of [S, M]; lines with a gap are left out, a column that is not known does not vary."""
     values = np.where(np.isfinite(values).any(0), values, 0.0)
     complete = values[np.isfinite(values).all(1)]
-    return np.cov(complete.T).reshape(values.shape[1], -1) if len(complete) > 1 else 0 * np.eye(values.shape[1])
+    return (
+        np.cov(complete.T).reshape(values.shape[1], -1) if len(complete) > 1 else 0 * np.eye(values.shape[1])
+    )

@@ -63,7 +63,13 @@ register(
 )
 register("reader", "kuairand", _kuairand, "the published KuaiRand-Pure, its files in --data-dir")
 TABLE = Operator(tables.read, "a table of your own, described by the options below")
-DATA_OPTIONS = ("knob", "data_seed", "data_dir", "window", *tables.OPTIONS)  # those that say how data are made or read
+DATA_OPTIONS = (
+    "knob",
+    "data_seed",
+    "data_dir",
+    "window",
+    *tables.OPTIONS,
+)  # those that say how data are made or read
 GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
 # data → what suits them where nothing else is asked for; others are treated like a table
 DEFAULTS = {

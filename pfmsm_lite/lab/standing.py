@@ -1,7 +1,7 @@
 """How the methods of a comparison stand: one line a method, with intervals over seeds and test rows.
 
-What an interval is about depends on the data, see `Scores.varies`: new data with each seed, several windows in
-time, or one set of rows whose test rows (or the persons in them) are resampled.
+What an interval is about depends on the data, see `Scores.varies`: new data with each seed, several windows
+in time, or one set of rows whose test rows (or the persons in them) are resampled.
 """
 
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ class Scores(NamedTuple):
 
     @property
     def averages(self) -> pd.DataFrame:
-        """AUC, mean over the cells: one row for each seed, or world (mean over its seeds), a column a method."""
+        """AUC, mean over cells: a row for each seed, or world (mean over its seeds), a column a method."""
         single = self.results.groupby(["world", "seed", "method"], sort=False)["auc"].mean()
         found = single.groupby([self.varies, "method"], sort=False).mean().unstack("method")
         return found[list(dict.fromkeys(self.results["method"]))]
@@ -105,7 +105,8 @@ def _draws(trainings, rows):
                 if kept and all(p is not None and len(p) == len(tests.labels) for p in kept):
                     some = np.stack([p[part] for p in kept])  # [S, R of the scenario, T]
                     found[name] += [
-                        resampled_auc(labels[:, t], some[:, :, t], codes, weights) for t in range(labels.shape[1])
+                        resampled_auc(labels[:, t], some[:, :, t], codes, weights)
+                        for t in range(labels.shape[1])
                     ]
     cells = max(map(len, found.values()), default=0)
     complete = {name: np.stack(own) for name, own in found.items() if own and len(own) == cells}
@@ -166,7 +167,7 @@ def _by_rows(results):
 
 
 def client_gains(results: pd.DataFrame) -> pd.DataFrame:
-    """AUC points over LOCAL by scenario (mean over tasks, seeds and worlds) and method; empty without LOCAL."""
+    """AUC points over LOCAL by scenario and method, mean over tasks, seeds, worlds; empty without LOCAL."""
     aucs = results.groupby(["scenario", "method"], sort=False)["auc"].mean().unstack("method")
     if LOCAL not in aucs:
         return pd.DataFrame()
@@ -207,8 +208,9 @@ def _constant(scores):
 
 
 def cells(scores: Scores) -> pd.DataFrame:
-    """cells.csv: scenario, task, rows, positives (the fewest of all worlds), few (1: fewer than FEWEST positives
-    or negatives), and the AUC of each method, mean over seeds and worlds."""
+    """cells.csv: a line for each scenario and task, with its rows and positives (the fewest of all worlds),
+    few (1: fewer than FEWEST positives or negatives), and the AUC of each method, mean over seeds and worlds.
+    """
     by_cell = scores.results.groupby(["scenario", "task"], sort=False)
     rarer = scores.results.assign(
         rarer=np.minimum(scores.results["positives"], scores.results["rows"] - scores.results["positives"])
@@ -219,7 +221,7 @@ def cells(scores: Scores) -> pd.DataFrame:
 
 
 def pairs(scores: Scores) -> pd.DataFrame:
-    """pairs.csv: first minus second of every two methods, the better one first: difference, low, high (points)."""
+    """pairs.csv: first minus second of every two methods, the better one first: points, low, high."""
     order = list(scores.averages.mean().sort_values(ascending=False, kind="stable").index)
     lines = [
         (a, b, *(100 * v for v in scores.difference(a, b)[:3]))
@@ -230,8 +232,8 @@ def pairs(scores: Scores) -> pd.DataFrame:
 
 
 def summary(trainings: list[Training]) -> pd.DataFrame:
-    """By method: seeds, and means over its trainings: best_round, first and last (share of trainings whose best
-    round was the first, or the last one played), sent_kb, stored_kb, seconds."""
+    """By method: seeds, and means over its trainings: best_round, first and last (share of trainings whose
+    best round was the first, or the last one played), sent_kb, stored_kb, seconds."""
     lines = [
         {
             "method": own.method,

@@ -7,7 +7,14 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pfmsm_lite.lab.predictions import ScoredRows, keep_rows, kept_rows
-from pfmsm_lite.lab.protocol import few_said, harm_said, interval_said, printed, probabilities_said, rounds_said
+from pfmsm_lite.lab.protocol import (
+    few_said,
+    harm_said,
+    interval_said,
+    printed,
+    probabilities_said,
+    rounds_said,
+)
 from pfmsm_lite.lab.resampling import drawn, resampled_auc
 from pfmsm_lite.lab.standing import STANDING, Training, cells, measured, pairs, standing, summary
 
@@ -24,7 +31,7 @@ def rows_of(seed=0, rows=(300, 100), people=None):
 
 
 def trained(method, seed, tests, world="", rounds=(3, 3), harm=0.0):
-    """What a training of a method with that signal would have left; harm: so much less signal in scenario b."""
+    """What a training of a method with that signal would have left; harm: less of it in scenario b."""
     draw = np.random.default_rng(1000 * seed + len(method))
     signal = np.full(tests.labels.shape, SIGNAL[method])
     signal[tests.starts[1] :] -= harm
@@ -33,7 +40,17 @@ def trained(method, seed, tests, world="", rounds=(3, 3), harm=0.0):
     results = []
     for name, part in tests.slices.items():
         y, p = tests.labels[part, 0], found[part, 0].astype(float)
-        line = (method, seed, name, "click", "test", len(y), int(y.sum()), roc_auc_score(y, p), log_loss(y, p))
+        line = (
+            method,
+            seed,
+            name,
+            "click",
+            "test",
+            len(y),
+            int(y.sum()),
+            roc_auc_score(y, p),
+            log_loss(y, p),
+        )
         results += [line, (*line[:4], "valid", *line[5:7], 0.5, 9.0)]
     kept = {"results": results, "best_round": rounds[0], "rounds": rounds[1], "sent_kb": 1.0}
     return Training(method, seed, world, {**kept, "stored_kb": 2.0, "seconds": float(seed)}, found)
@@ -59,13 +76,18 @@ def test_every_column_by_hand(same_rows):
         a, b = (np.mean([aucs[method, s, name] for s in range(3)]) for name in "ab")
         assert table.auc[method] == pytest.approx((a + b) / 2)
         assert table.auc_by_rows[method] == pytest.approx((300 * a + 100 * b) / 400)
-    gain = {name: 100 * np.mean([aucs["good", s, name] - aucs["local", s, name] for s in range(3)]) for name in "ab"}
+    gain = {
+        name: 100 * np.mean([aucs["good", s, name] - aucs["local", s, name] for s in range(3)])
+        for name in "ab"
+    }
     assert gain["a"] > 0 > -1 > gain["b"]  # who is harmed is b
     assert (table.worst_client["good"], table.below["good"], table.below_1["good"]) == ("b", 1, 1)
     assert table.worst["good"] == pytest.approx(gain["b"])
     assert table.difference["good"] == pytest.approx((gain["a"] + gain["b"]) / 2)
     assert table[["difference", "worst"]].isna().loc["local"].all()
-    assert harm_said(table.reset_index()) == [f"Some client is more than 1 point below local with good (b {gain['b']:+.1f})."]
+    assert harm_said(table.reset_index()) == [
+        f"Some client is more than 1 point below local with good (b {gain['b']:+.1f})."
+    ]
 
 
 def test_log_loss_entropy_and_calibration_are_those_of_scikit_learn(same_rows):
@@ -108,14 +130,18 @@ def test_with_the_same_rows_the_interval_counts_seeds_and_resampled_rows(same_ro
     for method in ("local", "good"):
         kept = np.stack([t.probabilities[:, 0] for t in own if t.method == method])
         parts = [
-            resampled_auc(tests.labels[part, 0], kept[:, part], weights=drawn(len(tests.labels[part]), seed=n))
+            resampled_auc(
+                tests.labels[part, 0], kept[:, part], weights=drawn(len(tests.labels[part]), seed=n)
+            )
             for n, part in enumerate(tests.slices.values())
         ]
         draws[method] = np.mean(parts, axis=0)
     rows = (draws["good"] - draws["local"]).var(ddof=1)
     by_seed = scores.averages["good"] - scores.averages["local"]
     found = scores.difference("good", "local")
-    assert found.rows_variance == pytest.approx(rows) and found.seeds_variance == pytest.approx(by_seed.var() / 3)
+    assert found.rows_variance == pytest.approx(rows) and found.seeds_variance == pytest.approx(
+        by_seed.var() / 3
+    )
     assert scores.units == int(min(tests.labels[:300].sum(), 300 - tests.labels[:300].sum())) + int(
         min(tests.labels[300:].sum(), 100 - tests.labels[300:].sum())
     )
@@ -124,7 +150,9 @@ def test_with_the_same_rows_the_interval_counts_seeds_and_resampled_rows(same_ro
 
 def test_with_new_data_for_each_seed_the_interval_is_that_of_the_seeds_alone():
     tests = {f"data seed {s}": rows_of(s) for s in range(4)}
-    own = [trained(m, s, tests[f"data seed {s}"], f"data seed {s}") for m in ("local", "good") for s in range(4)]
+    own = [
+        trained(m, s, tests[f"data seed {s}"], f"data seed {s}") for m in ("local", "good") for s in range(4)
+    ]
     scores = measured(own, tests, fresh=True)
     gains = scores.averages["good"] - scores.averages["local"]
     known = stats.ttest_1samp(gains, 0).confidence_interval()
