@@ -84,6 +84,8 @@ def checked(arguments: Arguments) -> Arguments:
         _check_windows(arguments)
     asked = None if arguments["methods"] == ["all"] else arguments["methods"]
     filled = {**arguments, "seeds": list(range(arguments["seeds"]))}
+    if arguments["data"] not in sources.GENERATED and arguments["data_seed"] is None:
+        filled["data_seed"] = 0  # as a reader of one's own has it in `run`
     if not arguments["settings"]:
         everything = [name for name in METHODS if not name.startswith("no_")]
         filled |= {**SEARCH_SIZE, **size, "methods": asked or everything}
