@@ -280,9 +280,10 @@ def _test_rows(begun: Opened) -> dict[str, ScoredRows]:
             rows = predictions.scored_rows(scenarios, digest(scenarios), scenarios[0].notes)
         else:
             rows = predictions.kept_rows(path)
-        if path.exists() and predictions.kept_rows(path).digest != rows.digest:
+        if not path.exists():
+            predictions.keep_rows(path, rows)
+        elif predictions.kept_rows(path).digest != rows.digest:
             raise UserError(f"The data of {world} is not what {out} was begun with. Give another --out.")
-        predictions.keep_rows(path, rows)
         found[world] = rows
     return found
 

@@ -275,7 +275,10 @@ def _rows_of(cell):
     """The scenarios that a cell trains on."""
     if cell.knobs is not None:
         return _generated(json.dumps(cell.knobs), cell.seed)
-    return _data() if cell.data is None else _other_data(json.dumps(cell.data))
+    arguments, others = _worker["work"].arguments, cell.data or {}
+    if all(arguments.get(name) == value for name, value in others.items()):
+        return _data()
+    return _other_data(json.dumps(others))
 
 
 @lru_cache(maxsize=1)

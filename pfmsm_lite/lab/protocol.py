@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pfmsm_lite.data.kuairand import WINDOWS
@@ -13,7 +12,8 @@ from pfmsm_lite.lab.standing import CONSTANT, FEWEST, LOCAL, Scores
 from pfmsm_lite.lab.statistics import aligned, decimals, points
 from pfmsm_lite.lab.verdict import count, named, size_said
 
-MANY = 6  # cells or methods that are named
+MANY = 6  # cells that are named
+SURE = f"{100 * LEVEL:.0f} %"
 
 
 def sentences(
@@ -91,7 +91,7 @@ def interval_said(scores: Scores) -> str:
         what = f"{units} seeds × {resampled}; the training rows are the same in all"
     else:
         what = f"{resampled}; one seed, so other starts may differ"
-    return f"Intervals: {LEVEL:.0%}, over {what}."
+    return f"Intervals: {SURE}, over {what}."
 
 
 def best_said(table: pd.DataFrame) -> list[str]:
@@ -101,10 +101,10 @@ def best_said(table: pd.DataFrame) -> list[str]:
     if not own:
         return []
     if len(own) == 1 < len(own) + others:
-        return [f"Best set: {own[0]} alone; each of the {others} others can be told from it ({LEVEL:.0%})."]
+        return [f"Best set: {own[0]} alone; each of the {others} others can be told from it ({SURE})."]
     return [
         f"Best set: {named(own, most=12)} ({len(own)} of {len(own) + others}) cannot be told from the best. "
-        f"The set holds the best with {LEVEL:.0%} (multiple comparisons with the best, by the same seeds and "
+        f"The set holds the best with {SURE} (multiple comparisons with the best, by the same seeds and "
         "resamples); what varies much is hard to tell and stays in it."
     ]
 
@@ -179,7 +179,7 @@ def equal_said(table: pd.DataFrame, equal: pd.DataFrame | None) -> list[str]:
 
 
 def _number(value, form):
-    return "" if isinstance(value, float) and math.isnan(value) else format(value, form)
+    return "" if pd.isna(value) else format(value, form)
 
 
 def printed(table: pd.DataFrame, reference: str) -> str:
@@ -188,8 +188,8 @@ def printed(table: pd.DataFrame, reference: str) -> str:
     heads += [f"worst client over {LOCAL}", "below it", "by > 1", "log loss", "NE", "ECE"]
     lines = [heads]
     for row in table.itertuples():
-        worst = "" if row.worst != row.worst else f"{row.worst_client} {row.worst:+.1f}"
-        best = {1: "yes", 0: "no"}.get(row.best_set, "")
+        worst = "" if pd.isna(row.worst) else f"{row.worst_client} {row.worst:+.1f}"
+        best = "" if pd.isna(row.best_set) else "yes" if row.best_set else "no"
         shares = [row.logloss, row.normalized_entropy, row.calibration_error]
         lines.append(
             [row.method, f"{row.auc:.4f}", f"{row.auc_by_rows:.4f}", points(row), best, worst,
@@ -200,7 +200,5 @@ def printed(table: pd.DataFrame, reference: str) -> str:
         numbers = [row.best_round, row.epochs, row.sent_kb, row.stored_kb, row.seconds, row.tried]
         forms = (".1f", ".0f", ",.1f", ",.1f", ".1f", ".0f")
         cells = [_number(value, form) for value, form in zip(numbers, forms, strict=True)]
-        lines_of = [row.method, *cells, str(row.setting)]
-        costs.append(lines_of)
-    assert np.all([len(line) == len(heads) for line in lines])
+        costs.append([row.method, *cells, str(row.setting)])
     return "\n".join([*aligned(lines)[0], "", *aligned(costs)[0]])

@@ -1,12 +1,14 @@
 """How the methods of a comparison stand: every column on data made by hand, or by scikit-learn."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss, roc_auc_score
 
-from pfmsm_lite.lab.predictions import ScoredRows, keep_rows, kept_rows
+from pfmsm_lite.data import from_dataframe
+from pfmsm_lite.lab.predictions import ScoredRows, keep_rows, kept_rows, scored_rows
 from pfmsm_lite.lab.protocol import (
     few_said,
     harm_said,
@@ -236,6 +238,20 @@ def test_what_is_kept_of_the_rows_is_read_again(tmp_path):
     again = kept_rows(tmp_path / "rows.npz")
     for name, before, after in zip(ScoredRows._fields, rows, again, strict=True):
         np.testing.assert_array_equal(before, after, name)
+
+
+def test_persons_are_those_of_the_group_column():
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"shop": draw.choice(["a", "b"], 400), "age": draw.normal(40, 9, 400)})
+    frame = frame.assign(person=draw.integers(0, 60, 400), buy=draw.integers(0, 2, 400))
+    scenarios = from_dataframe(frame, scenario="shop", tasks=["buy"], group="person", ignore=["person"])
+    rows = scored_rows(scenarios, "", scenarios[0].notes)
+    own = np.concatenate([frame["person"].to_numpy()[s.test.source.numpy()] for s in scenarios])
+    pairs_of = set(zip(rows.people.tolist(), own.tolist(), strict=True))
+    assert len(pairs_of) == len(set(own))  # one code a person, also in both shops
+    assert scored_rows(scenarios, "", {}).people is None
+    rates = [frame["buy"].to_numpy()[s.train.source.numpy()].mean() for s in scenarios]
+    assert rows.rates[:, 0] == pytest.approx(rates)
 
 
 def test_the_printed_table_has_the_constant_without_a_standing(same_rows):
