@@ -18,7 +18,7 @@ from pfmsm_lite.course.drawings.chapter08 import ablation
 from pfmsm_lite.course.replay import replay
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.charts import forest
-from pfmsm_lite.lab.figures import auc_by_scenario, convergence
+from pfmsm_lite.lab.figures import auc_by_scenario, convergence, recorded_of
 from pfmsm_lite.lab.heatmaps import conflicts, mixing, of_unit, ratios
 from pfmsm_lite.lab.runs import Run
 from pfmsm_lite.lab.spread import by_scenario, gains
@@ -139,7 +139,7 @@ def _figures(run: Run) -> Iterable[dict[str, Any]]:
     }
     if recorded:
         history = run.histories[recorded[0]]
-        of = {"of": f"{history.method}, seed {history.seed}"}
+        of = recorded_of(history)
         known = run.clusters if run.clusters and len(run.clusters) == len(history.clients) else None
         draw["mixing"] = lambda: mixing(history.weights.assign_attrs(of), clusters=known)
         draw["conflicts"] = lambda: conflicts(history.cosines.assign_attrs(of), clusters=known)
@@ -231,12 +231,12 @@ def _scenarios(run):
 
 
 def _sources(run, most=3):
-    """Scenario → its main sources in the last round, in words: mean over seeds and experts of the ratio."""
+    """Scenario → its main sources in the chosen round, in words: mean over seeds and experts of the ratio."""
     own = [h for (m, _), h in run.histories.items() if m == run.hero and "weights" in h.arrays]
     if not own or len(own[0].clients) < 2:
         return {}
-    last = [of_unit(h.weights.isel(round=[-1]), None)[0].values[0] for h in own]
-    ratio, names = np.mean([ratios(weights) for weights in last], axis=0), [str(n) for n in own[0].clients]
+    chosen = [of_unit(h.weights.isel(round=[h.best_round - 1]), None)[0].values[0] for h in own]
+    ratio, names = np.mean([ratios(weights) for weights in chosen], axis=0), [str(n) for n in own[0].clients]
     found = {}
     for n, name in enumerate(names):
         known = pd.Series(ratio[n], names).dropna().nlargest(most)

@@ -10,7 +10,7 @@ from pfmsm_lite.data.columns import read_labels, refuse
 from pfmsm_lite.data.files import TORN, check_header
 from pfmsm_lite.data.table import from_dataframe
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.scenario import Scenario
+from pfmsm_lite.scenario import SPLITS, Scenario
 
 TASKS = ("is_click", "long_view", "is_like")
 USERS, VIDEOS = "user_features_pure.csv", "video_features_basic_pure.csv"
@@ -25,6 +25,15 @@ VIDEO_NUMBERS = ["video_duration"]
 REQUIRED = ("date", "hourmin", "tab")  # numbers of the log that every row must have
 NUMBERS = (*USER_NUMBERS, *VIDEO_NUMBERS, *REQUIRED)
 SOURCE = "Zenodo record 10439422, KuaiRand-Pure.tar.gz"
+# three windows in time, one after the other: training from 04-25 to the day before `valid_from`, one day that
+# validates, two of test; `until` is the last day that is read. None of them has seen 05-08, which is `last`:
+# to be looked at once, when all is decided
+WINDOWS = {
+    "1": {"valid_from": 20220501, "test_from": 20220502, "until": 20220503},
+    "2": {"valid_from": 20220503, "test_from": 20220504, "until": 20220505},
+    "3": {"valid_from": 20220505, "test_from": 20220506, "until": 20220507},
+    "last": {"valid_from": 20220507, "test_from": 20220508, "until": 20220508},
+}
 
 
 def read_kuairand(
@@ -35,6 +44,7 @@ def read_kuairand(
     valid_from: int = 20220504,
     test_from: int = 20220505,
     statistics: str = "client",
+    until: int | None = None,
 ) -> list[Scenario]:
     """KuaiRand-Pure as scenarios "tab 0", "tab 1", … with user and video features joined.
 
@@ -43,10 +53,12 @@ def read_kuairand(
     tasks         of is_click, long_view, is_like
     valid_from, test_from   first day (YYYYMMDD) of the validation and of the test rows
     statistics    see `from_dataframe`; a missing video duration becomes the median of the catalogue
+    until         last day that is read, None: all. `WINDOWS` has three windows in time: **WINDOWS["1"]
     raises        UserError naming the file or column that is missing, and where to get it
 
     Features are taken from a list, so that no outcome (play time, another is_… label) is among them. The
     categories are declared by the publisher's user and video tables: nothing is fitted across clients.
+    The users of the rows are in notes["group"]: intervals draw whole users.
     """
     directory = Path(directory)
     for name in (USERS, VIDEOS):
@@ -58,10 +70,11 @@ def read_kuairand(
     videos = _read(directory / VIDEOS, ["video_id", *VIDEO_FIELDS, *VIDEO_NUMBERS], key="video_id")
     log = _logs(directory, ["user_id", "video_id", "date", "hourmin", "tab", *tasks])
     log = log[log["tab"].isin(_wanted(log["tab"], tabs, minimum_rows, directory))]
+    log = log if until is None else log[log["date"] <= until]  # the same tabs in every window
     declared = {column: users[column].unique() for column in ["user_id", *USER_FIELDS]}
     declared |= {column: videos[column].unique() for column in ["video_id", *VIDEO_FIELDS]}
     declared["hour"] = range(24)
-    return from_dataframe(
+    found = from_dataframe(
         _joined(log, users, videos)[["scenario", "date", *tasks, *declared, *USER_NUMBERS, *VIDEO_NUMBERS]],
         scenario="scenario",
         tasks=tasks,
@@ -74,6 +87,11 @@ def read_kuairand(
         minimum_rows=1,  # how large a tab must be was asked above
         source=str(directory),
     )
+    users_of = log["user_id"].to_numpy()
+    found[0].notes["group"] = {  # one dict, which all scenarios have
+        s.name: {split: users_of[s.rows(split).source.numpy()] for split in SPLITS} for s in found
+    }
+    return found
 
 
 def read_csv(path: str | Path, **options) -> pd.DataFrame:

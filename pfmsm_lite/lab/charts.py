@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.lab.statistics import against, per_seed
+from pfmsm_lite.lab.statistics import against, per_seed, points
 from pfmsm_lite.lab.style import (
     DIVERGING,
     GREY,
@@ -63,6 +63,38 @@ def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these d
         for row in table.itertuples()
     )
     return finish(figure, title, note, f"Differences in AUC points: {said}.")
+
+
+@styled
+def standings(table: pd.DataFrame, reference: str, data: str, varies: str = "seed") -> Figure:
+    """Each method's AUC points over a reference with its interval, the best set filled.
+
+    table    as compare.csv;  data: their name, for the title
+    varies   what the interval is over beside test rows, as of `standing.Scores`
+    returns  Figure;  raises  UserError where there is nothing to compare with
+    """
+    known = table[table["best_set"].notna() & (table["method"] != reference)].iloc[::-1]
+    if known.empty:
+        raise UserError(f"{reference} is alone in this comparison. Compare it with others: --methods all")
+    figure = Figure(figsize=(8, 1.6 + 0.42 * len(known)))
+    ax = figure.subplots()
+    ax.axvline(0, color=INK, linewidth=1)
+    for y, row in enumerate(known.itertuples()):
+        style = {"clear": bool(row.best_set)}
+        interval_line(ax, y, [], row.difference, row.low, row.high, method_style(row.method)[0], **style)
+        ax.text(1.02, y, signed(row.difference, 2), transform=ax.get_yaxis_transform(), va="center")
+    ax.set_yticks(range(len(known)), known["method"])
+    ax.set_ylim(-0.6, len(known) - 0.4)
+    ax.set_xlabel(f"method minus {reference}, AUC points")
+    ax.grid(axis="x")
+    best = list(table.loc[table["best_set"] == 1, "method"])
+    names = f"{', '.join(best[:4])}{f' and {len(best) - 4} more' if len(best) > 4 else ''}"
+    title = f"On {data}, {len(best)} of {len(known) + 1} methods cannot be told from the best: {names}"
+    title = title if len(best) > 1 else f"On {data}, {names} is clearly the best of {len(known) + 1} methods"
+    over = {"seed": "seeds", "world": "windows in time"}[varies]
+    note = f"Line: 95 % interval over {over} and test rows. Filled: in the set that holds the best with 95 %."
+    said = "; ".join(f"{row.method} {points(row)}" for row in known.itertuples())
+    return finish(figure, title, note, f"Points over {reference}: {said}.")
 
 
 @styled

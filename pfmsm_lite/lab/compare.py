@@ -3,27 +3,33 @@
 import json
 import time
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
-import numpy as np
 import pandas as pd
 
-from pfmsm_lite.errors import at_least_one
+from pfmsm_lite.data import digest
+from pfmsm_lite.data.kuairand import WINDOWS
+from pfmsm_lite.errors import UserError, at_least_one, choose
+from pfmsm_lite.lab import extension, predictions, protocol, search, sources, standing, store
 from pfmsm_lite.lab import options as given
-from pfmsm_lite.lab import search
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
-from pfmsm_lite.lab.engine import Cell, finished, say_failed
+from pfmsm_lite.lab.engine import Cell, finished, say_failed, scores_file
 from pfmsm_lite.lab.options import refuse_beside
-from pfmsm_lite.lab.statistics import against, holm, paired, per_seed, points, results_of
+from pfmsm_lite.lab.predictions import ScoredRows
+from pfmsm_lite.lab.standing import LOCAL, STANDING, Scores, Training
+from pfmsm_lite.lab.statistics import results_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
-from pfmsm_lite.methods import METHODS, Method
+from pfmsm_lite.methods import METHODS, Method, Settings
+from pfmsm_lite.registry import lookup
 
 COLUMNS = (
-    "method", "auc", "difference", "low", "high", "p", "p_holm", "seeds", "tried", "best_round",
-    "sent_kb", "stored_kb", "seconds", "setting",
+    *STANDING, "seeds", "tried", "epochs", "best_round", "first", "last", "sent_kb", "stored_kb", "seconds",
+    "setting",
 )  # fmt: skip
-SEARCH_SIZE = {"budget": 12, "tuning_seeds": 1}  # unless asked otherwise
+SEARCH_SIZE = {"budget": 12, "tuning_seeds": 1, "extensions": extension.MOST}  # unless asked otherwise
+TIMED = [name for name in WINDOWS if name != "last"]  # the windows in time of a comparison
 
 
 def add(commands: Any) -> None:
@@ -33,16 +39,22 @@ def add(commands: Any) -> None:
         help="the same search for every method, then tested once on many seeds",
         description="Try the same number of settings for every method on validation rows (its own list and "
         "that of all methods, in methods.py), then run the chosen one on all seeds and test it once. Writes "
-        "settings.csv, results.csv, compare.csv and forest.png.",
+        "compare.csv (a line a method), pairs.csv, cells.csv, equal_steps.csv, results.csv, settings.csv, "
+        "protocol.txt, forest.png, and the predictions of the test rows.",
         formatter_class=given.Lines,
     )
     basic = given.basic_group(fair)
     for option, kind, default, name, text in (
         ("methods", given.names, None, "A,B", "default all, but for the ablations no_…"),
         ("seeds", int, 10, "N", "how many seeds: 0 … N-1 (10)"),
+        ("reference", str, None, "METHOD", f"differences are to this one (default {LOCAL}, else the first)"),
         ("budget", int, None, "B", "settings tried for each method, its declared one among them (12)"),
         ("tuning-seeds", int, None, "N", "seeds 0 … N-1 over which a setting's validation AUC is averaged "
          "(1); one may choose by luck"),
+        ("extensions", int, None, "N", "a list whose end wins goes on by a step, for all methods that have "
+         f"the field, at most so many times ({extension.MOST}; 0: never)"),
+        ("windows", int, None, "N", "KuaiRand: the first N of three windows in time, each with all seeds"),
+        ("learning-rate", float, None, "LR", "Adam's step as declared; the search tries multiples of it"),
         ("patience", int, None, "P", "stop a training after P rounds that are no better (0: never)"),
         ("settings", str, None, "FILE", "settings.csv of an earlier comparison: search nothing, test what "
          "it chose for --methods (default all in FILE). Give data, --rounds and training as it did (a note "
@@ -51,6 +63,7 @@ def add(commands: Any) -> None:
         basic.add_argument(f"--{option}", type=kind, default=default, metavar=name, help=text)
     given.training_options(basic, "what is finished is kept, what failed is done again")
     given.data_options(fair)
+    fair.set_defaults(data_seed=None)  # new data with each seed
 
     def do(options: Namespace) -> int:
         return carry_out(Job("budget", ("threads", "processes"), checked, compare), fair, options)
@@ -64,18 +77,118 @@ def checked(arguments: Arguments) -> Arguments:
     `settings`, a file, becomes its lines: a comparison that is resumed does not need the file any more.
     """
     size = {name: arguments[name] for name in SEARCH_SIZE if arguments[name] is not None}
-    at_least_one(seeds=arguments["seeds"], **size)
+    at_least_one(seeds=arguments["seeds"], **{k: v for k, v in size.items() if k != "extensions"})
+    if size.get("extensions", 0) < 0:
+        raise UserError(f"--extensions is {size['extensions']}, but it must be 0 or more.")
+    if arguments["windows"] is not None:
+        _check_windows(arguments)
     asked = None if arguments["methods"] == ["all"] else arguments["methods"]
     filled = {**arguments, "seeds": list(range(arguments["seeds"]))}
+    if arguments["data"] not in sources.GENERATED and arguments["data_seed"] is None:
+        filled["data_seed"] = 0  # as a reader of one's own has it in `run`
     if not arguments["settings"]:
         everything = [name for name in METHODS if not name.startswith("no_")]
-        return {**filled, **SEARCH_SIZE, **size, "methods": asked or everything}
-    refuse_beside("--settings takes over what was chosen before:", size)
-    lines = search.read_settings(arguments["settings"], asked)
-    there = {line["method"] for line in lines}
-    methods = asked or [name for name in METHODS if name in there]
-    settings = {"settings": lines, "chosen_with": search.chosen_with(arguments["settings"])}
-    return {**filled, **settings, "methods": methods}
+        filled |= {**SEARCH_SIZE, **size, "methods": asked or everything}
+    else:
+        refuse_beside("--settings takes over what was chosen before:", size)
+        lines = search.read_settings(arguments["settings"], asked)
+        there = {line["method"] for line in lines}
+        settings = {"settings": lines, "chosen_with": search.chosen_with(arguments["settings"])}
+        filled |= {**settings, "methods": asked or [name for name in METHODS if name in there]}
+    if arguments["reference"]:
+        choose("--reference", arguments["reference"], filled["methods"])
+    return filled
+
+
+def _check_windows(arguments: Arguments) -> None:
+    at_least_one(windows=arguments["windows"])
+    if arguments["data"] != "kuairand":
+        raise UserError("--windows cuts KuaiRand in time. Leave it out, or give --data kuairand.")
+    if arguments["windows"] > len(TIMED):
+        raise UserError(f"--windows is {arguments['windows']}, but there are {len(TIMED)} windows in time.")
+    if arguments["window"]:
+        refuse_beside("--windows says which windows in time:", ["window"])
+    arguments["window"] = TIMED[0]  # the one that is described, and whose validation rows choose the settings
+
+
+# ---- the cells ----
+
+
+def worlds(arguments: Arguments) -> dict[str, dict[str, Any] | None]:
+    """world → arguments that are others for its data, in order of time or seeds; {"": None}: one alone."""
+    if arguments.get("windows"):
+        return {f"window {name}": {"window": name} for name in TIMED[: arguments["windows"]]}
+    if fresh(arguments):
+        return {f"data seed {seed}": {"data_seed": seed} for seed in arguments["seeds"]}
+    return {"": None}
+
+
+def fresh(arguments: Arguments) -> bool:
+    """Whether each seed has data of its own: they are generated, and no --data-seed was given."""
+    return arguments["data"] in sources.GENERATED and arguments.get("data_seed") is None
+
+
+def world_of(cell: Cell) -> str:
+    """The world whose data a cell has."""
+    return "".join(f"{name.replace('_', ' ')} {value}" for name, value in (cell.data or {}).items())
+
+
+def _cells(begun, settings_of, seeds, every=False):
+    """Cells of {method: {number: setting}}, each with those seeds, in the first window or in `every` one."""
+    arguments, found = begun.work.arguments, []
+    timed = [*worlds(arguments).values()] if arguments.get("windows") else [None]
+    for data in timed if every else timed[:1]:
+        for seed in seeds:
+            own = {"data_seed": seed} if fresh(arguments) else data
+            for method in begun.methods:
+                for number, setting in settings_of.get(method.name, {}).items():
+                    cell = search.cell(method, begun.settings, number, setting, seed)
+                    file = f"{cell.file}-window-{data['window']}" if data else cell.file
+                    found.append(replace(cell, file=file, data=own))
+    return found
+
+
+def epochs(method: Method, settings: Settings) -> int:
+    """How often a client trains on each of its rows in a round, a second model included: its gradient steps
+    are so many times the mini-batches of an epoch.
+
+    A phase of the parts at home alone counts `head_epochs` times, a second model `home_epochs` times, where a
+    method has such fields.
+    """
+    phases = lookup("phases", method.phases)({"body", "head"}, set(), {"head"})
+    heads = getattr(method, "head_epochs", 1)
+    own = sum(heads if phase == {"head"} else 1 for phase in phases)
+    return settings.local_epochs * (own + (method.personal != "none") * getattr(method, "home_epochs", 1))
+
+
+def equal_steps(tests: list[Cell], settings: Settings, rounds: int) -> dict[Cell, Cell]:
+    """Test → the cell that stands for it where all methods have as many gradient steps.
+
+    It has fewer rounds where a method trains on a row more often than --local-epochs says. The same seed
+    gives the same first rounds, so it reports the best of these on validation rows. A method without a
+    network has no steps and stays as it is.
+    """
+    found = {}
+    for cell in tests:
+        often = epochs(cell.method, cell.settings)
+        few = max(1, rounds * settings.local_epochs // often)
+        network = not hasattr(lookup("model", cell.method.model), "make_client")
+        if network and few < rounds:
+            name = f"{cell.name}, equal steps"
+            found[cell] = replace(cell, file=f"{cell.file}-steps", name=name, rounds=few)
+    return found
+
+
+# ---- the work ----
+
+
+class Searched(NamedTuple):
+    """tried: {cell: what is kept};  failed: {cell: why};  lines: of settings.csv;  said: what went on"""
+
+    tried: dict[Cell, dict]
+    failed: dict[Cell, str]
+    lines: list[dict]
+    said: list[str]
 
 
 def compare(
@@ -88,110 +201,170 @@ def compare(
     """
     begun = opened(out, arguments, show)
     started = time.monotonic()
+    rows = _test_rows(begun)
     chosen_then = arguments.get("chosen_with", {})
     for other in search.differences(chosen_then, begun.work.digest, arguments["rounds"], begun.settings):
         show(f"NOTE: the settings were chosen with {other}.")
     if arguments.get("settings"):  # of an earlier comparison: nothing to search
-        tries, tried, failed, lines = [], {}, {}, arguments["settings"]
+        found = Searched({}, {}, arguments["settings"], [])
     else:
-        tries, tried, failed, lines = _searched(begun, show, screen)
+        found = _searched(begun, show, screen)
     picked = {
-        line["method"]: {line["number"]: json.loads(line["setting"])} for line in lines if line["chosen"]
+        line["method"]: {line["number"]: json.loads(line["setting"])}
+        for line in found.lines
+        if line["chosen"]
     }
-    tests = _cells(begun, picked, arguments["seeds"])
-    more, seeds = len(set(tests) - set(tries)), _listed(arguments["seeds"])
-    show(f"{len(tests)} tests of the chosen settings, seeds {seeds}: {more} trainings more")
-    tested, failed_tests = finished(tests, begun.work, screen)
-    show(f"{len(tried | tested)} of {len({*tries, *tests})} trainings are done, "
+    tests = _cells(begun, picked, arguments["seeds"], every=True)
+    fewer = equal_steps(tests, begun.settings, arguments["rounds"])
+    more = len({*tests, *fewer.values()} - set(found.tried))
+    show(f"{len(tests)} tests of the chosen settings, {_listed(arguments)}: {more} trainings more"
+         + f" ({len(fewer)} of them for equal gradient steps)" * bool(fewer))  # fmt: skip
+    wanted = [*tests, *fewer.values()]
+    tested, failed = finished(wanted, begun.work, screen, scored=True, needed=True)
+    _drop_others(out, wanted)
+    show(f"{len(found.tried | tested)} of {len({*found.tried, *found.failed, *wanted})} trainings are done, "
          f"{time.monotonic() - started:.0f} s\n")  # fmt: skip
-    _write(out, begun.methods, lines, tested, show)
-    failed |= failed_tests
+    _write(begun, found, rows, tested, fewer, show)
+    failed = found.failed | failed
     say_failed(failed, f"compare --resume {out}", show)
     return failed
 
 
-def _searched(begun: Opened, show: Show, screen: TextIO | None) -> tuple[list[Cell], dict, dict, list[dict]]:
-    """(cells of the search, {cell: what is kept}, {cell: why it failed}, lines of settings.csv)."""
-    arguments = begun.work.arguments
+def _listed(arguments: Arguments) -> str:
+    said, windows = _seeds(arguments["seeds"]), arguments.get("windows")
+    return f"{said} in each of {windows} windows" if windows else said
+
+
+def _seeds(seeds):
+    return f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
+def _searched(begun: Opened, show: Show, screen: TextIO | None) -> Searched:
+    """Try the settings of all lists, and then what lies beyond an end that wins."""
+    arguments, methods = begun.work.arguments, begun.methods
     settings_of = {
         method.name: dict(enumerate(search.candidates(method, begun.settings, arguments["budget"])))
-        for method in begun.methods
+        for method in methods
     }
-    seeds = range(arguments.get("tuning_seeds", 1))
-    tries = _cells(begun, settings_of, seeds)
-    show(f"{len(tries)} trainings to choose settings on validation rows, seeds {_listed(seeds)}")
-    tried, failed = finished(tries, begun.work, screen)
-    return tries, tried, failed, search.lines(settings_of, search.best(begun.methods, tried), tried)
+    seeds, said = range(arguments.get("tuning_seeds", 1)), []
+    lists = extension.lists_of(methods, begun.settings)
+    for step in range(1 + arguments.get("extensions", 0)):
+        tries = _cells(begun, settings_of, seeds)
+        if step == 0:
+            show(f"{len(tries)} trainings to choose settings on validation rows, {_seeds(seeds)}")
+        tried, failed = finished(tries, begun.work, screen, scored=True, more=True)
+        best = search.best(methods, tried)
+        if step == arguments.get("extensions", 0):
+            break
+        found = extension.extended(methods, begun.settings, lists, settings_of, best)
+        if not found.won:
+            break
+        lines = extension.said(found.won, found.more)
+        said += lines
+        show("\n".join(lines))
+        lists = found.lists
+        for name, own in found.more.items():
+            settings_of[name] |= dict(enumerate(own, len(settings_of[name])))
+    return Searched(tried, failed, search.lines(settings_of, best, tried), said)
 
 
-def _cells(begun, settings_of, seeds):
-    """Cells of {method: {number: setting}}, each with those seeds."""
+def _test_rows(begun: Opened) -> dict[str, ScoredRows]:
+    """world → its test rows, written once; refused where they are others than before."""
+    out, arguments, found = begun.work.out, begun.work.arguments, {}
+    for world, data in worlds(arguments).items():
+        path = out / predictions.FOLDER / f"rows{world and '-'}{world.replace(' ', '-')}.npz"
+        if data is None and (out / store.ROWS).exists():
+            rows = predictions.scored_rows(store.load(out / store.ROWS), begun.work.digest, begun.notes)
+        elif data is not None or not path.exists():
+            scenarios = sources.read({**arguments, **(data or {})})[0]
+            rows = predictions.scored_rows(scenarios, digest(scenarios), scenarios[0].notes)
+        else:
+            rows = predictions.kept_rows(path)
+        if not path.exists():
+            predictions.keep_rows(path, rows)
+        elif predictions.kept_rows(path).digest != rows.digest:
+            raise UserError(f"The data of {world} is not what {out} was begun with. Give another --out.")
+        found[world] = rows
+    return found
+
+
+def _drop_others(out: Path, wanted: list[Cell]) -> None:
+    """Of settings that were not chosen no predictions are kept."""
+    kept = {scores_file(out, cell) for cell in wanted}
+    for path in (out / predictions.FOLDER).glob("*.npy"):
+        if path not in kept:
+            path.unlink()
+
+
+# ---- the tables ----
+
+
+def trainings(out: Path, tested: dict[Cell, dict]) -> list[Training]:
+    """What was measured, with the predictions that are kept."""
     return [
-        search.cell(method, begun.settings, number, setting, seed)
-        for seed in seeds
-        for method in begun.methods
-        for number, setting in settings_of.get(method.name, {}).items()
+        Training(cell.method.name, cell.seed, world_of(cell), kept, predictions.kept(scores_file(out, cell)))
+        for cell, kept in tested.items()
     ]
 
 
-def _listed(seeds):
-    return f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
-
-
-def table(tested: dict[Cell, dict], lines: list[dict], hero: str = "pf_msmtrec") -> tuple[pd.DataFrame, str]:
-    """(DataFrame with COLUMNS, one line a method, sorted by AUC; the method that the others are measured by).
-
-    tested   {Cell: what is kept} of the chosen settings on all seeds; lines: of settings.csv
-    returns  auc, difference, low, high as in `statistics.against`; p of the paired t-test, p_holm corrected
-             for the number of methods; sent_kb a client's upload in a round, stored_kb its parameters,
-             seconds of training
-    """
-    rows = results_of(tested.values())
-    averages = per_seed(rows)
-    hero = hero if hero in averages else averages.mean().idxmax()
-    found = against(rows, hero)
-    found["seeds"] = averages.notna().sum()
-    for method in found.index:
-        found.loc[method, "p"] = np.nan if method == hero else paired(averages[hero], averages[method]).p
-        own = [kept for cell, kept in tested.items() if cell.method.name == method]
-        for key in ("best_round", "sent_kb", "stored_kb", "seconds"):
-            found.loc[method, key] = np.mean([kept[key] for kept in own])
-        listed = [line for line in lines if line["method"] == method]
+def table(
+    tested: dict[Cell, dict], own: list[Training], scores: Scores, lines: list[dict], reference: str
+) -> pd.DataFrame:
+    """DataFrame with COLUMNS, one line a method, sorted by AUC; see `standing.standing` and `summary`."""
+    found = standing.standing(scores, own, reference).set_index("method")
+    found = found.join(standing.summary(own))
+    for cell in tested:
+        listed = [line for line in lines if line["method"] == cell.method.name]
         setting = next(json.loads(line["setting"]) for line in listed if line["chosen"])
-        found.loc[method, "setting"] = " ".join(f"{k}={v}" for k, v in setting.items()) or "as declared"
-        found.loc[method, "tried"] = len({line["number"] for line in listed})
-    found["p_holm"] = holm(found["p"])
-    return found.rename_axis("method").reset_index()[list(COLUMNS)].astype({"tried": int}), hero
+        found.loc[cell.method.name, "setting"] = (
+            " ".join(f"{k}={v}" for k, v in setting.items()) or "as declared"
+        )
+        found.loc[cell.method.name, "tried"] = len({line["number"] for line in listed})
+        found.loc[cell.method.name, "epochs"] = epochs(cell.method, cell.settings)
+    counts = dict.fromkeys(("best_set", "below", "below_1", "seeds", "tried", "epochs"), "Int64")
+    return found.reset_index()[list(COLUMNS)].astype(counts)  # the line of the constant has gaps
 
 
-def _write(out: Path, chosen: list[Method], lines: list[dict], tested: dict[Cell, dict], show: Show) -> None:
-    from pfmsm_lite.lab.charts import forest
+def _write(begun: Opened, found: Searched, rows, tested, fewer, show: Show) -> None:
+    from pfmsm_lite.lab.charts import standings
 
-    replace_text(out / "settings.csv", csv_text(pd.DataFrame(lines)))
-    if not tested:
+    out, arguments = begun.work.out, begun.work.arguments
+    replace_text(out / "settings.csv", csv_text(pd.DataFrame(found.lines)))
+    own, equal = _sorted(begun, tested, fewer)
+    if not own:
         return
-    order = {method.name: number for number, method in enumerate(chosen)}
-    tested = dict(sorted(tested.items(), key=lambda item: (order[item[0].method.name], item[0].seed)))
-    rows = results_of(tested.values())
-    replace_text(out / "results.csv", csv_text(rows))
-    found, hero = table(tested, lines)
-    replace_text(out / "compare.csv", csv_text(found))
-    show(printed(found, hero))
-    if len(found) > 1:
-        forest(rows, hero, out.name).savefig(out / "forest.png")
-    files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".json", ".png"))
-    show(f"\n{out}/: {', '.join(files)}")
+    measured = trainings(out, own)
+    results = [results_of([t.kept]).assign(**({"window": t.world} if arguments.get("windows") else {}))
+               for t in measured]  # fmt: skip
+    replace_text(out / "results.csv", csv_text(pd.concat(results, ignore_index=True)))
+    scores = standing.measured(measured, rows, fresh(arguments))
+    names = list(scores.averages)
+    reference = arguments.get("reference") or (LOCAL if LOCAL in names else names[0])
+    if reference not in names:  # all its trainings failed
+        reference = names[0]
+    tables = {"compare": table(own, measured, scores, found.lines, reference)}
+    tables |= {"pairs": standing.pairs(scores), "cells": standing.cells(scores)}
+    if fewer:
+        measured = trainings(out, equal)
+        again = standing.measured(measured, rows, fresh(arguments))
+        tables["equal_steps"] = table(equal, measured, again, found.lines, reference)
+    for name, content in tables.items():
+        replace_text(out / f"{name}.csv", csv_text(content))
+    size = sum(path.stat().st_size for path in (out / predictions.FOLDER).iterdir())
+    text = protocol.sentences(arguments, tables, scores, reference, found.said, size)
+    replace_text(out / "protocol.txt", "".join(f"{sentence}\n" for sentence in text))
+    show(protocol.printed(tables["compare"], reference))
+    show("\n" + "\n".join(f"- {sentence}" for sentence in text))
+    if len(names) > 1:
+        standings(tables["compare"], reference, out.name, scores.varies).savefig(out / "forest.png")
+    files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".json", ".png", ".txt"))
+    show(f"\n{out}/: {', '.join(files)}, {predictions.FOLDER}/")
 
 
-FORMATS = {"auc": ".4f", "p_holm": ".2g", "sent_kb": ",.1f", "stored_kb": ",.1f", "seconds": ".1f"}
-
-
-def printed(found: pd.DataFrame, hero: str) -> str:
-    """The table as text."""
-    shown = found.copy()
-    shown["difference"] = [points(row) for row in found.itertuples()]
-    for column, form in FORMATS.items():
-        shown[column] = ["–" if value != value else format(value, form) for value in found[column]]
-    columns = ["method", "auc", "difference", "p_holm", "sent_kb", "stored_kb", "seconds", "tried", "setting"]
-    text = shown[columns].rename(columns={"difference": f"{hero} minus it, points [95 %]"})
-    return text.to_string(index=False)
+def _sorted(begun, tested, fewer):
+    """({test: what is kept}, the same with those of equal steps in their places), in order of the methods."""
+    order = {method.name: number for number, method in enumerate(begun.methods)}
+    tests = [cell for cell in tested if cell not in set(fewer.values())]
+    tests.sort(key=lambda cell: (order[cell.method.name], world_of(cell), cell.seed))
+    equal = {fewer.get(cell, cell): tested.get(fewer.get(cell, cell)) for cell in tests}
+    return {cell: tested[cell] for cell in tests}, {cell: kept for cell, kept in equal.items() if kept}

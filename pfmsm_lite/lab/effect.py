@@ -90,10 +90,10 @@ GROUPS_READ: dict[str, tuple[str, Reads]] = {
     "expert.task": ("a template (--compose)", lambda m: m.compose != "none"),
 }
 GENERATOR = ("knob", "data_seed")
-DATA = {"synthetic": GENERATOR, "synthetic-hard": GENERATOR, "kuairand": ("data_dir", "tasks")}
+DATA = {"synthetic": GENERATOR, "synthetic-hard": GENERATOR, "kuairand": ("data_dir", "window", "tasks")}
 NOT_OF_A_TABLE = {
     "knob": "turns the generator", "data_seed": "is the seed of the synthetic data",
-    "data_dir": "is the folder of KuaiRand",
+    "data_dir": "is the folder of KuaiRand", "window": "cuts KuaiRand in time",
 }  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def refuse_other_data(given: Collection[str], arguments: Arguments) -> None:
         if table and name in NOT_OF_A_TABLE:
             raise UserError(f"{option} {NOT_OF_A_TABLE[name]}, and --data {data} is a table. Leave it out.")
         if data in DATA and name not in DATA[data]:
-            remedy = "--data kuairand" if name == "data_dir" else "--data FILE.csv"
+            remedy = "--data kuairand" if name in ("data_dir", "window") else "--data FILE.csv"
             if name in GENERATOR:
                 remedy = "--data synthetic"
             raise UserError(f"{option} says nothing of --data {data}. Leave it out, or give {remedy}.")

@@ -47,6 +47,8 @@ class Cell:
     number  of its setting among those tried for the method, or of its level on a map
     knobs   None: it trains on the command's data. Else arguments of `pfmsm_lite.data.synthetic`: it trains
             on data of its own, which have its seed
+    data    None, or arguments of the command that are others for this cell, and say which data it has
+    rounds  None: as many as the command says
     """
 
     file: str
@@ -56,11 +58,14 @@ class Cell:
     seed: int = field(compare=False)
     number: int = field(default=0, compare=False)
     knobs: dict[str, Any] | None = field(default=None, compare=False)
+    data: dict[str, Any] | None = field(default=None, compare=False)
+    rounds: int | None = field(default=None, compare=False)
 
     @property
     def fingerprint(self) -> str:
         """What a kept result belongs to, as text."""
-        job = (self.method, self.settings, self.seed, *([] if self.knobs is None else [self.knobs]))
+        more = [own for own in (self.knobs, self.data, self.rounds) if own is not None]
+        job = (self.method, self.settings, self.seed, *more)
         return json.dumps(job, sort_keys=True, default=asdict)
 
 
@@ -111,30 +116,46 @@ def here(
 
 
 def finished(
-    cells: Iterable[Cell], work: Work, screen: TextIO | None = None, whole: bool = False
-) -> tuple[dict[Cell, Any], dict[Cell, str]]:
+    cells: Iterable[Cell], work: Work, screen: TextIO | None = None, whole: bool = False,
+    scored: bool = False, needed: bool = False, more: bool = False,
+) -> tuple[dict[Cell, Any], dict[Cell, str]]:  # fmt: skip
     """Do those cells that are not done yet, side by side in worker processes.
 
     screen   where the progress is shown, if it is a terminal; None: stderr
     whole    keep the History of each in its checkpoint, its model in models/, and a `predictions_part`; the
              first failure is raised. Otherwise keep what `statistics.kept` makes of it, in a file in cells/
+    scored   keep the probabilities of its test rows, too, in a `scores_file`; `needed`: a cell without them
+             is done again
+    more     whether other cells on the same rows follow
     returns  ({cell: what is kept}, {cell: why it failed})
     """
     if whole:
         found, checkpoints = {}, {cell: f"{cell.file}.pt" for cell in cells}
     else:
         (work.out / "cells").mkdir(exist_ok=True)
-        found = {cell: result for cell in cells if (result := _read(work.out, cell)) is not None}
+        found = {
+            cell: result
+            for cell in cells
+            if (result := _read(work.out, cell)) and (not needed or scores_file(work.out, cell).exists())
+        }
         checkpoints = {cell: _checkpoint(cell) for cell in cells if cell not in found}
     failed = {}
-    with contextlib.closing(_side_by_side(checkpoints, work, screen or sys.stderr, whole)) as done:
-        for cell, future in done:
-            if (error := future.exception()) is None:
-                found[cell] = future.result() if whole else _keep(work.out, cell, future.result())
-            elif whole:
-                raise error
-            else:
-                failed[cell] = f"{type(error).__name__}: {error}"
+    how = "whole" if whole else "scored" if scored else ""
+    try:
+        with contextlib.closing(_side_by_side(checkpoints, work, screen or sys.stderr, how)) as done:
+            for cell, future in done:
+                if (error := future.exception()) is None:
+                    found[cell] = future.result() if whole else _keep(work.out, cell, future.result())
+                elif whole:
+                    raise error
+                else:
+                    failed[cell] = f"{type(error).__name__}: {error}"
+    except BaseException:
+        more = False
+        raise
+    finally:
+        if not more:
+            store.drop(work.out / store.ROWS)
     return found, failed
 
 
@@ -159,6 +180,11 @@ def predictions_part(out: Path, cell: Cell) -> Path:
     return out / "checkpoint" / f"{cell.file}.csv"
 
 
+def scores_file(out: Path, cell: Cell) -> Path:
+    """Where a cell's probabilities of its test rows are kept, for those that are `scored`."""
+    return out / predictions.FOLDER / f"{cell.file}.npy"
+
+
 def _checkpoint(cell):
     """Where a cell's training is kept up to date; another setting in the same cell has another file."""
     return f"{cell.file}-{zlib.crc32(cell.fingerprint.encode()):08x}.pt"
@@ -176,7 +202,7 @@ def _read(out, cell):
 def _keep(out, cell, result):
     found = {"of": cell.fingerprint, **result}
     replace_text(out / "cells" / f"{cell.file}.json", json.dumps(found) + "\n")
-    for checkpoint in (out / "checkpoint").glob(f"{cell.file}-{8 * '?'}.pt"):  # of an older setting, too
+    for checkpoint in (out / "checkpoint").glob(f"{cell.file}-{8 * '?'}.*"):  # of an older setting, too
         checkpoint.unlink(missing_ok=True)
     return found
 
@@ -200,23 +226,45 @@ def _start_worker(work, queue):
     torch.set_num_threads(work.arguments["threads"])
 
 
-def _in_worker(cell, checkpoint, whole):
-    """Train one cell: its History, or what is kept of it."""
+def _in_worker(cell, checkpoint, how):
+    """Train one cell: its History where `how` is "whole", else what is kept of it."""
     work, queue = _worker["work"], _worker["queue"]
     plugins.load_again(work.arguments)
-    scenarios = _data() if cell.knobs is None else _generated(json.dumps(cell.knobs), cell.seed)
+    scenarios = _rows_of(cell)
     options = {key: work.arguments[key] for key in ("checkpoint_seconds",) if key in work.arguments}
-    if whole:
-        options |= {"model": model_file(work.out, cell), "keep": bool(work.arguments.get("keep_checkpoints"))}
+    file = model_file(work.out, cell)
+    if how == "scored":  # for as long as it takes to ask it
+        file = (work.out / "checkpoint" / checkpoint).with_suffix(".model")
+    if how:
+        options |= {"model": file, "keep": bool(work.arguments.get("keep_checkpoints"))}
     history = train_cell(
-        scenarios, cell, work.arguments["rounds"], work.out / "checkpoint" / checkpoint,
+        scenarios, cell, cell.rounds or work.arguments["rounds"], work.out / "checkpoint" / checkpoint,
         progress=lambda done, total, auc: queue.put((cell, done, auc)), **options,
     )  # fmt: skip
-    if not whole:
-        return kept(history)
-    model = models.Model(models.read(model_file(work.out, cell)))
-    predictions.write_part(predictions_part(work.out, cell), model, scenarios)
-    return history
+    if how:
+        model = models.Model(models.read(file))
+    if how == "whole":
+        predictions.write_part(predictions_part(work.out, cell), model, scenarios)
+        return history
+    if how == "scored":
+        predictions.keep(scores_file(work.out, cell), model, scenarios, history.results)
+        file.unlink()
+    return kept(history)
+
+
+def _rows_of(cell):
+    """The scenarios that a cell trains on."""
+    if cell.knobs is not None:
+        return _generated(json.dumps(cell.knobs), cell.seed)
+    arguments, others = _worker["work"].arguments, cell.data or {}
+    if all(arguments.get(name) == value for name, value in others.items()):
+        return _data()
+    return _other_data(json.dumps(others))
+
+
+@lru_cache(maxsize=1)
+def _other_data(data):
+    return sources.read({**_worker["work"].arguments, **json.loads(data)})[0]
 
 
 def _data():
@@ -238,10 +286,10 @@ def _generated(knobs, seed):
     return synthetic(**knobs_of(json.loads(knobs).items()), seed=seed)[0]
 
 
-def _side_by_side(checkpoints, work, screen, whole):
+def _side_by_side(checkpoints, work, screen, how):
     """Train cells in worker processes, with a progress display.
 
-    checkpoints  {cell: name of its checkpoint file}
+    checkpoints  {cell: name of its checkpoint file};  how  "whole", "scored" or "", see `finished`
     gives        (cell, finished future) as they come; leaves no process behind, however it ends
     """
     if not checkpoints:
@@ -256,7 +304,7 @@ def _side_by_side(checkpoints, work, screen, whole):
     display = Progress(len(checkpoints), work.arguments["rounds"], screen, work.out / "log.txt")
     executor = ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(work, queue))
     try:
-        waiting = {executor.submit(_in_worker, cell, name, whole): cell for cell, name in checkpoints.items()}
+        waiting = {executor.submit(_in_worker, cell, name, how): cell for cell, name in checkpoints.items()}
         for future in _as_they_come(waiting, queue, display):
             if isinstance(future.exception(), BrokenProcessPool):
                 raise future.exception()
@@ -274,7 +322,6 @@ def _side_by_side(checkpoints, work, screen, whole):
         raise
     finally:
         display.close()
-        store.drop(work.out / store.ROWS)
 
 
 def _as_they_come(waiting: dict[Future, Cell], queue: Any, display: "Progress") -> Iterator[Future]:

@@ -293,6 +293,11 @@ def side_by_side(
 FIGURES = {"auc": auc_by_scenario, "convergence": convergence, "conflicts": conflicts, "mixing": mixing}
 
 
+def recorded_of(history: History) -> dict[str, str | int]:
+    """attrs for an array of a History: whose it is, and which round is the reported one (0: not known)."""
+    return {"of": f"{history.method}, seed {history.seed}", "chosen": history.best_round}
+
+
 def draw_all(
     histories: Iterable[History],
     ceiling: np.ndarray | None = None,
@@ -317,7 +322,7 @@ def draw_all(
     recorded = [h for h in histories if "weights" in h.arrays and len(h.clients) > 1]
     recorded.sort(key=lambda h: h.method != "pf_msmtrec")
     if recorded:
-        of = {"of": f"{recorded[0].method}, seed {recorded[0].seed}"}
+        of = recorded_of(recorded[0])
         figures["conflicts"] = conflicts(recorded[0].cosines.assign_attrs(of), clusters=clusters)
         figures["mixing"] = mixing(recorded[0].weights.assign_attrs(of), clusters=clusters)
     return figures

@@ -158,7 +158,7 @@ def _people(groups):
 
 
 def mixture(histories: Iterable[History], method: str) -> tuple[list[str], np.ndarray] | None:
-    """Mixture weights of a method: mean over experts (else all units) and seeds, in the last round.
+    """Mixture weights of a method: mean over experts (else all units) and seeds, in the round reported.
 
     returns  (names of the N clients, [N, N] client × source); None where no weights were recorded
     """
@@ -166,9 +166,10 @@ def mixture(histories: Iterable[History], method: str) -> tuple[list[str], np.nd
     if not own:
         return None
     experts = [u for u, unit in enumerate(own[0].units) if str(unit).startswith("expert ")]
-    last = np.stack([np.asarray(history.arrays["weights"][-1]) for history in own])  # [S, U, N, N]
-    last = last[:, experts] if experts else last
-    return [str(name) for name in own[0].clients], last.mean((0, 1), dtype=float)
+    # [S, U, N, N]; a round that is not known (0) is the last
+    chosen = np.stack([np.asarray(history.arrays["weights"][history.best_round - 1]) for history in own])
+    chosen = chosen[:, experts] if experts else chosen
+    return [str(name) for name in own[0].clients], chosen.mean((0, 1), dtype=float)
 
 
 def sources(names: Sequence[str], weights: np.ndarray) -> pd.DataFrame:

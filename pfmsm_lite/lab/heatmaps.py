@@ -116,9 +116,10 @@ def of_unit(array: xr.DataArray, unit: str | None) -> tuple[xr.DataArray, str]:
 
 
 def _rounds(array, rounds, count):
-    """The asked rounds, or the first, the middle and the last; of many clients the last alone, large."""
+    """The asked rounds, or the first, the middle and the chosen one (else the last); of many that alone."""
     there = [int(r) for r in array["round"].values]
     if rounds is None:
+        there = [r for r in there if r <= (array.attrs.get("chosen") or there[-1])]
         rounds = [there[0], there[(len(there) - 1) // 2], there[-1]] if count <= LARGE else [there[-1]]
     rounds = list(dict.fromkeys(int(r) for r in rounds))
     if not set(rounds) <= set(there):
@@ -203,8 +204,11 @@ def _cells(count):
 
 
 def _from(array):
-    """Where an array comes from, such as "pf_msmtrec, seed 0", if `draw_all` has said so; then a blank."""
-    return f"{array.attrs['of']}. " if "of" in array.attrs else ""
+    """Where an array comes from, such as "pf_msmtrec, seed 0", if `recorded_of` has said so; then a blank."""
+    if "of" not in array.attrs:
+        return ""
+    chosen = array.attrs.get("chosen")
+    return f"{array.attrs['of']}; validation chose round {chosen}. " if chosen else f"{array.attrs['of']}. "
 
 
 @styled
@@ -218,7 +222,8 @@ def conflicts(
 
     cosines   History.cosines [stage, round, unit, client, other]
     unit      its name, or None: the mean over the experts
-    rounds    numbers of rounds, or None: first, middle, last; of more than LARGE clients the last
+    rounds    numbers of rounds, or None: first, middle, and the one that validation chose
+              (attrs "chosen", else the last); of more than LARGE clients that alone
     clusters  N labels of the clients, who are sorted by them, with boxes around them; None: those whose
               updates are alike stand together
     returns   Figure; one row only where coordination changed nothing
@@ -302,7 +307,8 @@ def mixing(
 
     weights   History.weights [round, unit, client, source]
     unit      its name, or None: the mean over the experts
-    rounds    numbers of rounds, or None: first, middle, last; of more than LARGE clients the last
+    rounds    numbers of rounds, or None: first, middle, and the one that validation chose
+              (attrs "chosen", else the last); of more than LARGE clients that alone
     clusters  N labels of the clients, who are sorted by them, with boxes around them; None: those who take
               from each other stand together
     returns   Figure; blue is more than an even split of what goes to others, red less, grey the own weight

@@ -25,8 +25,10 @@ from pfmsm_lite.lab.statistics import against, holm, paired_p, per_seed, share_o
 from pfmsm_lite.methods import METHODS
 
 HERO = "pf_msmtrec"
-COMPARED = {  # folder → what its data are called, from the most real to the simplest
+TITLES = {  # folder → what its data are called, from the most real to the simplest
     "rivals-kuairand": "KuaiRand-Pure",
+    "rivals-oulad": "OULAD",
+    "rivals-adult": "Adult",
     "rivals-hard": "Harder synthetic data",
     "rivals-synthetic": "Synthetic default",
 }
@@ -40,16 +42,29 @@ Times are in [speed.md](speed.md).
 **How to read the tables.** AUC is the chance that a positive row is ranked above a negative one.
 Each figure is the average over all scenarios and tasks on test rows, every scenario counting alike.
 The round of a training is chosen on validation rows. A *point* is one hundredth of AUC.
-Brackets hold a 95 % interval over paired seeds (Student's t).
-If it includes zero, the seeds do not separate the two methods.
+Brackets hold a 95 % interval over paired seeds (Student's t), and over test rows where a section says so.
+If it includes zero, the two methods are not separated.
 A seed changes the start of a training and the order of its rows, and in the map of the modules also the data.
 *p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
 **Bold** marks an interval that excludes zero."""
 
 
+def compared(folder):
+    """Folder → title of every comparison, in the order of TITLES; others by the name of their folder."""
+    there = sorted(path.parent.name for path in folder.glob("*/compare.csv"))
+    known = {name: title for name, title in TITLES.items() if name in there}
+    return known | {name: name for name in there if name not in known}
+
+
+def judged_by_seeds(found):
+    """Whether a compare.csv is of the older form: intervals over seeds, and p-values against one method."""
+    return "p_holm" in found
+
+
 def methods(folder):
     """What each method in the tables is."""
-    seen = {name for run in ("kuairand", "synthetic", *COMPARED) for name in results(folder, run)["method"]}
+    runs = ("kuairand", "synthetic", *compared(folder))
+    seen = {name for run in runs for name in results(folder, run)["method"]}
     rows = [
         (f"`{name}`", "no" if method.pooled else "yes", method.summary)
         for name, method in METHODS.items()
@@ -96,6 +111,8 @@ def synthetic_default(folder):
 def comparison(folder, name):
     """One comparison: the same number of settings tried for every method."""
     found = pd.read_csv(folder / name / "compare.csv")
+    if not judged_by_seeds(found):
+        return standing(folder, name, found)
     seeds, tried = found["seeds"].iloc[0], found["tried"].iloc[0]
     rounds = config(folder, name)["arguments"]["rounds"]
     rows = [
@@ -112,7 +129,7 @@ def comparison(folder, name):
     ]  # fmt: skip
     return "\n\n".join(
         [
-            f"### {COMPARED[name]}",
+            f"### {compared(folder)[name]}",
             f"{seeds} seeds, {tried} settings tried for each method, at most {rounds} rounds. kB up: what a "
             "client uploads in a round; kB kept: its parameters; s: seconds of training of all clients; "
             "setting: what the search chose.",
@@ -123,32 +140,97 @@ def comparison(folder, name):
     )
 
 
+def standing(folder, name, found):
+    """One comparison with intervals over seeds and test rows, the best set, harm and probabilities."""
+    reference = next(
+        iter(found.loc[found["difference"].isna() & found["best_set"].notna(), "method"]), "local"
+    )
+    rows = [
+        (
+            _named(row.method, row.best_set), f"{row.auc:.4f}", f"{row.auc_by_rows:.4f}",
+            interval(row.difference, row.low, row.high),
+            "" if np.isnan(row.worst) else f"{row.worst_client} {signed(row.worst, 1)}",
+            "" if np.isnan(row.worst) else f"{row.below:.0f} ({row.below_1:.0f})",
+            *("" if np.isnan(x) else f"{x:.3f}"
+              for x in (row.logloss, row.normalized_entropy, row.calibration_error)),
+            *_costs(row),
+        )
+        for row in found.itertuples()
+    ]  # fmt: skip
+    head = [
+        "method", "test AUC", "weighted by rows", f"points over {reference}", "worst client over local",
+        "below local (by > 1)", "log loss", "NE", "ECE", "kB up", "kB kept", "s", "best round", "setting",
+    ]  # fmt: skip
+    said = (folder / name / "protocol.txt").read_text(encoding="utf-8").splitlines()
+    parts = [
+        f"### {compared(folder)[name]}",
+        "**Bold** methods cannot be told from the best. kB up: what a client uploads in a round; kB kept: "
+        "its parameters; s: seconds of training of all clients; setting: what the search chose.",
+        grid(head, rows),
+        "\n".join(f"- {sentence}" for sentence in said),
+        _equal_steps(folder / name / "equal_steps.csv", found),
+        source(folder, name),
+        config(folder, name).get("note", ""),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _named(method, best):
+    return f"**{method}**" if best == 1 else method
+
+
+def _costs(row):
+    """What a method sends, keeps and takes, and its setting; empty for the constant."""
+    if np.isnan(row.stored_kb):
+        return [""] * 5
+    sent = "its rows" if METHODS[row.method].pooled else f"{row.sent_kb:,.0f}"
+    return [sent, f"{row.stored_kb:,.0f}", f"{row.seconds:,.0f}", f"{row.best_round:.1f}", row.setting]
+
+
+def _equal_steps(file, found):
+    """The methods that have fewer rounds where all take as many gradient steps."""
+    if not file.exists():
+        return ""
+    equal, whole = pd.read_csv(file).set_index("method"), found.set_index("method")
+    own = equal[equal["epochs"] > equal["epochs"].min()]
+    rows = [
+        (_named(row.Index, row.best_set), f"{row.epochs:.0f}",
+         f"{whole['auc'][row.Index]:.4f}", f"{row.auc:.4f}", interval(row.difference, row.low, row.high))
+        for row in own.itertuples()
+    ]  # fmt: skip
+    head = ["at equal gradient steps", "epochs a round", "AUC at full length", "AUC", "points over the same"]
+    return grid(head, rows)
+
+
 def rivals(folder):
     """All comparisons, with how many methods are behind."""
-    lines = []
-    for name, title in COMPARED.items():
+    lines, titles = [], compared(folder)
+    for name, title in titles.items():
         found = pd.read_csv(folder / name / "compare.csv").query("method != @HERO")
+        if not judged_by_seeds(found):
+            continue
         pooled = found["method"].map(lambda method: METHODS[method].pooled)
         for kind, own in (("keep rows at home", found[~pooled]), ("see all rows", found[pooled])):
             ahead = own["low"] > 0
             counts = [ahead.sum(), (ahead & (own["p_holm"] < 0.05)).sum(), (own["high"] < 0).sum()]
             lines.append((title, kind, len(own), *counts))
     head = ["data", "methods that", "how many", "behind", "behind after Holm", "ahead"]
+    how = f"How many methods are behind `{HERO}`, or ahead of it, by intervals over seeds that exclude zero:"
+    counted = how, grid(head, lines)
     return section(
         "Rivals and relatives, the same search for all",
         "`python -m pfmsm_lite compare` tries the same number of settings for every method on validation "
         "rows: as declared first, then those that differ in one field, the method's own short list before "
         "the one for all. The chosen setting is tested once on every seed.",
-        f"How many methods are behind `{HERO}`, or ahead of it, with an interval that excludes zero:",
-        grid(head, lines),
-        *(comparison(folder, name) for name in COMPARED),
+        *(counted if lines else ()),
+        *(comparison(folder, name) for name in titles),
     )
 
 
 def searches(folder):
     """What the search gained, on validation rows."""
-    parts, name = [], "rivals-kuairand"
-    for run, title in COMPARED.items():
+    parts, luck = [], []
+    for run, title in compared(folder).items():
         tried = results(folder, run, "settings.csv")
         aucs = 100 * tried.groupby(["method", "number"])["valid_auc"].mean().unstack()
         rows = [
@@ -157,26 +239,34 @@ def searches(folder):
         ]
         head = ["method", "as declared", "chosen", "points gained"]
         parts += [f"### {title}: validation AUC of the search", grid(head, rows)]
-    tried = results(folder, name, "settings.csv")
+        luck += _luck(tried, title)
+    how = (
+        "The gain is on the rows that chose the setting, so it flatters every method that had much to try. "
+        "Every setting that was tried is in the `settings.csv` of its folder."
+    )
+    return section("What the searches gained", how, *luck, *parts)
+
+
+def _luck(tried, title):
+    """How often single seeds would have chosen another setting; nothing where there is but one."""
+    if tried["seed"].nunique() < 2:
+        return []
     best = tried.loc[tried.groupby(["method", "seed"])["valid_auc"].idxmax()]
     alone = best.pivot(index="method", columns="seed", values="number")
     chosen = tried[tried["chosen"] == 1].groupby("method")["number"].first()
     other = [int((alone[seed] != chosen).sum()) for seed in alone]
     apart = int((alone[0] != alone[1]).sum())
-    luck = (
-        f"On {COMPARED[name]} each setting was tried on {alone.shape[1]} seeds. They prefer different "
+    return [
+        f"On {title} each setting was tried on {alone.shape[1]} seeds. Seeds 0 and 1 prefer different "
         f"settings for {apart} of the {len(alone)} methods: seed 0 alone would have changed {other[0]} "
         f"choices, seed 1 alone {other[1]}."
-    )
-    how = (
-        "The gain is on the rows that chose the setting, so it flatters every method that had much to try. "
-        "Every setting that was tried is in the `settings.csv` of its folder."
-    )
-    return section("What the searches gained", how, luck, *parts)
+    ]
 
 
 def tabs(folder):
-    """KuaiRand by tab: whom the average counts."""
+    """KuaiRand by tab: whom the average counts; of an older comparison."""
+    if not _older_kuairand(folder):
+        return ""
     rows = results(folder, "rivals-kuairand").query("split == 'test'")
     share = rows.groupby("scenario")["rows"].mean()
     share /= share.sum()
@@ -201,13 +291,21 @@ def tabs(folder):
     )
 
 
+def _older_kuairand(folder):
+    file = folder / "rivals-kuairand" / "compare.csv"
+    return file.exists() and judged_by_seeds(pd.read_csv(file))
+
+
 def _by_tab(rows, method):
     two = rows[rows["method"].isin([HERO, method])]
     return [own for _, own in two.groupby("scenario")]
 
 
 def fragile(folder):
-    """How much the comparison on KuaiRand depends on the number of seeds and on one setting of one rival."""
+    """How much the comparison on KuaiRand depends on the number of seeds and on one setting of one rival;
+    of an older comparison."""
+    if not _older_kuairand(folder):
+        return ""
     rows = results(folder, "rivals-kuairand")
     first = rows.query("seed < 5")
     five, ten, averages = against(first), against(rows), per_seed(first)
@@ -244,7 +342,7 @@ def page(folder):
         HEAD, methods(folder), kuairand(folder), synthetic_default(folder), rivals(folder), tabs(folder),
         fragile(folder), searches(folder), module_map(folder), picked(folder), weights(folder),
     ]  # fmt: skip
-    return "\n\n".join(made) + "\n"
+    return "\n\n".join(part for part in made if part) + "\n"
 
 
 def picture(readme, folder):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 RESAMPLES = 200  # the standard error of a standard error is then 5 % of it
+SIMULATED = 4000  # draws of equal methods
+LEVEL = 0.95  # of the intervals, and that the best method is in the set
 CELLS = 2**23  # float64 numbers that are held at a time: 64 MB
 
 
@@ -55,17 +57,17 @@ def drawn(units: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     return np.ascontiguousarray(counts.T)
 
 
-def resampled_gain(
-    labels: np.ndarray, hero: np.ndarray, local: np.ndarray, codes: np.ndarray | None = None,
+def resampled_auc(
+    labels: np.ndarray, probabilities: np.ndarray, codes: np.ndarray | None = None,
     weights: np.ndarray | None = None, resamples: int = RESAMPLES, seed: int = 0,
 ) -> np.ndarray:  # fmt: skip
-    """AUC of `hero` minus AUC of `local`, mean over the seeds, in resamples of the test rows.
+    """AUC, mean over the seeds, in resamples of the test rows.
 
-    labels       [R] 0, 1 or NaN
-    hero, local  [S, R] probabilities, the same seeds and rows: one resample serves all of them (paired)
-    codes        [R] whole numbers: the person of a row. Whole persons are drawn then, not single rows
-    weights      [units, B] as `drawn` makes it, for rows (or persons 0 … units − 1); None: drawn here
-    returns      [B] in AUC; NaN where a resample lacks one of the classes
+    labels         [R] 0, 1 or NaN
+    probabilities  [S, R] of the same rows: one resample serves all seeds (paired)
+    codes          [R] whole numbers: the person of a row. Whole persons are drawn then, not single rows
+    weights        [units, B] as `drawn` makes it, for rows (or persons 0 … units − 1); None: drawn here
+    returns        [B]; NaN where a resample lacks one of the classes
     """
     if codes is not None:
         codes = np.unique(codes, return_inverse=True)[1] if weights is None else np.asarray(codes)
@@ -77,16 +79,21 @@ def resampled_gain(
     for first in range(0, weights.shape[1], step):
         some = weights[:, first : first + step]
         some = some if codes is None else some[codes]
-        gains = [
-            weighted_auc(labels, a, some) - weighted_auc(labels, b, some)
-            for a, b in zip(hero, local, strict=True)
-        ]
-        parts.append(np.mean(gains, axis=0))
+        parts.append(np.mean([weighted_auc(labels, own, some) for own in probabilities], axis=0))
     return np.concatenate(parts)
 
 
+def resampled_gain(
+    labels: np.ndarray, hero: np.ndarray, local: np.ndarray, codes: np.ndarray | None = None,
+    weights: np.ndarray | None = None, resamples: int = RESAMPLES, seed: int = 0,
+) -> np.ndarray:  # fmt: skip
+    """AUC of `hero` minus AUC of `local`, both [S, R], in the same resamples [B]; see `resampled_auc`."""
+    both = (resampled_auc(labels, own, codes, weights, resamples, seed) for own in (hero, local))
+    return next(both) - next(both)
+
+
 def combined(
-    by_seed: Sequence[float], draws: np.ndarray | None = None, units: int = 0, level: float = 0.95
+    by_seed: Sequence[float], draws: np.ndarray | None = None, units: int = 0, level: float = LEVEL
 ) -> Interval:
     """A mean gain with its interval over seeds and test rows.
 
@@ -102,6 +109,18 @@ def combined(
     """
     from scipy import stats
 
+    mean, seeds, rows, freedom = _spread(by_seed, draws, units)
+    total = float(np.nansum([seeds, rows]))
+    if math.isnan(freedom):
+        return Interval(mean, math.nan, math.nan, seeds, rows)
+    if total < 1e-20:  # no spread but that of rounding
+        return Interval(mean, mean, mean, seeds, rows)
+    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(total)
+    return Interval(mean, mean - reach, mean + reach, seeds, rows)
+
+
+def _spread(by_seed, draws, units):
+    """(mean, variance of it between seeds, between rows, degrees of freedom); NaN: not known."""
     values = np.asarray(by_seed, float)
     values = values[np.isfinite(values)]
     mean = float(values.mean()) if len(values) else math.nan
@@ -111,11 +130,63 @@ def combined(
     rows = float(known.var(ddof=1)) if len(known) > 1 and units > 1 else math.nan
     parts = [(seeds, len(values) - 1), (rows, units - 1)]
     parts = [(part, freedom) for part, freedom in parts if not math.isnan(part)]
-    if not parts:
-        return Interval(mean, math.nan, math.nan, seeds, rows)
     total = sum(part for part, _ in parts)
-    if total < 1e-20:  # no spread but that of rounding
-        return Interval(mean, mean, mean, seeds, rows)
-    freedom = total**2 / sum(part**2 / own for part, own in parts)
-    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(total)
-    return Interval(mean, mean - reach, mean + reach, seeds, rows)
+    if not parts or total < 1e-20:
+        return mean, seeds, rows, math.inf if parts else math.nan
+    return mean, seeds, rows, total**2 / sum(part**2 / own for part, own in parts)
+
+
+def best_set(
+    by_seed: np.ndarray, draws: np.ndarray | None = None, units: int = 0, level: float = LEVEL
+) -> np.ndarray:
+    """Which of M methods cannot be told from the best: [M] bool; it holds the best with this probability.
+
+    by_seed  [S, M] a score of each seed and method;  draws: [B, M] as of `combined`, or None
+    units    as of `combined`
+
+    A method leaves the set where another one is ahead of it by more than chance would put the luckiest of
+    M − 1 equal ones ahead. How far that is follows from the same variances as in `combined` and from how the
+    methods vary together: the smallest of the one-sided p-values (Student's t) against its distribution in
+    SIMULATED draws of equal methods. A method without a score is not in the set; where nothing varies that
+    is known (one seed, no draws), nothing can be told and all are.
+
+    Multiple comparisons with the best: Hsu, Multiple Comparisons, 1996, chapter 4, with unequal variances.
+    """
+    from scipy import stats
+
+    by_seed = np.asarray(by_seed, float)
+    known = np.flatnonzero(np.isfinite(by_seed).any(0))
+    found = np.zeros(by_seed.shape[1], bool)
+    scores = by_seed[:, known]
+    spread = scores if len(scores) > 1 else np.zeros((2, len(known)))
+    covariance = _covariance(spread) / len(spread)
+    if draws is not None:
+        covariance = covariance + _covariance(np.asarray(draws, float)[:, known])
+    noise = np.random.default_rng(0).multivariate_normal(
+        np.zeros(len(known)), covariance, SIMULATED, check_valid="ignore", method="eigh"
+    )
+    for m, own in enumerate(known):
+        smallest, chance = 1.0, np.ones(SIMULATED)
+        for k in set(range(len(known))) - {m}:
+            rows = None if draws is None else draws[:, known[k]] - draws[:, own]
+            mean, seeds, between, freedom = _spread(scores[:, k] - scores[:, m], rows, units)
+            error = math.sqrt(np.nansum([seeds, between]))
+            if math.isnan(freedom):
+                continue
+            if error < 1e-10:  # no spread but that of rounding
+                smallest = 0.0 if mean > 1e-10 else smallest
+                continue
+            smallest = min(smallest, float(stats.t.sf(mean / error, freedom)))
+            apart = noise[:, k] - noise[:, m]
+            chance = np.minimum(chance, stats.norm.sf(apart / max(apart.std(), 1e-12)))
+        found[own] = smallest > 0 and smallest >= min(np.quantile(chance, 1 - level), 1.0)
+    return found
+
+
+def _covariance(values):
+    """[M, M] of [S, M]; lines with a gap are left out, a column that is not known does not vary."""
+    values = np.where(np.isfinite(values).any(0), values, 0.0)
+    complete = values[np.isfinite(values).all(1)]
+    return (
+        np.cov(complete.T).reshape(values.shape[1], -1) if len(complete) > 1 else 0 * np.eye(values.shape[1])
+    )

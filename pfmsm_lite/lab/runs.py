@@ -34,7 +34,8 @@ class Run:
     name       what the data are called, such as "my.csv"
     origin     where the numbers come from: one line
     results    DataFrame with the columns of history.RESULTS; `rounds` with those of history.ROUNDS
-    histories  (method, seed) → History; from a directory only its arrays: .weights, .cosines, .norms
+    histories  (method, seed) → History; from a directory its arrays: .weights, .cosines, .norms, and its
+               best_round
     sizes      scenario → its training rows
     clusters   N labels of the scenarios, and ceiling [N, T], their best AUC, where the truth is known
     notes      how the reader read the columns, and its warnings: sentences
@@ -194,6 +195,9 @@ def read_run(directory: str | Path) -> Run:
                 f"(there is {complete}). {_anew(folder)}"
             )
     histories = {cell: _recorded(folder, *cell) for cell in wanted}
+    for cell, number in _chosen(results, rounds).items():
+        if cell in histories:
+            histories[cell].best_round = number
     clusters, ceiling = _truth(arguments)
     stem = Path(str(arguments["data"])).name
     command = config.get("command", "")
@@ -240,6 +244,14 @@ def _csv(path, columns):
             f"{_anew(path.parent)}"
         )
     return table
+
+
+def _chosen(results, rounds):
+    """{(method, seed): the round whose validation AUCs stand in the results}, for those that have any."""
+    valid = results[results["split"] == "valid"].groupby(["method", "seed"])["auc"].mean().dropna()
+    by_round = rounds.groupby(["method", "seed", "round"])["valid_auc"].mean()
+    away = (by_round - valid.reindex(by_round.index.droplevel("round")).to_numpy()).abs().dropna()
+    return {key: int(own.idxmin()[2]) for key, own in away.groupby(["method", "seed"])}
 
 
 def _recorded(folder, method, seed):

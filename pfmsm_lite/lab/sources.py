@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pfmsm_lite.data import read_kuairand, suited, synthetic
+from pfmsm_lite.data.kuairand import WINDOWS
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab import knobs, tables
 from pfmsm_lite.registry import OPERATORS, Operator, register
@@ -31,10 +32,11 @@ HARD = {
 
 def _synthetic(arguments, preset=None):
     turned = knobs.checked(arguments.get("knob") or ())
-    if arguments["data_seed"] < 0:
-        raise UserError(f"--data-seed is {arguments['data_seed']}, but it must be a whole number from 0.")
+    seed = arguments["data_seed"] or 0  # None, in a comparison: each training's own; described is the first
+    if seed < 0:
+        raise UserError(f"--data-seed is {seed}, but it must be a whole number from 0.")
     try:
-        return synthetic(**{**(preset or {}), **turned}, seed=arguments["data_seed"])
+        return synthetic(**{**(preset or {}), **turned}, seed=seed)
     except UserError as error:
         raise UserError(f"--knob {' '.join(turned) or 'of the preset'}: {error}") from error
     except (TypeError, ValueError) as error:
@@ -49,7 +51,9 @@ def _kuairand(arguments):
     if not arguments["data_dir"]:
         raise UserError("--data kuairand needs --data-dir, the folder with log_standard_*_pure.csv.")
     tasks = {"tasks": tuple(arguments["tasks"])} if arguments["tasks"] else {}
-    return read_kuairand(arguments["data_dir"], **tasks)
+    window = arguments.get("window")
+    days = WINDOWS[choose("--window", window, WINDOWS)] if window else {}
+    return read_kuairand(arguments["data_dir"], **tasks, **days)
 
 
 READERS = OPERATORS["reader"]  # read(arguments) → list of Scenario, or (that, the truth that made it)
@@ -59,7 +63,7 @@ register(
 )
 register("reader", "kuairand", _kuairand, "the published KuaiRand-Pure, its files in --data-dir")
 TABLE = Operator(tables.read, "a table of your own, described by the options below")
-DATA_OPTIONS = ("knob", "data_seed", "data_dir", *tables.OPTIONS)  # those that say how data are made or read
+DATA_OPTIONS = ("knob", "data_seed", "data_dir", "window", *tables.OPTIONS)  # how data are made or read
 GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
 # data → what suits them where nothing else is asked for; others are treated like a table, see `suited_to`
 DEFAULTS = {

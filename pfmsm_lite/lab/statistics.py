@@ -49,6 +49,7 @@ def kept(history: History) -> dict[str, Any]:
         "valid_auc": history.best_auc,
         "test_auc": float(results[results["split"] == "test"]["auc"].mean()),
         "best_round": history.best_round,
+        "rounds": history.rounds_done,
         "results": json.loads(results.to_json(orient="values")),
         "sent_kb": float(spent["bytes"].mean()) / 1000,
         "stored_kb": history.stored_bytes / 1000,

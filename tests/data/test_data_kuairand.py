@@ -276,3 +276,24 @@ def test_a_tab_without_training_rows_and_a_task_that_is_none_are_refused(tmp_pat
     lean = table.drop(columns="is_like")
     refused([SECOND, "'is_like'"], tiny, tmp_path, lean, options={"tasks": ["is_like"]})
     refused([names.USERS, "missing", "10439422"], read_kuairand, tmp_path / "nowhere")
+
+
+# ---- windows in time ----
+
+
+def test_windows_follow_each_other_and_only_the_last_sees_the_last_day(tmp_path):
+    table, seen = log(rows=900, first=25, days=14), []  # 04-25 … 05-08
+    for name, days in names.WINDOWS.items():
+        found = tiny(tmp_path, table, options=days)
+        assert [s.name for s in found] == ["tab 0", "tab 1"]  # the same tabs in each
+        date, edges = table["date"], [0, days["valid_from"], days["test_from"], days["until"] + 1]
+        for tab, scenario in enumerate(found):
+            for split, first, end in zip(SPLITS, edges, edges[1:], strict=False):
+                own = table[(table["tab"] == tab) & (date >= first) & (date < end)]
+                assert counts(scenario)[SPLITS.index(split)] == len(own) > 0
+                users_of = scenario.notes["group"][scenario.name][split]
+                assert users_of.tolist() == own["user_id"].tolist()  # who is resampled
+                seen += [(name, split, day) for day in own["date"].unique()]
+    assert {name for name, _, day in seen if day == 20220508} == {"last"}
+    tests = [(name, day) for name, split, day in set(seen) if split == "test"]
+    assert len(tests) == len({day for _, day in tests}) == 7  # no day tests twice

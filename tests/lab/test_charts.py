@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pfmsm_lite.lab.charts import module_map
+from pfmsm_lite.lab.charts import module_map, standings
 
 
 def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words():
@@ -29,3 +29,24 @@ def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words
     assert said == "Nothing is clear, not even before correction"
     weights = {text.get_text(): text.get_fontweight() for ax in figure.axes for text in ax.texts}
     assert weights["+0.50"] == weights["+12.0"] == "bold" and weights["+0.01"] == "normal"
+
+
+def test_the_standings_name_the_best_set_and_fill_its_dots():
+    lines = [
+        ("good", 0.8, 2.0, 1.0, 3.0, 1),
+        ("same", 0.79, 1.9, 1.0, 2.9, 1),
+        ("local", 0.7, *[None] * 3, 0),
+    ]
+    lines.append(("constant", 0.5, *[None] * 4))
+    table = pd.DataFrame(lines, columns=["method", "auc", "difference", "low", "high", "best_set"])
+    figure = standings(table, "local", "rows")
+    title = " ".join(figure.get_suptitle().split())
+    assert title == "On rows, 2 of 3 methods cannot be told from the best: good, same"
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["same", "good"]
+    assert "good +2.00 [+1.00, +3.00]" in figure.alt and "constant" not in figure.alt
+    alone = standings(table.assign(best_set=[1, 0, 0, None]), "local", "rows")
+    assert " ".join(alone.get_suptitle().split()) == "On rows, good is clearly the best of 3 methods"
+    filled = [
+        line.get_markerfacecolor() != "white" for line in alone.axes[0].lines if line.get_marker() == "o"
+    ]
+    assert filled[-1] and not filled[1]

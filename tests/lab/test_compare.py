@@ -11,15 +11,18 @@ import pandas as pd
 import pytest
 from running import cells, wait_until
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from pfmsm_lite import METHODS, Settings, run
-from pfmsm_lite.data import read_table
+from pfmsm_lite.data import digest, read_table, synthetic
+from pfmsm_lite.lab import predictions
 from pfmsm_lite.lab.cli import main, parser
-from pfmsm_lite.lab.compare import checked
-from pfmsm_lite.lab.search import chosen_with, with_setting
+from pfmsm_lite.lab.compare import checked, epochs, equal_steps, worlds
+from pfmsm_lite.lab.search import cell, chosen_with, with_setting
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("local", "fedprox", "pf_msmtrec")
+UNASKED = {"budget": None, "tuning-seeds": None, "extensions": None}  # beside --settings
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def table(tmp_path_factory):
 
 def words(table, out, **changes):
     options = {"methods": ",".join(NAMES), "seeds": 3, "budget": 2, "rounds": 2, "processes": 2}
-    options |= {"tuning-seeds": 2, **changes}
+    options |= {"tuning-seeds": 2, "extensions": 1, **changes}
     options = {key: value for key, value in options.items() if value is not None}
     given = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     asked = ["--data", str(table), "--scenario", "shop", "--tasks", "click,buy", "--categorical", "user,item"]
@@ -56,7 +59,8 @@ def compared(table, tmp_path_factory):
 
 def test_the_setting_with_the_best_validation_auc_is_chosen_and_tested_on_every_seed(compared):
     tried = pd.read_csv(compared / "settings.csv")
-    assert tried.groupby(["method", "number"])["seed"].apply(list).tolist() == [[0, 1]] * 6
+    each = tried["number"].max() + 1  # as many for all, where lists went on, too
+    assert tried.groupby(["method", "number"])["seed"].apply(list).tolist() == [[0, 1]] * 3 * each
     chosen = tried.groupby(["method", "number"])["chosen"].first().unstack().idxmax(axis=1)
     averages = tried.pivot_table(index="method", columns="number", values="valid_auc")
     assert chosen.equals(averages.idxmax(axis=1)) and tried["chosen"].sum() == 3 * 2
@@ -79,13 +83,20 @@ def test_the_tables_numbers_follow_from_the_results(compared):
     found = pd.read_csv(compared / "compare.csv").set_index("method")
     results = pd.read_csv(compared / "results.csv").query("split == 'test'")
     seeds = results.groupby(["seed", "method"])["auc"].mean().unstack()
-    for name in ("local", "fedprox"):
-        difference = 100 * (seeds["pf_msmtrec"] - seeds[name])
+    for name in ("pf_msmtrec", "fedprox"):
+        difference = 100 * (seeds[name] - seeds["local"])
         assert found.loc[name, "difference"] == pytest.approx(difference.mean())
-        assert found.loc[name, "p"] == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)
-    assert list(found["auc"]) == sorted(found["auc"], reverse=True)
+        low, high = stats.ttest_1samp(difference, 0).confidence_interval()
+        assert found.loc[name, "high"] - found.loc[name, "low"] != pytest.approx(
+            high - low
+        )  # rows count, too
+        assert found.loc[name, "low"] < difference.mean() < found.loc[name, "high"]
+    assert list(found["auc"][:3]) == sorted(found["auc"][:3], reverse=True) and found.index[3] == "constant"
+    assert found["best_set"].max() == 1 and found["auc"].idxmax() in found.index[found["best_set"] == 1]
+    text = (compared / "protocol.txt").read_text()
+    assert "3 seeds × test rows, resampled" in text and "the same rows for all seeds" in text
     assert found.loc["local", "sent_kb"] == 0 and found.loc["fedprox", "sent_kb"] > 0
-    assert found["stored_kb"].gt(0).all() and (compared / "forest.png").stat().st_size > 5000
+    assert found["stored_kb"][:3].gt(0).all() and (compared / "forest.png").stat().st_size > 5000
 
 
 def test_on_resume_only_what_is_missing_or_damaged_is_done_again(compared):
@@ -96,6 +107,24 @@ def test_on_resume_only_what_is_missing_or_damaged_is_done_again(compared):
     changed = {name for name, when in cells(compared).items() if before[name] != when}
     assert changed == {"local-1-0.json", "fedprox-0-0.json"}
     assert (compared / "results.csv").read_bytes() == results
+
+
+def test_predictions_are_kept_of_the_chosen_settings_alone_give_the_results_and_are_made_again(compared):
+    kept = {path.stem: path.read_bytes() for path in (compared / "predictions").glob("*.npy")}
+    tried = pd.read_csv(compared / "settings.csv").query("chosen == 1").groupby("method")["number"].first()
+    names = {f"{name}-{number}-{seed}" for name, number in tried.items() for seed in range(3)}
+    assert {name.removesuffix("-steps") for name in kept} == names
+    rows = predictions.kept_rows(compared / "predictions" / "rows.npz")
+    results = pd.read_csv(compared / "results.csv").query("split == 'test' and method == 'fedprox'")
+    found = predictions.kept(compared / "predictions" / f"fedprox-{tried['fedprox']}-1.npy")
+    assert found.dtype == np.float32
+    for row in results.query("seed == 1").itertuples():
+        part, t = rows.slices[row.scenario], rows.tasks.index(row.task)
+        assert roc_auc_score(rows.labels[part, t], found[part, t]) == pytest.approx(row.auc, abs=1e-4)
+    gone = sorted(names)[0]
+    (compared / "predictions" / f"{gone}.npy").unlink()
+    assert main(["compare", "--resume", str(compared)]) == 0
+    assert {path.stem: path.read_bytes() for path in (compared / "predictions").glob("*.npy")} == kept
 
 
 def checkpoint(out, compared, cell):
@@ -116,12 +145,13 @@ def test_a_cell_that_fails_is_named_the_others_go_on_and_only_it_is_done_again(
     said = capsys.readouterr().out
     assert "FAILED fedprox-0-2: " in said and f"compare --resume {out}" in said
     kept = cells(out)
-    assert len(kept) == 12 + 2 and "fedprox-0-2.json" not in kept
-    assert set(pd.read_csv(out / "compare.csv")["method"]) == set(NAMES)
+    assert "fedprox-0-2.json" not in kept and kept.keys() < cells(compared).keys()
+    assert set(pd.read_csv(out / "compare.csv")["method"]) == {*NAMES, "constant"}
     (blocked / "x").unlink()
     blocked.rmdir()
     assert main(["compare", "--resume", str(out)]) == 0
-    assert {name: when for name, when in cells(out).items() if name in kept} == kept and len(cells(out)) == 15
+    assert {name: when for name, when in cells(out).items() if name in kept} == kept
+    assert cells(out).keys() == cells(compared).keys()
 
 
 def test_a_checkpoint_of_another_setting_is_no_obstacle_and_goes_when_its_cell_is_done(compared):
@@ -145,7 +175,9 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(table, compared, tmp_pat
     process.kill()
     process.wait()
     assert main(["compare", "--resume", str(out)]) == 0
-    for name in ("results.csv", "settings.csv"):
+    names = [path.relative_to(compared) for path in compared.glob("predictions/*.npy")]
+    assert names
+    for name in ("results.csv", "settings.csv", "pairs.csv", "cells.csv", *names):
         assert (out / name).read_bytes() == (compared / name).read_bytes()
 
 
@@ -154,8 +186,7 @@ def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_
 ):
     file, out = tmp_path / "chosen.csv", tmp_path / "out"
     file.write_bytes((compared / "settings.csv").read_bytes())
-    given = {"settings": file, "budget": None, "tuning-seeds": None}
-    assert main(words(table, out, **given, seeds=2, methods="fedprox,local")) == 0
+    assert main(words(table, out, settings=file, **UNASKED, seeds=2, methods="fedprox,local")) == 0
     said = capsys.readouterr().out
     assert (
         "choose settings" not in said
@@ -179,14 +210,15 @@ def test_with_the_settings_of_an_earlier_comparison_nothing_is_searched_and_the_
     kept = tried[tried["method"] != "pf_msmtrec"].to_csv(index=False)
     assert (out / "settings.csv").read_text() == kept
     both = [pd.read_csv(folder / "compare.csv").set_index("method") for folder in (out, compared)]
-    assert both[0]["setting"].equals(both[1]["setting"][both[0].index]) and both[0]["tried"].eq(2).all()
+    assert both[0]["setting"].equals(both[1]["setting"][both[0].index])
+    assert both[0]["tried"].equals(both[1]["tried"][both[0].index])
 
 
 def test_settings_chosen_under_other_circumstances_are_used_and_the_difference_is_said(
     table, compared, tmp_path, capsys, monkeypatch
 ):
     def said(source, out, **changes):
-        given = {"settings": source / "settings.csv", "budget": None, "tuning-seeds": None}
+        given = {"settings": source / "settings.csv", **UNASKED}
         assert main(words(changes.pop("data", table), out, seeds=1, methods="local", **given, **changes)) == 0
         return [line for line in capsys.readouterr().out.splitlines() if line.startswith("NOTE")]
 
@@ -209,9 +241,10 @@ def test_settings_chosen_under_other_circumstances_are_used_and_the_difference_i
 
 @pytest.mark.parametrize("methods", [None, "all"])
 def test_without_methods_all_that_are_in_the_settings_file_are_tested(methods, table, compared, tmp_path):
-    given = {"settings": compared / "settings.csv", "budget": None, "tuning-seeds": None, "methods": methods}
+    given = {"settings": compared / "settings.csv", **UNASKED, "methods": methods}
     found = checked(vars(parser().parse_args(words(table, tmp_path, **given))))
-    assert found["methods"] == ["local", "pf_msmtrec", "fedprox"] and len(found["settings"]) == 3 * 2 * 2
+    assert found["methods"] == ["local", "pf_msmtrec", "fedprox"]
+    assert len(found["settings"]) == len(pd.read_csv(compared / "settings.csv"))
 
 
 LINE = "local,0,0,0.5,1,{}"
@@ -222,6 +255,7 @@ LINE = "local,0,0,0.5,1,{}"
     [
         (LINE, {"budget": 3}, "--budget cannot be given beside it"),
         (LINE, {"tuning-seeds": 1}, "--tuning-seeds cannot be given beside it"),
+        (LINE, {"extensions": 1}, "--extensions cannot be given beside it"),
         (LINE, {"methods": "local,fedprox"}, "has 0 chosen settings of fedprox, but it takes one"),
         (LINE, {"methods": "lokal"}, "Unknown method 'lokal'. Did you mean 'local'?"),
         (f'{LINE}\nlocal,1,0,0.6,1,"{{}}"', {}, "has 2 chosen settings of local"),
@@ -252,7 +286,7 @@ def test_settings_that_no_comparison_wrote_are_refused_by_file_and_line(
     file = tmp_path / "settings.csv"
     if text is not None:
         file.write_text(f"method,number,seed,valid_auc,chosen,setting\n{text}\n")
-    usual = {"settings": file, "budget": None, "tuning-seeds": None, "methods": None}
+    usual = {"settings": file, **UNASKED, "methods": None}
     assert main(words(table, tmp_path / "out", **usual | options)) == 2
     error = "".join(capsys.readouterr().err.split())  # it may be broken within a file's name, too
     assert "".join(said.split()) in error
@@ -263,7 +297,7 @@ def test_settings_that_no_comparison_wrote_are_refused_by_file_and_line(
 def test_a_settings_file_without_a_column_is_refused_by_its_name(table, tmp_path, capsys):
     file = tmp_path / "settings.csv"
     file.write_text("method,number,seed,valid_auc,setting\n")
-    usual = {"settings": file, "budget": None, "tuning-seeds": None}
+    usual = {"settings": file, **UNASKED}
     assert main(words(table, tmp_path / "out", **usual)) == 2
     assert "has no column chosen" in " ".join(capsys.readouterr().err.split())
 
@@ -276,6 +310,13 @@ def test_a_settings_file_without_a_column_is_refused_by_its_name(table, tmp_path
         ({"tuning-seeds": 0}, "--tuning-seeds is 0"),
         ({"methods": "fedprx"}, "Did you mean 'fedprox'"),
         ({"rounds": 0}, "--rounds is 0"),
+        ({"extensions": -1}, "--extensions is -1, but it must be 0 or more"),
+        ({"reference": "fedavg"}, "Unknown --reference 'fedavg'. Choose one of: local, fedprox, pf_msmtrec"),
+        ({"windows": 2}, "--windows cuts KuaiRand in time. Leave it out"),
+        ({"window": 1}, "--window cuts KuaiRand in time, and --data"),
+        ({"group": "person"}, "Unknown column (as group) in shops.csv: 'person'"),
+        ({"data": "kuairand", "windows": 4}, "--windows is 4, but there are 3 windows in time"),
+        ({"data": "kuairand", "windows": 2, "window": "last"}, "--window cannot be given beside it"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(changes, said, table, tmp_path, capsys):
@@ -300,3 +341,85 @@ def test_what_would_make_it_another_comparison_is_refused_beside_resume(option, 
     assert main(["compare", "--resume", str(compared), *option.split()]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert f"{option.split()[0]} cannot be given beside it" in said
+
+
+def test_a_group_with_gaps_is_refused_with_its_rows_and_what_to_do(table, tmp_path, capsys):
+    frame = pd.read_csv(table).assign(person=np.arange(900) % 90)
+    frame.loc[7, "person"] = np.nan
+    frame.to_csv(tmp_path / "gaps.csv", index=False)
+    assert main([*words(tmp_path / "gaps.csv", tmp_path / "out"), "--group", "person"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "row 8" in said and "names nobody (--group). Fill it in, or drop the row." in said
+
+
+# ---- synthetic data: new ones with each seed; equal gradient steps ----
+
+KNOBS = {"sizes": (300, 200), "relatedness": (0, 1), "test_rows": 200}
+
+
+def drawn(out, *more):
+    """A small comparison on generated data."""
+    knobs = [word for name, value in KNOBS.items() for word in ("--knob", f"{name}={json.dumps(value)}")]
+    small = "--methods local,ditto --seeds 2 --budget 1 --extensions 0 --rounds 3"
+    return main(["compare", *small.split(), *knobs, *more, "--out", str(out)])
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    out = tmp_path_factory.mktemp("generated") / "out"
+    assert drawn(out) == 0
+    return out
+
+
+def test_each_seed_has_data_of_its_own_which_are_those_of_the_generator(generated):
+    files = sorted((generated / "predictions").glob("rows*.npz"))
+    assert [path.name for path in files] == ["rows-data-seed-0.npz", "rows-data-seed-1.npz"]
+    found = [predictions.kept_rows(path).digest for path in files]
+    assert found == [digest(synthetic(**KNOBS, seed=seed)[0]) for seed in (0, 1)] and found[0] != found[1]
+    results = pd.read_csv(generated / "results.csv")
+    for seed in (0, 1):
+        again = run(synthetic(**KNOBS, seed=seed)[0], "local", 3, seed).results
+        there = results.query("method == 'local' and seed == @seed")
+        assert there["auc"].to_numpy() == pytest.approx(again["auc"].to_numpy(), abs=1e-9)
+    config = json.loads((generated / "config.json").read_text())
+    assert config["arguments"]["data_seed"] is None
+    assert "each seed draws new ones" in (generated / "protocol.txt").read_text()
+
+
+def test_the_data_are_fixed_where_their_seed_is_asked_for(tmp_path):
+    given = vars(parser().parse_args("compare --data-seed 0 --seeds 2 --budget 1".split()))
+    assert worlds(checked(given)) == {"": None}
+    assert drawn(tmp_path / "out", "--data-seed", "0", "--methods", "local") == 0
+    assert [path.name for path in (tmp_path / "out" / "predictions").glob("rows*")] == ["rows.npz"]
+    assert "one draw, --data-seed 0" in (tmp_path / "out" / "protocol.txt").read_text()
+
+
+def test_epochs_of_a_round_are_those_of_the_phases_and_of_a_second_model():
+    known = {"local": 1, "fedavg": 1, "fedrep": 2, "ditto": 2, "local_finetune": 2, "boosted_tree": 1}
+    assert {name: epochs(METHODS[name], Settings()) for name in known} == known
+    assert epochs(METHODS["ditto"], Settings(local_epochs=3)) == 6
+
+
+def test_with_equal_steps_who_trains_twice_has_half_the_rounds():
+    tests = [
+        cell(METHODS[name], Settings(), 0, {}, 0) for name in ("local", "ditto", "fedrep", "boosted_tree")
+    ]
+    found = equal_steps(tests, Settings(), 7)
+    assert {a.method.name: (b.rounds, b.file) for a, b in found.items()} == {
+        "ditto": (3, "ditto-0-0-steps"),
+        "fedrep": (3, "fedrep-0-0-steps"),
+    }
+    assert next(iter(equal_steps(tests[1:2], Settings(), 1).values()), None) is None  # one round is the least
+
+
+def test_the_second_table_reads_the_best_of_these_rounds(generated):
+    whole, equal = (
+        pd.read_csv(generated / f"{name}.csv").set_index("method") for name in ("compare", "equal_steps")
+    )
+    aucs = []
+    for seed in (0, 1):
+        again = run(synthetic(**KNOBS, seed=seed)[0], "ditto", 1, seed).results  # 3 rounds of 2 epochs: 1
+        aucs.append(again.query("split == 'test'")["auc"].mean())
+    assert equal.auc["ditto"] == pytest.approx(np.mean(aucs), abs=1e-9)
+    assert equal.auc["local"] == whole.auc["local"] and whole.auc["ditto"] != equal.auc["ditto"]
+    assert whole["epochs"][["local", "ditto"]].tolist() == [1, 2]

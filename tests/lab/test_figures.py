@@ -411,6 +411,19 @@ def test_the_title_of_mixing_says_what_was_learned(ratio, options, said):
         assert "s-3 takes most from own-shop" in figure.alt
 
 
+def test_maps_end_with_the_round_that_validation_chose():
+    cosines, weights = arrays(["a", "b", "c"], last=9)
+    for draw, array in ((mixing, weights), (conflicts, cosines)):
+        chosen = draw(array.assign_attrs({"of": "mine, seed 0", "chosen": 4}))
+        assert (
+            plain(chosen.get_suptitle()).startswith("Round 4: ") and "validation chose round 4" in chosen.alt
+        )
+        shown = [plain(ax.get_title()) for ax in chosen.axes]
+        assert any(text.startswith("round 4") for text in shown)
+        assert not any(text.startswith("round 9") for text in shown)
+        assert plain(draw(array).get_suptitle()).startswith("Round 9: ")  # nobody knows which was chosen
+
+
 def test_nobody_learns_where_all_weight_is_ones_own():
     array = mixture(np.ones((4, 4)))
     array[:] = np.eye(4)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from pfmsm_lite.lab.resampling import combined, drawn, resampled_gain, weighted_auc
+from pfmsm_lite.lab.resampling import best_set, combined, drawn, resampled_auc, resampled_gain, weighted_auc
 
 
 def scored(draw, rows, signal, ties=False, rate=0.3):
@@ -140,3 +140,72 @@ def test_the_interval_covers_the_truth_in_about_95_of_100_worlds():
         )
         hits += found.low <= truth <= found.high
     assert 0.92 <= hits / worlds <= 0.995, hits / worlds
+
+
+def test_the_spread_of_one_auc_over_persons_is_that_of_scipy():
+    draw = np.random.default_rng(8)
+    people = draw.integers(0, 70, 400)
+    labels, p = scored(draw, 400, 1.0)
+    p = 0.5 * p + 0.5 * draw.random(70)[people]  # rows of a person are alike
+    mates = [np.flatnonzero(people == name) for name in np.unique(people)]
+
+    def auc(drawn_people):
+        rows = np.concatenate([mates[k] for k in drawn_people.astype(int)])
+        return roc_auc_score(labels[rows], p[rows])
+
+    known = stats.bootstrap(
+        (np.arange(len(mates)),), auc, vectorized=False, n_resamples=800, method="basic",
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    found = resampled_auc(labels, p[None], people, resamples=2000)
+    assert found.std(ddof=1) == pytest.approx(known.standard_error, rel=0.1)
+    assert found.mean() == pytest.approx(known.bootstrap_distribution.mean(), abs=0.005)
+
+
+# ---- the best set ----
+
+
+def test_a_clear_winner_is_alone_and_two_equal_ones_are_both_the_best():
+    noise = np.random.default_rng(0).normal(0, 0.001, (5, 3))
+    assert best_set(np.array([0.7, 0.8, 0.71]) + noise).tolist() == [False, True, False]
+    assert best_set(np.array([0.8, 0.8, 0.7]) + noise).tolist() == [True, True, False]
+    same = np.tile([0.8, 0.8, 0.7], (4, 1))  # nothing varies but who it is
+    assert best_set(same).tolist() == [True, True, False]
+
+
+def test_of_two_methods_the_set_is_that_of_a_one_sided_paired_t_test():
+    draw = np.random.default_rng(1)
+    for ahead in (0.0, 0.005, 0.01, 0.02, 0.03):
+        scores = np.array([0.7, 0.7 + ahead]) + draw.normal(0, 0.01, (6, 2))
+        p = stats.ttest_rel(scores[:, 1], scores[:, 0], alternative="greater").pvalue
+        if abs(p - 0.05) > 0.01 and abs(p - 0.95) > 0.01:  # the level is simulated
+            assert best_set(scores).tolist() == [p > 0.05, p < 0.95], ahead
+
+
+def test_rows_that_vary_widen_the_set_and_one_seed_leaves_the_rows():
+    seeds = np.array([[0.70, 0.72], [0.71, 0.73], [0.70, 0.719]])
+    wide = np.random.default_rng(2).normal(0, 0.02, (200, 2)) + seeds.mean(0)
+    assert best_set(seeds).tolist() == [False, True]
+    assert best_set(seeds, wide, units=100).tolist() == [True, True]
+    assert best_set(seeds[:1]).tolist() == [True, True]  # nothing is known that varies
+    narrow = np.random.default_rng(2).normal(0, 0.001, (200, 2)) + seeds.mean(0)
+    assert best_set(seeds[:1], narrow, units=100).tolist() == [False, True]
+
+
+def test_a_method_without_a_score_is_not_in_the_set_and_one_without_draws_counts_by_its_seeds():
+    seeds = np.array([[0.70, np.nan, 0.72], [0.71, np.nan, 0.73], [0.70, np.nan, 0.719]])
+    assert best_set(seeds).tolist() == [False, False, True]
+    draws = np.random.default_rng(2).normal(0.7, 0.02, (200, 3))
+    draws[:, 0] = np.nan
+    assert best_set(seeds, draws, units=100).tolist() == [False, False, True]
+
+
+def test_the_best_of_ten_is_in_its_set_in_about_95_of_100_worlds_and_in_more_where_it_is_clear():
+    draw, hits = np.random.default_rng(3), {0.0: 0, 0.02: 0}
+    for ahead in hits:
+        for _ in range(150):
+            common = draw.normal(0, 0.02, (5, 1))  # a good seed is good for all
+            scores = common + draw.normal(0, 0.01, (5, 10))
+            scores[:, 4] += ahead
+            hits[ahead] += best_set(scores)[4]
+    assert 0.9 <= hits[0.0] / 150 <= 0.99 and hits[0.02] == 150

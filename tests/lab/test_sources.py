@@ -25,6 +25,11 @@ def test_knobs_turn_the_generator_and_the_hard_preset_is_one_of_their_settings()
     assert digest(made) == digest(again) and len(made) == 12 and len(set(truth.clusters)) == 3
 
 
+def test_a_window_in_time_that_is_none_is_refused_by_name():
+    with pytest.raises(UserError, match="Unknown --window '4'. Choose one of: 1, 2, 3, last"):
+        sources.read({"data": "kuairand", "data_dir": "x", "tasks": None, "window": "4"})
+
+
 def test_parquet_reads_like_csv(csv, tmp_path):
     frame().to_parquet(tmp_path / "my.parquet")
     read = [sources.read(vars(parser().parse_args(own(path))))[0] for path in (csv, tmp_path / "my.parquet")]

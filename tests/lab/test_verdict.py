@@ -37,7 +37,7 @@ class Kept:
                     cost = (0.5, 30.0, 1000 * (method != "local"), 0)
                     rounds.append((method, seed, number, name, task, auc, *cost))
         self.results, self.rounds = pd.DataFrame(lines, columns=RESULTS), pd.DataFrame(rounds, columns=ROUNDS)
-        self.arrays = {} if weights is None else {"weights": [np.stack([weights] * 2)]}
+        self.arrays = {} if weights is None else {"weights": [np.stack([weights] * 2)] * best[1]}
         (self.best_round, self.rounds_done), self.seconds, self.stopped = best, 1.0, ""
 
 
