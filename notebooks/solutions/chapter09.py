@@ -20,9 +20,10 @@ def for_main(names):
     return [name for name in names if name.split(".")[0] != "fusion"]
 
 
-# 3. Lengths 4 and 2, mean 3: balanced (3, 0) and (0, 3). Focused weights: 0.5 · (0.6, 0.4) + 0.5 · (1, 0) =
-#    (0.8, 0.2). Together 0.8 · (3, 0) + 0.2 · (0, 3).
-step = torch.tensor([2.4, 0.6])
+# 3. Norms 4 and 7; in epoch 2 the main one counts 1.5² = 2.25 times: 9 and 7. At τ = 1 / ln 2 the weights are
+#    2⁹ : 2⁷ = 4 : 1, so 0.8 and 0.2; `category` is not among the user's tasks. Of the raw gradients:
+#    0.8 · (4, 0) + 0.2 · (0, 7).
+step = torch.tensor([3.2, 1.4])
 
 # 4. (open) One answer. PMTRec: weigh an auxiliary task by the cosine of its gradient with the main task's,
 #    for each user, averaged over some epochs (a single one is noise), nothing if it is negative. Better, and

@@ -1,4 +1,4 @@
-"""Feedback of users on items: the log, the tasks that it poses, and the factors that model it.
+"""Feedback of users on items: the log, the tasks that it poses, and synthetic worlds whose truth is known.
 
 Shapes: U users, I items, R rows of a log, B rows of a batch, T tasks, D the width of an embedding. Task 0 is
 the main one: which items to recommend.
@@ -283,31 +283,21 @@ def synthetic_log(
     return log, misled
 
 
-# ---------------------------------------------------------------- the model
+WORLDS = {  # they differ in one number: whose `long_view` follows the opposite of the taste of its clicks
+    "helps": {"harmed": 0.0},
+    "misleads": {"harmed": 0.5},
+}
 
 
-class Factors(nn.Module):
-    """Matrix factorization (user and item embeddings, dot product) with one head per auxiliary task."""
+def world(name: str, seed: int = 0, **knobs) -> tuple[Interactions, np.ndarray]:
+    """A log in which the auxiliary task `long_view` helps, or one in which it misleads every second user.
 
-    def __init__(self, data: Interactions, width: int, generator: torch.Generator):
-        super().__init__()
-        self.tables = nn.ParameterDict(
-            {
-                side: nn.Parameter(0.1 * torch.randn(count, width, generator=generator))
-                for side, count in (("user", data.users), ("item", data.items))
-            }
-        )
-        self.heads = nn.ModuleList(
-            KINDS[kind][0](width, data.classes(name)) for name, kind in data.tasks.items()
-        )
-        self.kinds = tuple(data.tasks.values())
-
-    def scores(self, users: Tensor) -> Tensor:
-        """Dot products [B, I] of the users [B] int64 with every item."""
-        return self.tables["user"][users] @ self.tables["item"].T
-
-    def forward(self, users: Tensor, items: Tensor, negatives: Tensor, labels: Tensor) -> Tensor:
-        """One loss per task, [T]; users, items, negatives [B] int64, labels [B, T], NaN where unknown."""
-        embeddings = self.tables["user"][users], self.tables["item"][items], self.tables["item"][negatives]
-        each = zip(self.kinds, self.heads, labels.T, strict=True)
-        return torch.stack([KINDS[kind][1](head, *embeddings, column) for kind, head, column in each])
+    name     name in WORLDS
+    knobs    of `synthetic_log`, in the place of 200 users, 200 items, and of each user 10 clicks, 30 views
+    returns  (Interactions with SYNTHETIC_TASKS, a fifth of the clicks for validation and a fifth for test;
+             misled [users] bool)
+    """
+    chosen = WORLDS[choose("world", name, WORLDS)]
+    plain = {"users": 200, "items": 200, "clicks": 10, "views": 30}
+    log, misled = synthetic_log(**{**plain, **chosen, **knobs}, seed=seed)
+    return interactions(log, SYNTHETIC_TASKS, valid=0.2, test=0.2, seed=seed), misled

@@ -1,64 +1,35 @@
-"""PMTRec: every user and every item has task weights of its own, from its gradient norms.
+"""PMTRec: every user and every item has task weights of its own, from the norms of its gradients.
 
-PMTRec (IEEE BigData 2024, arXiv 2407.21364). Its abstract names three modules: task weights from the gradient
-norms of each user and item, Task Focusing towards the main task, Gradient Magnitude Balancing. How they are
-computed is not in what we have: every formula below is a reconstruction, and so are encoder, data and loop.
+PMTRec (Yang et al., IEEE BigData 2024, arXiv 2407.21364), algorithm 1. In epoch s = 1, 2, …, for every batch:
 
-Shapes: U users, I items, N entries of either embedding table, R rows of a log, B rows of a batch, T tasks, D
-the width of an embedding. Task 0 is the main one.
+    g_t    = ∂L_t/∂E             a gradient per task, for each user's and each item's vector
+    n_t    = ‖g_t‖₂              per user and per item, over the vector's width
+    n_main ← n_main · α^s        Task Focusing, eq. 4: before the softmax
+    w      = softmax_t(n / τ)    Gradient Magnitude Balancing, eq. 5: a temperature, nothing is rescaled
+    E      ← a step along Σ_t w_t g_t, eq. 6: of the raw gradients
+
+Differs from the source: the softmax is over the tasks in which an entry takes part (n_t > 0), where the paper
+has all of them, so that absent tasks take no weight away. Losses are sums over a batch; means over it are the
+same with τ divided by its size. Not here: the paper's auxiliary tasks on pairs of users (social) or of items
+(viewed together), and its encoder NGCF. Unknown: how it scales losses, and how it trains the heads.
+
+Shapes: U users, I items, N entries of either embedding table, B rows of a batch, T tasks, D the width of an
+embedding. Task 0 is the main one.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.rivals.feedback import (
-    KINDS,
-    SYNTHETIC_TASKS,
-    Factors,
-    Interactions,
-    held_out,
-    interactions,
-    synthetic_log,
-)
+from pfmsm_lite.rivals.feedback import Interactions
+from pfmsm_lite.rivals.ranking import Factors, evaluate
 
-__all__ = [
-    "KINDS",
-    "SYNTHETIC_TASKS",
-    "VARIANTS",
-    "WEIGHTS",
-    "Factors",
-    "History",
-    "Interactions",
-    "Variant",
-    "balance",
-    "combine",
-    "direction",
-    "evaluate",
-    "even_weights",
-    "focus",
-    "focus_share",
-    "gradient_norms",
-    "held_out",
-    "interactions",
-    "personal_weights",
-    "popularity",
-    "ranking_metrics",
-    "row_gradients",
-    "sample_negatives",
-    "shared_weights",
-    "synthetic_log",
-    "take_step",
-    "train",
-]
-
-# ---------------------------------------------------------------- the steps, by name
+# ---------------------------------------------------------------- the steps of algorithm 1
 
 
 def row_gradients(losses: Tensor, tables: Iterable[Tensor]) -> list[Tensor]:
@@ -76,204 +47,115 @@ def row_gradients(losses: Tensor, tables: Iterable[Tensor]) -> list[Tensor]:
     return [torch.stack(column, 1) for column in zip(*columns, strict=True)]
 
 
-def gradient_norms(gradients: Tensor) -> Tensor:
-    """n_{u,t} = ‖∂L_t/∂e_u‖: [N, T, D] → [N, T]."""
-    return gradients.norm(dim=-1)
+def focused(norms: Tensor, epoch: int, alpha: float, temperature: float, drawn: Tensor) -> Tensor:
+    """The logits of PMTRec's weights: n / τ, the main task's norm times α^s first (eqs. 4 and 5).
 
-
-def balance(gradients: Tensor) -> Tensor:
-    """Gradient Magnitude Balancing: g'_{u,t} = g_{u,t} · (mean norm of the entry's tasks / n_{u,t}).
-
-    gradients  [N, T, D];  returns [N, T, D]
-
-    An entry's tasks then have one norm, and every direction is kept. The mean is over the tasks in which the
-    entry takes part (norm above 0); the others stay 0, and an entry with a single task is unchanged.
-    Reconstruction.
+    norms    [N, T];  epoch  s, from 1;  alpha  α ≥ 1;  temperature  τ > 0, in the unit of the norms
+    returns  [N, T]
     """
-    norms = gradient_norms(gradients)
-    there = norms > 0
-    mean = norms.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
-    return gradients * torch.where(there, mean / norms.where(there, torch.ones(())), 0.0)[..., None]
+    gain = math.exp(min(epoch * math.log(alpha), 40))  # beyond e^40 nothing changes but for an overflow
+    return torch.cat([gain * norms[:, :1], norms[:, 1:]], 1) / temperature
 
 
-def even_weights(norms: Tensor, temperature: float = 1.0) -> Tensor:
-    """1/T for every entry and task: [N, T] → [N, T]."""
-    return torch.full_like(norms, 1 / norms.shape[1])
+def even(norms: Tensor, epoch: int, alpha: float, temperature: float, drawn: Tensor) -> Tensor:
+    """Logits of equal weights: zeros [N, T]."""
+    return torch.zeros_like(norms)
 
 
-def personal_weights(norms: Tensor, temperature: float = 1.0) -> Tensor:
-    """Task weights of each entry: w_u = softmax_t(n_{u,t} / τ), the task that pulls hardest has most.
+def random(norms: Tensor, epoch: int, alpha: float, temperature: float, drawn: Tensor) -> Tensor:
+    """Logits of random weights, the same for every entry: normal numbers `drawn` [T] once per epoch.
 
-    norms    [N, T];  temperature  τ > 0, in the unit of the norms
-    returns  [N, T], each entry's weights sum to one
-
-    A task in which the entry takes no part (norm 0) has weight 0: its share goes to the others. An entry
-    without any gradient has even weights. Reconstruction (weights from norms: the abstract; softmax and τ:
-    ours).
+    Random loss weighting (RLW, Lin et al., TMLR 2022). It draws in every step; once per epoch as in PMTRec's
+    comparison.
     """
-    there = norms > 0
-    nowhere = ~there.any(1, keepdim=True)
-    return torch.where(there | nowhere, norms / temperature, -torch.inf).softmax(1)
+    return drawn.to(norms).expand_as(norms)
 
 
-def shared_weights(norms: Tensor, temperature: float = 1.0) -> Tensor:
-    """One weight per task for everybody: softmax of the mean norm over the entries that have one, [N, T]."""
-    mean = norms.sum(0, keepdim=True) / (norms > 0).sum(0, keepdim=True).clamp(min=1)
-    return personal_weights(mean, temperature).expand_as(norms)
-
-
-def focus(weights: Tensor, share: float) -> Tensor:
-    """Task Focusing: w' = (1 − λ) w + λ · onehot(task 0), [N, T]; share: λ from 0 to 1. Reconstruction."""
-    onehot = F.one_hot(torch.tensor(0), weights.shape[1]).to(weights)
-    return (1 - share) * weights + share * onehot
-
-
-def focus_share(schedule: str, epoch: int, length: float) -> float:
-    """λ_k of epoch k, from 0: `ramp` min(1, k / length), `none` 0, `start` 1: the main task alone."""
-    ramp = min(1.0, epoch / length) if length > 0 else 1.0
-    return {"ramp": ramp, "none": 0.0, "start": 1.0}[schedule]
-
-
-def combine(gradients: Tensor, weights: Tensor) -> Tensor:
-    """Σ_t w_{u,t} g_{u,t}: [N, T, D] and [N, T] → [N, D]."""
-    return torch.einsum("ntd,nt->nd", gradients, weights)
-
-
-WEIGHTS = {"even": even_weights, "shared": shared_weights, "personal": personal_weights}
+def main_alone(norms: Tensor, epoch: int, alpha: float, temperature: float, drawn: Tensor) -> Tensor:
+    """Logits of the main task alone: 0 and −∞, [N, T]."""
+    return torch.zeros_like(norms).index_fill(1, torch.arange(1, norms.shape[1]), -torch.inf)
 
 
 @dataclass(frozen=True)
-class Variant:
-    """Which modules are on: weights (see WEIGHTS), balance, and the focus schedule (see focus_share)."""
+class Arm:
+    """One way of weighing tasks, a row of ARMS.
+
+    logits       function of (norms [N, T], epoch, α, τ, drawn [T]) → [N, T]
+    alpha, temperature  what this arm fixes; None: a setting of the training
+    """
 
     summary: str
-    weights: str = "even"
-    balance: bool = False
-    focus: str = "none"
+    logits: Callable[[Tensor, int, float, float, Tensor], Tensor]
+    alpha: float | None = 1.0
+    temperature: float | None = 1.0
 
 
-VARIANTS = {
-    "main_only": Variant("the recommendation task alone: focus from the start", focus="start"),
-    "equal": Variant("all tasks alike"),
-    "shared": Variant("one weight per task, for everybody", "shared"),
-    "personal": Variant("personal weights, nothing else", "personal"),
-    "no_weights": Variant("pmtrec with equal weights", "even", True, "ramp"),
-    "no_personal": Variant("pmtrec with one weight per task for everybody", "shared", True, "ramp"),
-    "no_focus": Variant("pmtrec without Task Focusing", "personal", True),
-    "no_balance": Variant("pmtrec without Gradient Magnitude Balancing", "personal", False, "ramp"),
-    "pmtrec": Variant("personal weights, balanced and focused", "personal", True, "ramp"),
+ARMS = {
+    "main_only": Arm("the main task alone", main_alone),
+    "equal": Arm("all tasks alike", even),
+    "random": Arm("weights drawn anew in every epoch", random),
+    "no_focus": Arm("pmtrec without Task Focusing: α = 1", focused, temperature=None),
+    "no_temperature": Arm("pmtrec without Gradient Magnitude Balancing: τ = 1", focused, alpha=None),
+    "pmtrec": Arm("weights from focused norms", focused, None, None),
 }
 
 
-def direction(
-    gradients: Tensor, variant: Variant, temperature: float = 1.0, share: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """What a step of size 1 subtracts from every entry of a table, and with which weights.
+def task_weights(
+    norms: Tensor,
+    arm: str | Arm = "pmtrec",
+    epoch: int = 1,
+    alpha: float = 1.1,
+    temperature: float = 1.0,
+    drawn: Tensor | None = None,
+) -> Tensor:
+    """Task weights of each entry: a softmax over the tasks in which it takes part.
 
-    gradients    [N, T, D];  variant  a Variant;  share  λ
-    temperature  of the weights, in units of the mean norm of this table's gradients (those above 0), so that
-                 it means the same for users, for items and at every stage of training
-    returns      ([N, D], weights [N, T])
+    norms    [N, T] norms of an entry's gradients, 0: no part in that task;  arm  name in ARMS, or an Arm
+    epoch    s, from 1;  alpha, temperature  α and τ, where the arm does not fix them
+    drawn    [T] normal numbers, for the arm `random`
+    returns  [N, T]; the weights of an entry sum to one, whatever tasks it lacks. All are 0 for an entry that
+             takes part in none (under main_only: not in the main task)
 
-    Weights come from the norms before balancing, which would make them all alike. Reconstruction.
+    PMTRec, eqs. 4 and 5. At α = 1 and τ → ∞ weights are equal, at τ → 0 the longest gradient has all of it.
     """
-    norms = gradient_norms(gradients)
-    unit = float(norms.sum() / (norms > 0).sum().clamp(min=1)) or 1.0
-    weights = focus(WEIGHTS[variant.weights](norms, temperature * unit), share)
-    return combine(balance(gradients) if variant.balance else gradients, weights), weights
+    arm = ARMS[choose("arm", arm, ARMS)] if isinstance(arm, str) else arm
+    alpha = alpha if arm.alpha is None else arm.alpha
+    temperature = temperature if arm.temperature is None else arm.temperature
+    drawn = torch.zeros(norms.shape[1]) if drawn is None else drawn
+    logits = arm.logits(norms, epoch, alpha, temperature, drawn)
+    return logits.masked_fill(norms == 0, -torch.inf).softmax(1).nan_to_num()
 
 
-# ---------------------------------------------------------------- metrics
-
-
-def ranking_metrics(scores: Tensor, seen: Tensor, relevant: Tensor, k: int = 20) -> tuple[Tensor, Tensor]:
-    """Recall@k and NDCG@k over all items but those already seen.
-
-    scores    [B, I] float;  seen, relevant  [B, I] bool: items left out of the list, items to find
-    returns   (recall [B], ndcg [B]) in 0 to 1; NaN for a user without relevant items
-    raises    FloatingPointError for NaN among the scores
-
-    recall = hits among the first k / relevant items; ndcg = Σ_hits 1/log2(1 + place) / its largest value.
-    """
-    if scores.isnan().any():
-        raise FloatingPointError("There is NaN among the scores. Train with a smaller step.")
-    first = min(k, scores.shape[1])
-    top = scores.masked_fill(seen, -torch.inf).topk(first, 1).indices
-    hits = (relevant & ~seen).gather(1, top).double()
-    number = relevant.sum(1)
-    discount = 1 / torch.arange(2, first + 2, dtype=torch.float64).log2()
-    best = torch.cat([torch.zeros(1, dtype=torch.float64), discount.cumsum(0)])[number.clamp(max=first)]
-    nan = torch.full(number.shape, math.nan, dtype=torch.float64)
-    recall, ndcg = hits.sum(1) / number, hits @ discount / best
-    return torch.where(number > 0, recall, nan), torch.where(number > 0, ndcg, nan)
-
-
-def _mask(pairs, users, items):
-    """[B, I] bool: which items each of the consecutive users [B] has among `pairs`."""
-    own = pairs[(pairs[:, 0] >= users[0]) & (pairs[:, 0] <= users[-1])]
-    mask = torch.zeros(len(users), items, dtype=torch.bool)
-    mask[own[:, 0] - users[0], own[:, 1]] = True
-    return mask
-
-
-@torch.no_grad()
-def evaluate(
-    score: Callable[[Tensor], Tensor],
-    data: Interactions,
-    split: str = "valid",
-    k: int = 20,
-    chunk: int = 1024,
-) -> dict:
-    """Recall@k and NDCG@k of each user on held-out items; training items are left out of the list.
-
-    score    users [B] int64 → scores [B, I];  split  "valid", or "test": without validation items too
-    returns  dict: recall, ndcg (means over users with items to find), users, left_out (how many of each), and
-             by_user: {"recall", "ndcg"} → [U] float64, NaN for the users left out
-    raises   FloatingPointError for NaN among the scores
-    """
-    seen = data.positives if split == "valid" else torch.cat([data.positives, data.valid])
-    wanted = getattr(data, split)
-    found = []
-    for users in torch.arange(data.users).split(chunk):
-        masks = (_mask(pairs, users, data.items) for pairs in (seen, wanted))
-        found.append(torch.stack(ranking_metrics(score(users), *masks, k)))
-    recall, ndcg = torch.cat(found, 1)
-    number = int((~recall.isnan()).sum())
-    means = {"recall": float(recall.nanmean()), "ndcg": float(ndcg.nanmean())}
-    by_user = {"recall": recall.numpy(), "ndcg": ndcg.numpy()}
-    return {**means, "users": number, "left_out": data.users - number, "by_user": by_user}
-
-
-def popularity(data: Interactions) -> Callable[[Tensor], Tensor]:
-    """The baseline to beat, for `evaluate`: scores every item by its number of positive training rows.
-
-    returns  users [B] int64 → scores [B, I], the same for every user
-    """
-    counts = torch.bincount(data.positives[:, 1], minlength=data.items).float()
-    return lambda users: counts.expand(len(users), -1)
+def combine(gradients: Tensor, weights: Tensor) -> Tensor:
+    """Σ_t w_{u,t} g_{u,t}, eq. 6: [N, T, D] and [N, T] → [N, D]."""
+    return torch.einsum("ntd,nt->nd", gradients, weights)
 
 
 # ---------------------------------------------------------------- training
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "plain": torch.optim.SGD}  # plain: the last line of algorithm 1
 
 
 @dataclass
 class History:
     """What a training run was.
 
-    epochs   one dict per epoch: epoch, focus (λ), loss {task: mean over rows}, recall, ndcg (validation)
+    epochs   one dict per epoch: epoch (from 1), loss {task: mean over rows}, and of validation recall, ndcg,
+             hit at each k
     weights  {"user": [E, U, T], "item": [E, I, T]} float32 for E epochs: mean over the batches of an epoch
-             in which the embedding entry had a gradient; even weights for an entry without any
-    best     number of the epoch with the best validation NDCG
+             in which the embedding entry had a gradient; 0 for an entry without any
+    best     number of the epoch with the best validation NDCG, and valid: that NDCG
     test     what `evaluate` found on test items with that epoch's embeddings
     model    the model of that epoch
     """
 
-    variant: str
+    arm: str
     seed: int
     tasks: tuple[str, ...]
     epochs: list[dict] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
-    best: int = -1
+    best: int = 0
+    valid: float = -math.inf
     test: dict = field(default_factory=dict)
     model: Factors | None = None
     seconds: float = 0.0
@@ -299,96 +181,108 @@ def sample_negatives(
 def take_step(
     model: Factors,
     batch: tuple[Tensor, Tensor, Tensor, Tensor],
-    variant: Variant,
-    step: float,
-    temperature: float = 1.0,
-    share: float = 0.0,
-) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """e ← e − η Σ_t w'_{u,t} g'_{u,t} for every user and item, from one batch.
+    optimizer: torch.optim.Optimizer,
+    weigh: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One step of every user's and item's vector along its own Σ_t w_t g_t, and of the heads.
 
-    batch    (users, items, negatives [B] int64, labels [B, T]);  step  η;  share  λ
-    returns  (losses [T], {"user": weights [U, T], "item": …}, {"user": [U] bool had a gradient, "item": …})
+    batch    (users, items, negatives [B] int64, labels [B, T]);  weigh  norms [N, T] → weights [N, T]
+    returns  (losses [T], {"user": weights [U, T], "item": [I, T]}, 0 for an entry without a gradient)
 
-    Leaves the heads' gradients in their .grad: a head has one task, so there is nothing to weight.
+    A head has one task, so there is nothing to weigh: it gets its own loss's gradient.
     """
-    losses = model(*batch)
-    gradients = dict(zip(model.tables, row_gradients(losses, model.tables.values()), strict=True))
+    losses, weights = model(*batch), {}
+    gradients = row_gradients(losses, model.tables.values())
+    optimizer.zero_grad()
     heads = list(model.heads.parameters())
     if heads:
         losses.sum().backward(inputs=heads)
-    weights = {}
-    for side, table in model.tables.items():
-        update, weights[side] = direction(gradients[side], variant, temperature, share)
-        table.data -= step * update
-    return losses.detach(), weights, {side: (g != 0).flatten(1).any(1) for side, g in gradients.items()}
+    for (side, table), own in zip(model.tables.items(), gradients, strict=True):
+        weights[side] = weigh(own.norm(dim=-1))
+        table.grad = combine(own, weights[side])
+    optimizer.step()
+    return losses.detach(), weights
 
 
-def _check(data, name, variant, positive):
+def _check(data, name, arm, alpha, layers, positive):
     """Refuse, before training, what cannot be trained."""
     for what, value in positive.items():
         if not value > 0:
             raise UserError(f"{what} is {value}, but it must be above 0.")
-    if len(data.tasks) < 2 and variant.focus != "start":
+    if layers < 0:
+        raise UserError(f"layers is {layers}, but it must be 0 (matrix factorization) or more (LightGCN).")
+    if not alpha >= 1:
+        raise UserError(f"alpha is {alpha}, but it must be at least 1: α^s is to favour the main task.")
+    if len(data.tasks) < 2 and arm.logits is not main_alone:
         raise UserError(
             f"{name!r} weighs tasks against each other, so it needs at least one auxiliary task besides "
-            f"{next(iter(data.tasks))!r}. Name another column, or use the variant 'main_only'."
+            f"{next(iter(data.tasks))!r}. Name another column, or use the arm 'main_only'."
         )
 
 
 def train(
     data: Interactions,
-    variant: str | Variant = "pmtrec",
-    epochs: int = 40,
+    arm: str | Arm = "pmtrec",
+    epochs: int = 60,
     seed: int = 0,
     *,
+    layers: int = 0,
     width: int = 16,
-    step: float = 0.1,
+    learning_rate: float = 0.02,
+    alpha: float = 1.1,
     temperature: float = 1.0,
-    focus_epochs: int | None = None,
-    batch_size: int = 256,
-    head_step: float = 0.01,
-    k: int = 20,
+    optimizer: str = "adam",
+    weight_decay: float = 0.0,
+    batch_size: int = 512,
+    patience: int = 10,
+    at: Sequence[int] = (20, 40),
     progress: Callable[[int, int, float], object] | None = None,
 ) -> History:
-    """Train one variant on Interactions and return its History; the same seed gives the same numbers.
+    """Train one arm on Interactions and return its History; the same seed gives the same numbers.
 
-    variant       name in VARIANTS, or a Variant
-    width         of an embedding;  step  η of the embeddings (plain gradient steps)
-    head_step     of Adam, for the heads
-    temperature   τ of the weights, see `direction`
-    focus_epochs  K of Task Focusing, in epochs: λ = min(1, epoch / K), epochs from 0; left out: `epochs`
-    k             of Recall@k and NDCG@k; the epoch with the best validation NDCG@k is tested, once
+    arm           name in ARMS, or an Arm;  alpha, temperature  α and τ, see `task_weights`
+    layers        0: matrix factorization; 1 and more: LightGCN of so many layers
+    width         of an embedding;  optimizer  name in OPTIMIZERS, for embeddings and heads
+    patience      stop after so many epochs without a better validation NDCG
+    at            lengths of the list, see `evaluate`; the epoch with the best validation NDCG at the first of
+                  them is tested, once
     progress      called after each epoch with (epoch, epochs, validation NDCG)
     raises        UserError for a bad setting or without an auxiliary task; FloatingPointError for NaN
     """
-    name = variant if isinstance(variant, str) else variant.summary
-    if isinstance(variant, str):
-        variant = VARIANTS[choose("variant", name, VARIANTS)]
-    positive = {"epochs": epochs, "width": width, "step": step, "temperature": temperature, "k": k}
-    _check(data, name, variant, {**positive, "batch_size": batch_size, "head_step": head_step})
-    start = time.perf_counter()
-    generator = torch.Generator().manual_seed(seed)
-    model = Factors(data, width, generator)
-    adam = torch.optim.Adam([*model.heads.parameters(), torch.zeros(0)], lr=head_step)  # there may be no head
-    history, weights, best = History(name, seed, tuple(data.tasks)), [], -math.inf
-    for epoch in range(epochs):
-        share = focus_share(variant.focus, epoch, epochs if focus_epochs is None else focus_epochs)
-        batches = _batches(data, batch_size, generator)
-        loss, found = _train_epoch(model, adam, batches, variant, step, temperature, share)
+    name = arm if isinstance(arm, str) else arm.summary
+    arm = ARMS[choose("arm", arm, ARMS)] if isinstance(arm, str) else arm
+    positive = {"epochs": epochs, "width": width, "learning_rate": learning_rate, "temperature": temperature}
+    _check(data, name, arm, alpha, layers, {**positive, "batch_size": batch_size, "patience": patience})
+    start, generator = time.perf_counter(), torch.Generator().manual_seed(seed)
+    chance = torch.Generator().manual_seed(seed)  # of the arm `random`: no other arm depends on it
+    model = Factors(data, width, generator, layers)
+    kind = OPTIMIZERS[choose("optimizer", optimizer, OPTIMIZERS)]
+    steps = kind(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    history, weights = History(name, seed, tuple(data.tasks)), []
+    for epoch in range(1, epochs + 1):
+        drawn = torch.randn(len(data.tasks), generator=chance)
+
+        def weigh(norms, epoch=epoch, drawn=drawn):
+            return task_weights(norms, arm, epoch, alpha, temperature, drawn)
+
+        loss, found = _train_epoch(model, steps, _batches(data, batch_size, generator), weigh)
         weights.append(found)
-        valid = evaluate(model.scores, data, "valid", k)
+        valid = evaluate(model.scores, data, "valid", at)
         losses = dict(zip(data.tasks, (loss / data.known_labels).tolist(), strict=True))
-        scores = {"recall": valid["recall"], "ndcg": valid["ndcg"]}
-        history.epochs.append({"epoch": epoch, "focus": share, "loss": losses, **scores})
-        if valid["ndcg"] > best:
-            best, history.best = valid["ndcg"], epoch
+        scores = {key: value for key, value in valid.items() if "@" in key}
+        history.epochs.append({"epoch": epoch, "loss": losses, **scores})
+        ndcg = valid[f"ndcg@{at[0]}"]
+        if ndcg > history.valid:
+            history.valid, history.best = ndcg, epoch
             state = {key: value.clone() for key, value in model.state_dict().items()}
         if progress:
-            progress(epoch + 1, epochs, valid["ndcg"])
+            progress(epoch, epochs, ndcg)
+        if epoch - history.best >= patience:
+            break
     model.load_state_dict(state)
     history.model = model
     history.weights = {side: torch.stack([found[side] for found in weights]) for side in model.tables}
-    history.test = evaluate(model.scores, data, "test", k)
+    history.test = evaluate(model.scores, data, "test", at)
     history.seconds = time.perf_counter() - start
     return history
 
@@ -401,16 +295,14 @@ def _batches(data, batch_size, generator):
         yield users, items, sample_negatives(users, known, data.items, generator), data.labels[batch]
 
 
-def _train_epoch(model, adam, batches, variant, step, temperature, share):
+def _train_epoch(model, optimizer, batches, weigh):
     """(losses [T] summed over the batches, {"user": weights [U, T], "item": …} as in History)."""
     total = torch.zeros(())
     sums, counts = dict.fromkeys(model.tables, total), dict.fromkeys(model.tables, total)
     for batch in batches:
-        losses, weights, active = take_step(model, batch, variant, step, temperature, share)
-        adam.step()
+        losses, weights = take_step(model, batch, optimizer, weigh)
         total = total + losses
-        for side, own in active.items():
-            sums[side] = sums[side] + weights[side] * own[:, None]
-            counts[side] = counts[side] + own[:, None].float()
-    even = torch.tensor(1 / len(model.kinds))
-    return total, {s: (sums[s] / n.clamp(min=1)).where(n > 0, even) for s, n in counts.items()}
+        for side, own in weights.items():
+            sums[side] = sums[side] + own
+            counts[side] = counts[side] + own.any(1, keepdim=True)
+    return total, {side: sums[side] / number.clamp(min=1) for side, number in counts.items()}

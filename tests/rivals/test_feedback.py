@@ -10,7 +10,7 @@ from factored import gradients_of, model_and_batch, small
 
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.rivals import feedback
-from pfmsm_lite.rivals.feedback import held_out, interactions, synthetic_log
+from pfmsm_lite.rivals.feedback import SYNTHETIC_TASKS, held_out, interactions, synthetic_log, world
 
 # ---------------------------------------------------------------- tasks
 
@@ -120,3 +120,16 @@ def test_the_auxiliary_task_follows_clicks_for_some_users_and_not_for_others():
     table = df.assign(misled=misled[df["user"]]).groupby(["misled", "click"])["long_view"].mean().unstack()
     assert table.loc[False, 1] > table.loc[False, 0] + 0.2 and table.loc[True, 1] < table.loc[True, 0] - 0.2
     assert df.groupby(["user", "item"]).size().max() == 1 and df.groupby("user")["click"].sum().eq(10).all()
+
+
+def test_two_worlds_differ_in_the_labels_of_the_auxiliary_task_alone():
+    (good, nobody), (bad, half) = (world(name, 3, users=60) for name in ("helps", "misleads"))
+    assert not nobody.any() and half.sum() == 30
+    assert torch.equal(good.pairs, bad.pairs) and torch.equal(good.test, bad.test)
+    assert good.tasks == bad.tasks == SYNTHETIC_TASKS
+    other = good.labels != bad.labels
+    assert not other[:, [0, 2]].any() and not other[~half[good.pairs[:, 0]], 1].any()
+    assert other[half[good.pairs[:, 0]], 1].float().mean() > 0.5
+    assert torch.equal(world("helps", 3, users=60)[0].labels, good.labels)
+    with pytest.raises(UserError, match="Unknown world.*Did you mean 'helps'"):
+        world("help")

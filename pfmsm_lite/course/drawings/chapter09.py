@@ -1,23 +1,18 @@
-"""Drawings of chapter 09: who gets weight in M3oE and in PMTRec, beside the matrix of a federation."""
+"""Drawings of chapter 09: who gets weight in M3oE, beside PMTRec and the matrix of a federation."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
-import seaborn as sns
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from pfmsm_lite.lab.heatmaps import heatmap, pairs
 from pfmsm_lite.lab.style import GREY, INK, SEQUENTIAL, finish, interval_line, minus, styled
-from pfmsm_lite.rivals.pmtrec import balance, combine, focus, personal_weights
 
 SHARED, DOMAIN, TASK = "#0072B2", "#E69F00", "#009E73"
 TRAIN, VALID = "#D55E00", "#0072B2"
 GROUPS = ("#0072B2", "#E69F00", "#CC79A7", "#56B4E9")  # of scenarios that belong together
 DPI = 80  # a page with many figures: smaller files
-TASKS = ("#0072B2", "#D55E00", "#8c8c8c", "#CC79A7")  # the main task first
 
 
 # ---------------------------------------------------------------- M3oE
@@ -218,124 +213,6 @@ def draw_code(
     note = "Right: mean and 95 % interval over paired seeds; grey: single seeds. Hollow: it includes zero."
     alt = "; ".join(f"{name}: {mean:+.2f} [{a:+.2f}, {b:+.2f}]" for name, (_, (mean, a, b)) in points.items())
     return finish(figure, title, note, f"AUC points: {minus(alt)}. {note}")
-
-
-# ---------------------------------------------------------------- PMTRec
-
-
-@styled
-def draw_weights(weights: np.ndarray, share: np.ndarray, misled: np.ndarray, tasks: Sequence[str]) -> Figure:
-    """Task weights per user over training: means beside the focus, and how one task's weights scatter.
-
-    weights  [E, U, T];  share [E] λ;  misled [U] bool: whose auxiliary labels follow another taste
-    tasks    T names, the main one first; the second one is shown in detail
-    returns  Figure
-    """
-    weights = np.asarray(weights)
-    epochs = np.arange(len(weights))
-    figure = Figure(figsize=(8.4, 3.7), dpi=DPI)
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
-    for t, (name, color) in enumerate(zip(tasks, TASKS, strict=False)):
-        if weights[:, :, t].mean() > 0.005:
-            left.plot(epochs, weights[:, :, t].mean(1), color=color, label=name)
-    left.plot(epochs, share, color=INK, ls="--", lw=1.4, label="λ")
-    left.set(xlabel="epoch", ylim=(-0.02, 1.05))
-    left.set_title("mean weight over users, and λ")
-    left.legend(loc="center right", fontsize=9)
-    chosen = np.unique(np.linspace(0, len(weights) - 1, 6).round().astype(int))
-    users = pd.DataFrame(weights[chosen, :, 1].T, columns=chosen)
-    users = users.assign(kind=np.where(misled, "misled users", "the others")).melt("kind", var_name="epoch")
-    looks = {"x": "epoch", "y": "value", "hue": "kind", "hue_order": ["the others", "misled users"]}
-    looks |= {"data": users, "palette": [VALID, DOMAIN], "ax": right}
-    shape = {"split": True, "cut": 0, "density_norm": "width", "width": 0.9, "inner": None, "linewidth": 0}
-    sns.violinplot(**looks, **shape, saturation=1, alpha=0.55, legend=False)
-    sns.pointplot(**looks, dodge=0.2, errorbar=None, linestyle="none", markersize=5)
-    right.legend(loc="upper right", fontsize=9)
-    right.set(xlabel="epoch", ylabel="", ylim=(-0.02, 1.05))
-    right.set_title(f"weight of {tasks[1]}, user by user")
-    early = weights[1, :, 1] if len(weights) > 1 else weights[0, :, 1]
-    title = f"{tasks[1]} starts with {100 * weights[0, :, 1].mean():.0f}\u00a0% of the weight; in epoch 1 "
-    title += f"misled users give it {100 * early[misled].mean():.0f}\u00a0%"
-    title += f", the others {100 * early[~misled].mean():.0f}\u00a0%"
-    note = "Violin: all users of a kind; dot: their mean."
-    return finish(figure, title, note, f"Lines of mean weights, and violins of single users. {note}")
-
-
-@styled
-def draw_harm(differences: Mapping[str, np.ndarray]) -> Figure:
-    """NDCG of each user with the auxiliary task minus without, and how much of that is noise.
-
-    differences  {row: [U'] differences};  returns  Figure
-    """
-    figure = Figure(figsize=(8, 1.5 + 0.72 * len(differences)), dpi=DPI)
-    ax = figure.subplots()
-    means = {}
-    looks = zip(differences.items(), (DOMAIN, VALID, GREY, GREY), strict=False)
-    for k, ((name, values), color) in enumerate(looks):
-        values = np.asarray(values)[~np.isnan(values)]
-        body = ax.violinplot([values], [k], orientation="horizontal", widths=0.85, showextrema=False)
-        body["bodies"][0].set(facecolor=color, edgecolor="none", alpha=0.35)
-        scatter = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
-        ax.plot(values, k + scatter, "o", color=color, ms=2.5, alpha=0.7)
-        ax.plot([values.mean()] * 2, [k - 0.36, k + 0.36], color=color, lw=3)
-        means[name] = values.mean(), (values < 0).mean()
-    ax.axvline(0, color=INK, lw=0.8)
-    ax.set_yticks(range(len(differences)), list(differences))
-    ax.set(ylim=(len(differences) - 0.45, -0.55), xlabel="NDCG@20 of a user, difference")
-    ax.grid(axis="x")
-    first, second = list(means)[:2]
-    title = f"{first.capitalize()}: {means[first][0]:+.2f} on average; {second}: {means[second][0]:+.2f}"
-    note = "Dot: one user, mean over seeds. Bar: their mean. Last row: the same method against itself."
-    alt = "; ".join(
-        f"{name}: mean {mean:+.3f}, {100 * lost:.0f} % below zero" for name, (mean, lost) in means.items()
-    )
-    return finish(figure, minus(title), note, f"Clouds of users. {minus(alt)}. {note}")
-
-
-@styled
-def draw_balance(angle: float, ratio: float, share: float = 0.0) -> Figure:
-    """Two tasks' gradients of one user: as they are, balanced, and the step that comes of them.
-
-    angle    degrees between both gradients;  ratio  length of the auxiliary one, that of the main one is 1
-    share    λ of Task Focusing
-    returns  Figure
-    """
-    radians = np.radians(angle)
-    auxiliary = [float(ratio * np.cos(radians)), float(ratio * np.sin(radians))]
-    pair = torch.tensor([[[1.0, 0.0], auxiliary]])
-    even, personal = torch.full((1, 2), 0.5), personal_weights(pair.norm(dim=-1), float(1 + ratio) / 2)
-    panels = (
-        ("equal weights, as they are", pair, even),
-        ("equal weights, balanced", balance(pair), even),
-        (f"personal weights, balanced, λ = {share:g}", balance(pair), focus(personal, share)),
-    )
-    figure = Figure(figsize=(8.6, 3.4), dpi=DPI)
-    axes = figure.subplots(1, 3, sharex=True, sharey=True)
-    reach = max(1.2, ratio, (1 + ratio) / 2) + 0.25
-    away = []
-    for ax, (name, gradients, weights) in zip(axes, panels, strict=True):
-        step = combine(gradients, weights)[0].numpy()
-        both = gradients[0].numpy()
-        for vector, color, width in ((both[0], TASKS[0], 2.4), (both[1], DOMAIN, 2.4), (step, TRAIN, 3.2)):
-            style = {"arrowstyle": "-|>", "color": color, "lw": width, "shrinkA": 0, "shrinkB": 0}
-            if np.linalg.norm(vector) > 0.03:
-                ax.annotate("", vector, (0, 0), arrowprops=style)
-        ax.plot(0, 0, "o", color=INK, ms=4)
-        ax.set_aspect("equal")
-        ax.set(xlim=(-reach, reach), ylim=(-0.42 * reach, reach), xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-        weight = weights[0].tolist()
-        ax.set_title(name, fontsize=10)
-        ax.set_xlabel(f"weights {weight[0]:.2f} and {weight[1]:.2f}", fontsize=10)
-        degrees = np.degrees(np.arctan2(step[1], step[0]))
-        away.append(f"{degrees:.0f}°" if np.linalg.norm(step) > 1e-6 else "no step")
-    for name, color in (("main task", TASKS[0]), ("auxiliary", DOMAIN), ("step", TRAIN)):
-        axes[1].plot([], [], color=color, lw=2.4, label=name)
-    axes[1].legend(loc="lower center", fontsize=9, handlelength=1.1, ncols=3, columnspacing=0.8)
-    title = "Step and main gradient: {} apart; balanced {}; weighed and focused {}".format(*away)
-    note = "Balancing gives both gradients the mean of their lengths and keeps their directions."
-    alt = f"Arrows: the main gradient of length 1, the auxiliary one of length {ratio:g} at {angle:g}°."
-    return finish(figure, title, note, f"{alt} {note}")
 
 
 # ---------------------------------------------------------------- side by side
