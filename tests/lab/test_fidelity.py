@@ -1,4 +1,4 @@
-"""What is a paper's and what is ours: every rule and every published method has a note, and the table is theirs."""
+"""What is a paper's and what is ours: every rule and published method has a note; the table is theirs."""
 
 import re
 from pathlib import Path
