@@ -1,4 +1,4 @@
-"""PF-MSMTrec: personalized federated multi-scenario multi-task recommendation, an open implementation.
+"""A reconstruction of PF-MSMTrec: personalized federated multi-scenario multi-task recommendation.
 
 The files beside this one are the method, and nothing else. To read it, follow the chapters:
 

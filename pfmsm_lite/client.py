@@ -217,6 +217,11 @@ class Client:
                   embedding entries of a mini-batch, an entry is drawn back in the steps that use it
         pull      λ of the same term, taken by its proximal step after each step of the optimizer:
                   parameter ← (parameter + ηλ·value) / (1 + ηλ), which is exact for any λ, infinity included
+
+        Source: PF-MSMTrec, as a secondary source tells it
+        Paper: a personalization regularizer stands beside the cross-entropy; its form is not told
+        Ours: λ/2·‖w_shared − w_received‖² as in FedProx, or a second model as in Ditto; none by default
+        Fidelity: unknown
         """
         self.model.train()
         step = self.settings.learning_rate * pull

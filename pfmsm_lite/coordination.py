@@ -81,7 +81,13 @@ def coordinate(local: Tensor, reference: Tensor, radius: float = 0.4, rescale: s
     raises     ValueError for other shapes, UserError for another radius or rescale; FloatingPointError for
                NaN or inf
 
-    PF-MSMTrec, section 3.3.2, eq. 13 (objective: the paper; two-vector CAGrad solution: reconstruction).
+    Source: PF-MSMTrec, section 3.3.2, eq. 13, as a summary tells it
+    Paper: "parameters U that maximize alignment between local ΔW_n_j and global ΔW̄_n_j while constraining
+        the difference"; the difference of what from what is not said
+    Ours: two readings. `two_vector`, here: a ball around the client's own update. `cagrad` with the rule
+        `fedhca2`: one Ũ for all in a ball around the mean, of which each client adds a share to its own
+        update; the likelier one, since the same laboratory's FedHCA2 writes it so, with the same letter
+    Fidelity: unknown
     """
     if not 0 <= radius < 1:
         raise UserError(f"The radius of coordination is {radius}, but it must be at least 0 and below 1.")
@@ -97,7 +103,14 @@ def coordinate(local: Tensor, reference: Tensor, radius: float = 0.4, rescale: s
 
 @register("coordinate", "two_vector")
 def two_vector(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
-    """turn each update towards the clients' mean (eq. 13, two-vector CAGrad)"""
+    """turn each update towards the clients' mean (eq. 13, two-vector CAGrad)
+
+    Source: PF-MSMTrec, eq. 13; CAGrad (Liu et al., NeurIPS 2021)
+    Paper: alignment of local and global update, their difference constrained; CAGrad: one update for all
+        tasks, in a ball around the mean
+    Ours: an update of its own for each client, in a ball around its own one, as long as before
+    Fidelity: unknown
+    """
     # inner products of each update with the mean, and of the mean with itself: [..., N]
     with_mean = gram @ share
     mean_norm = (with_mean * share).sum(-1, keepdim=True).expand_as(with_mean)
@@ -109,6 +122,11 @@ def two_vector(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tens
 
 @register("coordinate", "none", text="leave the updates as they are")
 def unchanged(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
+    """Nothing is coordinated.
+
+    Ours: the control
+    Fidelity: own
+    """
     return torch.eye(gram.shape[-1], device=gram.device).to(gram).expand_as(gram)
 
 

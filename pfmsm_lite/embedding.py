@@ -108,7 +108,14 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
 # each of its entries counts for in the new one; what is missing to a sum of one stays with the old entry. A
 # rule's attribute `trust`: (uses [R_n], own_rows) → [R_n], how much of its own entry a client keeps.
 def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
-    """After FedSubAvg (Ding et al., NeurIPS 2022). Differs from the source: it counts uses, not clients."""
+    """A client's change counts by how often its rows use the entry.
+
+    Source: FedSubAvg (Ding et al., NeurIPS 2022, arXiv 2109.07704); FedCA (Zhang et al., arXiv 2406.03933)
+        calls what it avoids "embedding skew"
+    Paper: a parameter's change is the average over the clients that involve it
+    Ours: weighted by uses, where FedSubAvg counts every such client once
+    Fidelity: differs
+    """
     # uses of every entry by all who are there: [V]
     total = torch.zeros(len(table.table), device=table.table.device)
     each = list(zip(here, table.index, table.uses, strict=True))
@@ -118,14 +125,26 @@ def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
 
 
 def rows_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
-    """FedAvg's: a client that never used an entry still votes, for what it was sent."""
+    """FedAvg's: a client that never used an entry still votes, for what it was sent.
+
+    Source: FedAvg (McMahan et al., AISTATS 2017)
+    Paper: the mean of the clients' parameters, weighted by their rows
+    Ours: so
+    Fidelity: same
+    """
     total = max(sum(h * size for h, size in zip(here, table.sizes, strict=True)), 1.0)
     shares = [h * size / total for h, size in zip(here, table.sizes, strict=True)]
     return [(uses > 0) * share for uses, share in zip(table.uses, shares, strict=True)]
 
 
 def sum_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
-    """Reconstruction: every change counts in full, whoever else changed the entry."""
+    """Every change counts in full, whoever else changed the entry.
+
+    Source: FedSubAvg, as `used`
+    Paper: a parameter's change is the average over the clients that involve it
+    Ours: the sum, so a step as many times as long as there are clients that use the entry
+    Fidelity: differs
+    """
     return [h * (uses > 0) for h, uses in zip(here, table.uses, strict=True)]
 
 
@@ -139,6 +158,11 @@ for name, rule, text in (
 
 class SharedTable:
     """The embedding table at the server. Only entries that some client's training rows use ever change.
+
+    Source: PF-MSMTrec, as described
+    Paper: no description says whether embedding tables are shared, or how
+    Ours: shared, as federated recommenders do (FedMF, FedNCF); changes of an entry are added up (`sum`)
+    Fidelity: unknown
 
     table    [V, K] the server's entries
     index    per client [R_n]: which of them it holds;  uses: per client [R_n], see Held

@@ -132,7 +132,7 @@ class Towers(nn.Module):
 
 
 class MMoE(nn.Module):
-    """Multi-gate mixture of experts (Ma et al., KDD 2018), its experts behind a parameter template.
+    """Multi-gate mixture of experts, its experts behind a parameter template.
 
         x = [embeddings, numerical];  h_j = expert_j(x);  z_t = sum_j softmax(G_t x)_j h_j;  tower_t(z_t)
 
@@ -144,6 +144,11 @@ class MMoE(nn.Module):
                 as ESMM does for click and click-and-conversion (Ma et al., SIGIR 2018); None: directly
 
     `intercept` [T], zeros unless its owner sets it, is added to the towers' logits: no parameter, never sent.
+
+    Source: PF-MSMTrec, abstract and figure 2; MMoE (Ma et al., KDD 2018)
+    Paper: every scenario is a client with an MMoE of its own, which has BatchNorm layers
+    Ours: that MMoE; BatchNorm layers are an option, off by default
+    Fidelity: differs
     """
 
     federated = True  # may leave the client, part by part; the models for all rows may not

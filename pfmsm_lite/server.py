@@ -136,7 +136,11 @@ class Server:
         uploads  per client its message, or None: nothing fit to use came
         returns  (downloads: per client a message, record: name → [units, ...] for the history)
 
-        PF-MSMTrec, section 3.3 (the order of the stages: the paper).
+        Source: PF-MSMTrec, abstract
+        Paper: for each expert "federated batch normalization, conflict coordination, and personalized
+            aggregation", then the towers
+        Ours: in this order; embedding entries come last
+        Fidelity: same
         """
         # [N] bool: whose upload there is
         accepted = torch.tensor([upload is not None for upload in uploads], device=self.rows.device)
@@ -161,6 +165,12 @@ class Server:
         """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record).
 
         Stacks are large: the memory of `trained` is used again.
+
+        Source: PF-MSMTrec, abstract
+        Paper: after the experts "another round of personalized federated parameter aggregation on the task
+            tower network"
+        Ours: by the experts' rule, one matrix of weights per task, neither normalized nor coordinated
+        Fidelity: unknown
         """
         method, personal = self.method, block.policy == "personalized"
         normalizing = method.normalize if personal and block.group in NORMALIZED else "none"

@@ -31,20 +31,46 @@ def vectors(outputs: int, inputs: int) -> tuple[int, ...]:
 
 
 def hadamard(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
+    """The product of the three parts.
+
+    Source: PF-MSMTrec, section 3.2
+    Paper: an expert's weights are made of three parts; by which operator, no description says
+    Ours: the entrywise product, the parts at home start at ones: a plain MMoE to begin with
+    Fidelity: unknown
+    """
     return scenario * local * task[:, None]  # two thirds of the time of an einsum
 
 
 def additive(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
+    """The sum of the three parts.
+
+    Source: PF-MSMTrec, section 3.2
+    Paper: an expert's weights are made of three parts; by which operator, no description says
+    Ours: the sum, the parts at home start at zeros
+    Fidelity: unknown
+    """
     return scenario + local + task[:, None]
 
 
 def rank1(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
+    """The scenario part, its inputs and outputs scaled.
+
+    Source: PF-MSMTrec, section 3.2
+    Paper: an expert's weights are made of three parts; by which operator, no description says
+    Ours: a factor per input and per output; STAR (Sheng et al., CIKM 2021) has full matrices
+    Fidelity: unknown
+    """
     outputs = scenario.shape[1]
     scale = local * task  # [T, O + I]
     return torch.einsum("eoi,to,ti->teoi", scenario, scale[:, :outputs], scale[:, outputs:])
 
 
 def alone(scenario: Tensor, local: None = None, task: None = None) -> Tensor:
+    """The scenario part alone.
+
+    Ours: the control: a plain MMoE
+    Fidelity: own
+    """
     return scenario[None]
 
 
@@ -71,7 +97,11 @@ def compose(kind: str, scenario: Tensor, local: Tensor | None = None, task: Tens
     returns   [T, E, O, I], or [1, E, O, I] for `none`: all tasks use the same experts
     raises    UserError for an unknown kind
 
-    PF-MSMTrec, section 3.2 (the three parts: the paper; how they are composed: reconstruction).
+    Source: PF-MSMTrec, section 3.2
+    Paper: "scenario-specific parameters as shared knowledge": W_scenario is aggregated across clients, W_loc
+        and W_task stay at home. A summary's first paragraph calls one of the three "global shared"
+    Ours: so by default; what travels is a method's `share`. Biases belong to the scenario part
+    Fidelity: same
     """
     return lookup("compose", kind)(scenario, local, task)
 

@@ -1,6 +1,6 @@
 """The pages of notebooks/results: every committed number as a table, written from the files beside it.
 
-python -m pfmsm_lite.lab.pages                    README.md and speed.md from the CSV files
+python -m pfmsm_lite.lab.pages                    README.md and speed.md from the CSV files, fidelity.* too
 python -m pfmsm_lite bench > bench.txt
 python -m pfmsm_lite.lab.pages --bench bench.txt  speed.csv first, from what `bench` printed
 python -m pfmsm_lite.lab.pages --picture          figures/readme.png too, by README.md's own lines
@@ -18,6 +18,7 @@ import pandas as pd
 
 import pfmsm_lite.rivals  # noqa: F401  adds the rivals to METHODS
 from pfmsm_lite.data import synthetic
+from pfmsm_lite.lab import pages_fidelity
 from pfmsm_lite.lab.markdown import config, grid, interval, results, section, signed, small, source
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
@@ -373,6 +374,7 @@ def main(words=None):
         other = ~before.set_index(["part", "case"]).index.isin(found.set_index(["part", "case"]).index)
         pd.concat([found, before[other]]).to_csv(kept, index=False, lineterminator="\n")
     (options.folder / "README.md").write_text(page(options.folder), encoding="utf-8", newline="\n")
+    pages_fidelity.write(options.folder)
     (options.folder / "speed.md").write_text(speed_page(_speed(kept)), encoding="utf-8", newline="\n")
     if options.picture:
         picture(Path("README.md").read_text(encoding="utf-8"), Path("figures"))

@@ -1,4 +1,86 @@
-"""The rivals, as rows of METHODS. Their rules and models stand beside this file."""
+"""The rivals, as rows of METHODS. Their rules and models stand beside this file.
+
+What is their papers' and what is ours, where no rule's docstring says it (see lab/pages_fidelity.py):
+
+fedavg
+    Source: FedAvg (McMahan et al., AISTATS 2017)
+    Paper: the mean of all parameters, weighted by rows; a part of the clients in each round; SGD
+    Ours: all clients in each round, Adam, whose moments stay at home
+    Fidelity: differs
+
+embedding_only
+    Source: federated recommenders such as FedMF (Chai et al., IEEE Intelligent Systems 2021) and FedNCF
+        (Perifanis and Efraimidis, Knowledge-Based Systems 2022)
+    Paper: clients exchange item embeddings, a user's vector stays at home
+    Ours: clients are scenarios and exchange all embedding tables; the network stays at home
+    Fidelity: differs
+
+fedprox
+    Source: FedProx (Li et al., MLSys 2020)
+    Paper: μ/2·‖w − w_received‖² in the loss, over all parameters, by SGD
+    Ours: the term's gradient goes into Adam, which rescales it: μ is not comparable with the paper's
+    Fidelity: differs
+
+fedbn
+    Source: FedBN (Li et al., ICLR 2021)
+    Paper: BatchNorm layers, affine parameters and statistics, stay at home; the rest averaged evenly
+    Ours: so, but the average is weighted by rows
+    Fidelity: differs
+
+fedper
+    Source: FedPer (Arivazhagan et al., 2019)
+    Paper: the last layers stay at home, the base is averaged
+    Ours: gates and towers stay at home
+    Fidelity: same
+
+fedrep
+    Source: FedRep (Collins et al., ICML 2021)
+    Paper: several epochs of the head (10 in most scripts), then one or few of the body
+    Ours: one of each; the head is gates and towers
+    Fidelity: differs
+
+ditto
+    Source: Ditto (Li et al., ICML 2021)
+    Paper: see its rule of `personal`
+    Ours: see there; the shared model is FedAvg's
+    Fidelity: differs
+
+fedamp
+    Source: FedAMP (Huang et al., AAAI 2021)
+    Paper: see its rule of `aggregate`
+    Ours: attention mixtures after FedAMP, not its algorithm; embeddings are added up
+    Fidelity: differs
+
+fedhca2
+    Source: FedHCA2 (Lu et al., CVPR 2024, arXiv 2311.13250), figure 2 and code
+    Paper: see its rules of `aggregate`, `fedhca2` and `attention`
+    Ours: experts are the encoder, towers the decoders, gates stay at home, embeddings are added up
+    Fidelity: differs
+
+m3oe
+    Source: M3oE (Zhang et al., SIGIR 2024, arXiv 2404.18465), the published code
+    Paper: see the docstring of the model: paper and code do not agree
+    Ours: as the paper says where we know it; the loss is the sum over tasks, not over cells
+    Fidelity: differs
+
+ple
+    Source: PLE (Tang et al., RecSys 2020)
+    Paper: two extraction layers in its experiments
+    Ours: one (CGC), ReLU, widths as an MMoE's
+    Fidelity: differs
+
+star
+    Source: STAR (Sheng et al., CIKM 2021)
+    Paper: a single task; mini-batches of one domain each; partitioned normalization
+    Ours: one output per task; mixed mini-batches; the normalization can be left out
+    Fidelity: differs
+
+pmtrec
+    Source: PMTRec (Yang et al., IEEE BigData 2024, arXiv 2407.21364)
+    Paper: weights of the tasks for each user and item, from the norms of its gradients; algorithm 1
+    Ours: not a row of METHODS: rivals/pmtrec.py, whose docstring names each departure
+    Fidelity: differs
+"""
 
 from dataclasses import replace
 

@@ -7,12 +7,17 @@ from pfmsm_lite.registry import register
 
 
 def by_own_rows(uses: Tensor, own_rows: float) -> Tensor:
-    """Trust [R] in one's own entry: half at `own_rows` uses, more with more. Reconstruction."""
+    """Trust [R] in one's own entry: half at `own_rows` uses, more with more."""
     return uses / (uses + own_rows)
 
 
 @register("embedding", "personal", text="as `used`, but a client keeps some of its own entry")
 def personal(table: SharedTable, here: list[float]) -> list[Tensor]:
+    """As `used`, and of its own entry a client keeps the more, the more often its rows use it.
+
+    Ours: as `used`, and a client keeps some of its own entry
+    Fidelity: own
+    """
     return used_shares(table, here)
 
 

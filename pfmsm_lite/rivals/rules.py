@@ -9,6 +9,11 @@ from pfmsm_lite.registry import lookup, register
 
 
 def cosine(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    """Softmax of the cosines between the clients' updates.
+
+    Ours: a simple yardstick of no single paper
+    Fidelity: own
+    """
     return (cosines(exchange.gram) / method.temperature).softmax(-1), {}
 
 
@@ -21,6 +26,13 @@ def fedamp(exchange: Exchange, method) -> tuple[Tensor, dict]:
     client here. One attention per expert, gate and tower, not one for the whole model. The scale of the
     distances is their own mean, the zeros of the diagonal among them, not a constant to tune: at one
     temperature, clients at equal distances keep less of their own weight the more they are.
+
+    Source: FedAMP (Huang et al., AAAI 2021)
+    Paper: client i keeps its model and is drawn towards a mixture u_i, other weights A'(distance²), own
+        weight what is left to one; one attention for the whole model
+    Ours: a client restarts from u_i and is evaluated with it; softmax, own distance 0 included; one attention
+        per expert, task and gate; scale: the mean distance
+    Fidelity: differs
     """
     exact = "donot_use_mm_for_euclid_dist"
     squared = torch.cdist(exchange.sources, exchange.sources, compute_mode=exact).square()
@@ -57,6 +69,13 @@ def fedhca2(exchange: Exchange, method) -> tuple[Tensor, dict]:
     common update per expert, not one for the whole encoder; clients with the same data set and tasks do not
     get the mean of their own updates first ("homo aggregation"); the share moves by `mixing_step` times a
     cosine, not by SGD with momentum and weight decay on the raw inner product; one share per expert.
+
+    Source: FedHCA2 (Lu et al., CVPR 2024, arXiv 2311.13250), figure 2 and code
+    Paper: θ_n + Δ_n + α_n·Ũ, one Ũ by CAGrad over the whole encoder; α_n starts at 0.1, in [0, 1], by SGD of
+        rate 0.01, momentum 0.9; clients of equal data and tasks are averaged first
+    Ours: the same step, one Ũ and one share per expert; the share moves by `mixing_step` times a cosine;
+        nobody is averaged first
+    Fidelity: differs
     """
     return helped(exchange, method, exchange.update)
 
@@ -66,6 +85,11 @@ def attention(exchange: Exchange, method) -> tuple[Tensor, dict]:
 
     FedHCA2, as above. Differs from the source: one attention and one share per tower, not per layer; between
     the clients' towers of one task, not between those of all tasks; the share moves as in `fedhca2`.
+
+    Source: FedHCA2 (Lu et al., CVPR 2024, arXiv 2311.13250), figure 2 and code
+    Paper: for every layer of a decoder Δ + β·softmax(Δ Δᵀ/√d)Δ, over the decoders of all tasks and clients
+    Ours: for every tower as a whole, over the clients' towers of its task; β moves as `fedhca2`'s share
+    Fidelity: differs
     """
     scores = exchange.gram / exchange.delta.shape[-1] ** 0.5
     scores = scores.masked_fill(~exchange.present[:, None, :], -torch.inf)
@@ -100,6 +124,12 @@ def cagrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
     """CAGrad over all clients (Liu et al., NeurIPS 2021): one update for everybody.
 
     min over the simplex of ⟨g_w, g_0⟩ + radius·‖g_0‖·‖g_w‖; small and convex: scipy solves it.
+
+    Source: CAGrad (Liu et al., NeurIPS 2021); FedHCA2's code for encoders
+    Paper: one update for all tasks (clients); FedHCA2 then adds a share of it to each client's own update
+    Ours: so with aggregate `fedhca2`, one problem per expert. With another rule it takes the place of
+        everybody's update: an ablation, and not FedHCA2
+    Fidelity: same
     """
     rows = [
         weights_of_all(matrix, share, radius) for matrix in gram.cpu().double().reshape(-1, *gram.shape[-2:])
@@ -137,7 +167,13 @@ def weights_of_all(gram: Tensor, share: Tensor, radius: float) -> np.ndarray:
 
 
 def pcgrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
-    """PCGrad (Yu et al., NeurIPS 2020): project each update against the others' ORIGINAL updates."""
+    """PCGrad (Yu et al., NeurIPS 2020): project each update against the others' ORIGINAL updates.
+
+    Source: PCGrad (Yu et al., NeurIPS 2020)
+    Paper: the others in random order, gradients of tasks
+    Ours: the others in the order of the list, updates of clients
+    Fidelity: differs
+    """
     clients = gram.shape[-1]
     coefficients = torch.eye(clients, device=gram.device).to(gram).expand_as(gram).clone()
     for other in range(clients):
@@ -186,5 +222,5 @@ register(
     attention,
     "each client adds the updates that resemble its own, as much as has helped (decoders)",
 )
-register("coordinate", "cagrad", cagrad, "one common update by CAGrad over all clients, as FedHCA2 reads it")
+register("coordinate", "cagrad", cagrad, "one common update by CAGrad over all clients, as in FedHCA2")
 register("coordinate", "pcgrad", pcgrad, "project away what conflicts with another client's update")

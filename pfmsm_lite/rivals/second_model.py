@@ -5,7 +5,11 @@ from pfmsm_lite.registry import register
 
 @register("personal", "finetune")
 def finetune(client, epochs: int, pull: float) -> None:
-    """with a copy of it, trained on its own rows for one more round"""
+    """with a copy of it, trained on its own rows for one more round
+
+    Ours: a common yardstick of no single paper
+    Fidelity: own
+    """
     twin = client.personal
     twin.model.load_state_dict(client.model.state_dict())
     twin.forget_optimizer()
@@ -16,7 +20,10 @@ def finetune(client, epochs: int, pull: float) -> None:
 def ditto(client, epochs: int, pull: float) -> None:
     """with a second model that trains beside it and is drawn towards it
 
-    Ditto (Li et al., ICML 2021); the pull is taken by its proximal step, see Client.fit.
+    Source: Ditto (Li et al., ICML 2021)
+    Paper: a second model minimizes its own loss and λ/2·‖v − w‖², w as received, by plain gradient steps
+    Ours: Adam, the pull by its proximal step (see Client.fit), and towards the w of this round's download
+    Fidelity: differs
     """
     shared = client.model.state_dict()
     own = dict(client.personal.model.named_parameters())

@@ -217,10 +217,10 @@ def draw_control(points: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     points   {world: {arm: [S] AUC points over the run without coordination, paired by seed}}
     returns  Figure
     """
-    figure = Figure(figsize=(8, 3.5))
-    axes = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
     arms = list(next(iter(points.values())))
-    colors = [MEAN if arm.startswith(("longer", "step")) else TURNED for arm in arms]
+    figure = Figure(figsize=(8, 1.4 + 0.28 * len(arms)))
+    axes = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
+    colors = [MEAN if arm.startswith(("longer", "step", "own, not")) else TURNED for arm in arms]
     places = np.arange(len(arms))
     for ax, (world, found) in zip(axes, points.items(), strict=True):
         seeds = pd.DataFrame(found)[arms]

@@ -1,4 +1,4 @@
-"""Drawings of chapter 07: who learns from whom as a graph, why weights go home, and whom they find."""
+"""Drawings of chapter 07: who learns from whom as a graph, what noise looks like, why weights go home."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from pfmsm_lite.lab.style import GREY, INK, band, finish, styled
+from pfmsm_lite.lab.heatmaps import client_map, ratios
+from pfmsm_lite.lab.style import DIVERGING, GREY, INK, band, finish, styled
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 TRAIN, VALID = "#D55E00", "#0072B2"
@@ -166,3 +167,38 @@ def draw_borrowed(shares: pd.DataFrame) -> Figure:
         "Dotted: where the borders would be if the other three gave the same.",
         f"Stacked bars. {alt}.",
     )
+
+
+@styled
+def draw_null(weights: np.ndarray, names: Sequence[str], largest: float, agreement: float) -> Figure:
+    """Learned weights in a world without structure, one map per seed: what noise looks like.
+
+    weights    [S, N, N] of one expert after the last round, S seeds;  names [N]
+    largest    mean share of the largest partner in what a client takes from others
+    agreement  mean correlation of the weights between two seeds
+    returns    Figure
+    """
+    weights = np.asarray(weights, float)
+    figure = Figure(figsize=(8, 3.1))
+    axes = figure.subplots(1, len(weights), squeeze=False, sharey=True)[0]
+    for number, (ax, ratio) in enumerate(zip(axes, ratios(weights), strict=True), 1):
+        logs = np.log2(ratio.clip(2.0**-6))
+        image = client_map(ax, logs, names, None, DIVERGING, (-2, 2))
+        ax.set_title(f"seed {number} of {len(weights)}")
+        ax.tick_params(labelleft=ax is axes[0])
+    axes[0].set_ylabel("client …")
+    axes[len(axes) // 2].set_xlabel("… learns from")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=20, ticks=[-2, 0, 2])
+    bar.ax.set_yticklabels(["1/4", "even", "4 ×"])
+    bar.set_label("times its even share")
+    count = len(names)
+    title = (
+        f"{count} clients of one taste: one partner gets {100 * largest:.0f} % of what a client takes from "
+        f"others, and seeds do not agree on which (correlation {agreement:.2f})"
+    )
+    note = f"Even: {100 / (count - 1):.0f} %. Grey: own weight. Maps: expert 0; numbers: mean over experts."
+    favourites = "; ".join(
+        f"seed {number}: " + ", ".join(f"{names[n]} from {names[m]}" for n, m in enumerate(row))
+        for number, row in enumerate(np.nan_to_num(ratios(weights), nan=-1).argmax(-1), 1)
+    )
+    return finish(figure, title.replace("-", "−"), note, f"Maps of weights. Takes most, {favourites}. {note}")
