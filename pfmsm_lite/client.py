@@ -283,31 +283,27 @@ class Client:
 
     def gradient(self, rows: int) -> Message:
         """True gradient of the summed loss on the first training rows, by name; changes nothing."""
-        index = torch.arange(min(rows, len(self.labels)), device=self.labels.device)
-        return self._gradient(lambda: self.losses(index).sum(), dict(self.model.named_parameters()))
+        first = Rows(*(part[:rows] for part in self.train_rows[:3]))
+        return self._gradient(first, dict(self.model.named_parameters()))
 
     def validation_gradient(self) -> Message:
         """Gradient of the summed loss on at most CHUNK validation rows, evenly spread, by name: of the groups
         whose rule asks for it. Empty without validation labels."""
-        rows, device = self.views[0][1]["valid"], self.labels.device
+        rows = self.views[0][1]["valid"]
         every = -(-len(rows.labels) // CHUNK) or 1
-        ids, numerical, labels = (part[::every].to(device) for part in rows[:3])
-        there = ~labels.isnan()
-
-        def loss():
-            return cross_entropy(self.model(ids, numerical), labels.nan_to_num(), there.float()).sum()
-
+        some = Rows(*(part[::every] for part in rows[:3]))
         asked = {name: part for group in self.method.asking for name, part in self.shared[group].items()}
-        found = self._gradient(loss, asked) if there.any() else {}
+        found = {} if some.labels.isnan().all() else self._gradient(some, asked)
         return found if all(part.isfinite().all() for part in found.values()) else {}
 
-    def _gradient(self, loss, parameters: dict) -> Message:
-        """Gradient of loss() by name, the model as it is in evaluation; changes nothing."""
-        training = self.model.training
+    def _gradient(self, rows: Rows, parameters: dict) -> Message:
+        """Gradient by name of the summed loss on Rows, by the model as it is in evaluation."""
+        ids, numerical, labels = (part.to(self.labels.device) for part in rows[:3])
+        mask, training = (~labels.isnan()).float(), self.model.training
         self.model.eval()
-        value = loss()
+        loss = cross_entropy(self.model(ids, numerical), labels.nan_to_num(), mask).sum()
         self.model.train(training)
-        found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         return {name: part for name, part in zip(parameters, found, strict=True) if part is not None}
 
     # ---- evaluation, and what it decides at home ----

@@ -16,13 +16,8 @@ def keep_length(length: Tensor, moved: Tensor, radius: float) -> Tensor:
     return torch.where(moved > 0, length / moved, 1.0)
 
 
-for name, factor, text in (
-    ("norm", keep_length, "keep each update's length: turn only"),
-    ("sqrt", lambda a, moved, c: torch.full_like(a, (1 + c**2) ** -0.5), "divide by sqrt(1 + radius^2)"),
-    ("cagrad", lambda a, moved, c: torch.full_like(a, 1 / (1 + c**2)), "divide by 1 + radius^2"),
-    ("none", lambda a, moved, c: torch.ones_like(a), "leave the length as it comes out"),
-):
-    register("rescale", name, factor, text)
+register("rescale", "norm", keep_length, "keep each update's length: turn only")
+register("rescale", "none", lambda a, moved, c: torch.ones_like(a), "leave the length as it comes out")
 
 
 def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm") -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from pfmsm_lite.embedding import LAZY_ABOVE, hold, trained
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup
-from pfmsm_lite.scenario import EVALUATED, Scenario, check, pool, shortened
+from pfmsm_lite.scenario import EVALUATED, Scenario, check, shortened
 from pfmsm_lite.server import Block, Server
 
 
@@ -69,7 +69,7 @@ class Federation:
         self.tasks = scenarios[0].tasks
         views = [[(s.name, {split: s.rows(split) for split in EVALUATED})] for s in scenarios]
         if method.pooled:
-            merged, merged_views = pool(scenarios)
+            merged, merged_views = lookup("fields", "pool")(scenarios)  # of the room that reads tables
             scenarios, views = [merged], [merged_views]
         model = lookup("model", method.model)
         if hasattr(model, "make_client"):  # no network: the model brings a client of its own

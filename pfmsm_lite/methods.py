@@ -1,6 +1,6 @@
 """Every method is a row of one table: PF-MSMTrec, its ablations, and yardsticks."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from operator import ge, gt, lt
 from typing import Any
@@ -223,24 +223,11 @@ PF_MSMTREC = Method(
 )
 
 
-def without(name: str, words: str, **changes: Any) -> Method:
-    """PF-MSMTrec without one of its modules: an ablation."""
-    return replace(PF_MSMTREC, name=f"no_{name}", summary=f"pf_msmtrec without {words}", **changes)
-
-
 declare(
     # yardsticks
-    Method("pooled", "one model, all rows in one place: what a federation cannot do", pooled=True),
     Method("local", "every client alone"),
     Method("embedding_only", "only the embedding table is shared", {"embedding": "mean"}, embedding="sum"),
     Method("fedavg", "everything averaged by client size", EVERYTHING, embedding="rows"),
-    Method("fedavg_used", "FedAvg, but each embedding entry by its use", EVERYTHING),
-    Method("fedavg_sum", "FedAvg, but changes of embedding entries added up", EVERYTHING, embedding="sum"),
-    # the method, and its ablations
+    # the method
     PF_MSMTREC,
-    without("template", "the parameter template", compose="none"),
-    without("normalization", "normalization", normalize="none"),
-    without("coordination", "coordination", coordinate="none"),
-    without("personalization", "personal mixtures: FedAvg's mean", aggregate="mean", search={}),
-    without("blend", "the model at home", personal="none"),
 )

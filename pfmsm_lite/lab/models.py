@@ -21,6 +21,7 @@ from torch import Tensor
 from pfmsm_lite.client import CHUNK
 from pfmsm_lite.data import Encoder
 from pfmsm_lite.data.calibration import corrected
+from pfmsm_lite.data.pooling import pool
 from pfmsm_lite.data.reading import clean_header
 from pfmsm_lite.embedding import numbered
 from pfmsm_lite.errors import UserError, choose
@@ -33,7 +34,7 @@ from pfmsm_lite.lab.writing import read_csv
 from pfmsm_lite.methods import Settings
 from pfmsm_lite.personal import Blend
 from pfmsm_lite.registry import OPERATORS
-from pfmsm_lite.scenario import Rows, Scenario, pool, shortened
+from pfmsm_lite.scenario import Rows, Scenario, shortened
 
 FORMAT = "pfmsm_lite model 1"
 ENCODER = "encoder.pt"

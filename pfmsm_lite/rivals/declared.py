@@ -87,6 +87,7 @@ from dataclasses import replace
 # their rows in the tables of operators
 from pfmsm_lite.methods import EVERYTHING, GROUPS, PF_MSMTREC, Method, declare
 from pfmsm_lite.rivals import (  # noqa: F401
+    ablations,
     clustered,
     entries,
     logistic,
@@ -117,17 +118,11 @@ declare(
         model="logistic",
         search={"ridge": RIDGE},
     ),
-    # Another rule for the mixtures of pf_msmtrec.
-    replace(
-        PF_MSMTREC,
-        name="pf_msmtrec_partners",
-        summary="pf_msmtrec, half of each mixture one's own, the rest learned from updates alone",
-        aggregate="partners",
-        intercept="none",
-        personal="none",
-        search={"self_weight": (0.3, 0.5), "aggregate": ("partners", "evidence")},
-    ),
+    # FedAvg with another rule for embedding entries.
+    Method("fedavg_used", "FedAvg, but each embedding entry by its use", EVERYTHING),
+    Method("fedavg_sum", "FedAvg, but changes of embedding entries added up", EVERYTHING, embedding="sum"),
     # One model, all rows in one place.
+    Method("pooled", "one model, all rows in one place: what a federation cannot do", pooled=True),
     Method(
         "m3oe",
         "one model: shared, domain and task experts (M3oE, Zhang et al., SIGIR 2024)",

@@ -202,6 +202,13 @@ def heads_last(every: set, home: set, heads: set) -> list[set]:
     return [every, heads]
 
 
+def divided(power: float):
+    """A factor on coordinated updates: 1 / (1 + radius²) to a power."""
+    return lambda length, moved, radius: torch.full_like(length, (1 + radius**2) ** -power)
+
+
+register("rescale", "sqrt", divided(0.5), "divide by sqrt(1 + radius^2)")
+register("rescale", "cagrad", divided(1), "divide by 1 + radius^2")
 register("phases", "local_first", local_first, "an epoch for what stays at home, then one for what is shared")
 register("phases", "heads_first", heads_first, "an epoch for home, gates and towers, then one for the rest")
 register("phases", "heads_last", heads_last, "an epoch for everything, then one for home, gates and towers")

@@ -14,10 +14,10 @@ from small import SMALL, scenario, scenarios
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
 from pfmsm_lite import METHODS, Federation, Settings, run
 from pfmsm_lite.data import Rows
+from pfmsm_lite.data.pooling import pool
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import score
 from pfmsm_lite.mmoe import parameter_groups
-from pfmsm_lite.scenario import pool
 
 PF, LOCAL, FEDAVG = METHODS["pf_msmtrec"], METHODS["local"], METHODS["fedavg"]
 
