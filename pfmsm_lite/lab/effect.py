@@ -71,7 +71,10 @@ READ: dict[str, tuple[str, Reads]] = {
     "tree_step": ("boosted_tree", _is("model", "boosted_tree")),
     "leaves": ("boosted_tree", _is("model", "boosted_tree")),
     "ridge": ("logistic and logistic_pooled", _is("model", "logistic")),
-    "experts": ("models with a mixture of experts", lambda m: m.model in ("mmoe", "ple", "m3oe")),
+    "experts": (
+        "models with a mixture of experts",
+        _is("model", "mmoe", "ple", "m3oe", "m3oe_cells", "m3oe_code"),
+    ),
     "probe": (
         "methods that send experts (expert.scenario)",
         lambda m: "expert.scenario" in m.sent and _network(m),

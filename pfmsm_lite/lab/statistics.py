@@ -33,7 +33,7 @@ def hero_of(results: pd.DataFrame) -> str:
 
 def best_federated(aucs: pd.Series) -> str:
     """pf_msmtrec, else the federated method with the best AUC, by method; "" for none."""
-    aucs = aucs.drop([*pooled_names(), "local"], errors="ignore")
+    aucs = aucs.drop([name for name, method in METHODS.items() if not method.sent], errors="ignore")
     if HERO in aucs or not len(aucs):
         return HERO if HERO in aucs else ""
     return str(aucs.idxmax()) if aucs.notna().any() else str(aucs.index[0])
