@@ -32,7 +32,7 @@ def draw_knobs(main: float, auxiliary: float, temperature: float, alpha: float) 
     left.axvline(temperature, color=GREY, ls="--", lw=1.2)
     left.set(xlabel="τ (logarithmic)", ylim=(-0.03, 1.03), ylabel="weight")
     left.set_title("without focus (α = 1): weights by τ")
-    left.legend(loc="center right", fontsize=9)
+    left.legend(loc="upper right", fontsize=9)
     shown = sorted({1.0, 1.05, 1.1, 1.2, alpha})
     alone = 0
     for value, color in zip(shown, (GREY, GROUPS[3], VALID, TASK, GROUPS[2]), strict=False):
@@ -118,10 +118,10 @@ def draw_worlds(runs: pd.DataFrame, metric: str = "ndcg@20", base: str = "main_o
         ax.grid(axis="x")
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)
-    axes[-1].legend(loc="lower right", fontsize=9)
+    axes[0].legend(loc="lower left", fontsize=9)
     half = len(encoders)
     parts = [f"where it {w} {', '.join(said[n * half : (n + 1) * half])}" for n, w in enumerate(worlds)]
-    title = f"{arms[-1]} against the main task alone: {'; '.join(parts)}"
+    title = f"What the auxiliary task is worth under {arms[-1]}: {'; '.join(parts)}"
     seeds = runs["seed"].nunique()
     note = f"Mean and 95 % interval over {seeds} seeds, new data each; grey: seeds. Hollow: includes zero."
     return finish(figure, minus(title), note, minus("; ".join(alt)) + f". {note}")
