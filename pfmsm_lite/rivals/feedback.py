@@ -7,6 +7,7 @@ the main one: which items to recommend.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -297,7 +298,7 @@ def world(name: str, seed: int = 0, **knobs) -> tuple[Interactions, np.ndarray]:
     returns  (Interactions with SYNTHETIC_TASKS, a fifth of the clicks for validation and a fifth for test;
              misled [users] bool)
     """
-    chosen = WORLDS[choose("world", name, WORLDS)]
-    plain = {"users": 200, "items": 200, "clicks": 10, "views": 30}
-    log, misled = synthetic_log(**{**plain, **chosen, **knobs}, seed=seed)
+    chosen: dict[str, Any] = {"users": 200, "items": 200, "clicks": 10, "views": 30}
+    chosen |= WORLDS[choose("world", name, WORLDS)] | knobs
+    log, misled = synthetic_log(**chosen, seed=seed)
     return interactions(log, SYNTHETIC_TASKS, valid=0.2, test=0.2, seed=seed), misled

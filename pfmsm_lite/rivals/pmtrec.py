@@ -21,6 +21,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -236,7 +237,6 @@ def train(
     batch_size: int = 512,
     patience: int = 10,
     at: Sequence[int] = (20, 40),
-    progress: Callable[[int, int, float], object] | None = None,
 ) -> History:
     """Train one arm on Interactions and return its History; the same seed gives the same numbers.
 
@@ -246,7 +246,6 @@ def train(
     patience      stop after so many epochs without a better validation NDCG
     at            lengths of the list, see `evaluate`; the epoch with the best validation NDCG at the first of
                   them is tested, once
-    progress      called after each epoch with (epoch, epochs, validation NDCG)
     raises        UserError for a bad setting or without an auxiliary task; FloatingPointError for NaN
     """
     name = arm if isinstance(arm, str) else arm.summary
@@ -261,22 +260,17 @@ def train(
     history, weights = History(name, seed, tuple(data.tasks)), []
     for epoch in range(1, epochs + 1):
         drawn = torch.randn(len(data.tasks), generator=chance)
-
-        def weigh(norms, epoch=epoch, drawn=drawn):
-            return task_weights(norms, arm, epoch, alpha, temperature, drawn)
-
-        loss, found = _train_epoch(model, steps, _batches(data, batch_size, generator), weigh)
+        rule = {"arm": arm, "epoch": epoch, "alpha": alpha, "temperature": temperature, "drawn": drawn}
+        batches = _batches(data, batch_size, generator)
+        loss, found = _train_epoch(model, steps, batches, partial(task_weights, **rule))
         weights.append(found)
         valid = evaluate(model.scores, data, "valid", at)
         losses = dict(zip(data.tasks, (loss / data.known_labels).tolist(), strict=True))
         scores = {key: value for key, value in valid.items() if "@" in key}
         history.epochs.append({"epoch": epoch, "loss": losses, **scores})
-        ndcg = valid[f"ndcg@{at[0]}"]
-        if ndcg > history.valid:
-            history.valid, history.best = ndcg, epoch
+        if valid[f"ndcg@{at[0]}"] > history.valid:
+            history.valid, history.best = valid[f"ndcg@{at[0]}"], epoch
             state = {key: value.clone() for key, value in model.state_dict().items()}
-        if progress:
-            progress(epoch, epochs, ndcg)
         if epoch - history.best >= patience:
             break
     model.load_state_dict(state)

@@ -266,16 +266,15 @@ def test_equal_weights_gain_where_the_tasks_help_and_lose_where_they_mislead():
 
 
 def test_a_seed_repeats_and_history_holds_what_happened():
-    data, told = small(), []
+    data = small()
     state = torch.get_rng_state()
     settings = {"alpha": 1.2, "layers": 1, "at": (10, 20)}
-    first = train(data, "pmtrec", 3, 5, **settings, progress=lambda *a: told.append(a))
+    first = train(data, "pmtrec", 3, 5, **settings)
     assert torch.equal(state, torch.get_rng_state())  # the caller's random numbers are left alone
     again, other = train(data, "pmtrec", 3, 5, **settings), train(data, "pmtrec", 3, 6, **settings)
     assert first.epochs == again.epochs and first.test["ndcg@10"] == again.test["ndcg@10"]
     assert torch.equal(first.weights["user"], again.weights["user"])
     assert first.epochs != other.epochs
-    assert told == [(e, 3, first.epochs[e - 1]["ndcg@10"]) for e in (1, 2, 3)]
     assert first.best == max((1, 2, 3), key=lambda e: first.epochs[e - 1]["ndcg@10"])
     kept = evaluate(first.model.scores, data, at=(10, 20))
     assert kept["ndcg@10"] == first.valid == first.epochs[first.best - 1]["ndcg@10"]
@@ -325,12 +324,9 @@ def test_a_user_without_auxiliary_labels_has_only_the_main_weight():
     assert (weights[:, 4:, 1] > 0).all()
 
 
-def test_one_task_is_refused_before_training():
-    def never(*told):
-        raise AssertionError
-
+def test_one_task_is_refused():
     with pytest.raises(UserError, match="needs at least one auxiliary task besides 'click'.*main_only"):
-        train(small(tasks={"click": "rank"}), "pmtrec", progress=never)
+        train(small(tasks={"click": "rank"}), "pmtrec")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
-from pfmsm_lite.course.drawings.chapter09 import DOMAIN, DPI, GROUPS, TASK, TRAIN, VALID
+from pfmsm_lite.course.drawings.chapter09 import DOMAIN, GROUPS, TASK, TRAIN, VALID
 from pfmsm_lite.lab.statistics import paired_interval
 from pfmsm_lite.lab.style import GREY, INK, finish, interval_line, minus, styled
 from pfmsm_lite.rivals.pmtrec import combine, task_weights
 
+DPI = 72  # small files
 TASKS = ("#0072B2", "#D55E00", "#8c8c8c", "#CC79A7")  # the main task first
 
 
@@ -22,7 +23,7 @@ def draw_knobs(main: float, auxiliary: float, temperature: float, alpha: float) 
 
     main, auxiliary  norms of its two tasks;  temperature τ and alpha α are marked
     """
-    figure = Figure(figsize=(8.4, 3.5), dpi=DPI)
+    figure = Figure(figsize=(7.6, 2.9), dpi=DPI)
     left, right = figure.subplots(1, 2, sharey=True)
     norms, epochs = torch.tensor([[main, auxiliary]]), np.arange(1, 41)
     grid = np.geomspace(0.05, 50, 80)
@@ -31,9 +32,9 @@ def draw_knobs(main: float, auxiliary: float, temperature: float, alpha: float) 
         left.semilogx(grid, weights, color=color, label=name)
     left.axvline(temperature, color=GREY, ls="--", lw=1.2)
     left.set(xlabel="τ (logarithmic)", ylim=(-0.03, 1.03), ylabel="weight")
-    left.set_title("without focus (α = 1): weights by τ")
-    left.legend(loc="center right", fontsize=9)
-    shown = sorted({1.0, 1.05, 1.1, 1.2, alpha})
+    left.set_title("weights by τ, without focus (α = 1)")
+    left.legend(loc="upper right", fontsize=9)
+    shown = sorted({1.0, 1.05, 1.2, alpha})
     alone = 0
     for value, color in zip(shown, (GREY, GROUPS[3], VALID, TASK, GROUPS[2]), strict=False):
         weights = [
@@ -44,7 +45,7 @@ def draw_knobs(main: float, auxiliary: float, temperature: float, alpha: float) 
         right.plot(epochs, weights, color=color, lw=3 if marked else 1.5, label=f"α = {value:g}")
         alone = next((s for s, w in zip(epochs, weights, strict=True) if w > 0.95), 0) if marked else alone
     right.set(xlabel="epoch s")
-    right.set_title(f"weight of the main task over training, τ = {temperature:g}")
+    right.set_title(f"weight of the main task, τ = {temperature:g}")
     right.legend(loc="lower right", fontsize=9)
     when = f"from epoch {alone} on" if alone else "not within 40 epochs"
     title = f"τ says how unequal the weights are; with α = {alpha:g} the main task has it all {when}"
@@ -62,7 +63,7 @@ def draw_pull(angle: float, ratio: float = 1.0, temperature: float = 1.0) -> Fig
     angle    degrees between the second user's gradients; between the first one's 40
     ratio    norm of the auxiliary gradient, that of the main one is 1;  temperature  τ
     """
-    figure = Figure(figsize=(8.4, 3.3), dpi=DPI)
+    figure = Figure(figsize=(7.2, 2.7), dpi=DPI)
     axes, along = figure.subplots(1, 2), []
     for ax, degrees, name in zip(axes, (40, angle), ("user A", "user B"), strict=True):
         turn = np.radians(degrees)
@@ -99,7 +100,7 @@ def draw_worlds(runs: pd.DataFrame, metric: str = "ndcg@20", base: str = "main_o
     """
     worlds, encoders = (list(dict.fromkeys(runs[name])) for name in ("world", "encoder"))
     arms = [arm for arm in dict.fromkeys(runs["arm"]) if arm != base]
-    figure = Figure(figsize=(8.6, 0.9 + 0.55 * len(arms)), dpi=DPI)
+    figure = Figure(figsize=(7.8, 0.9 + 0.45 * len(arms)), dpi=DPI)
     axes, said, alt = figure.subplots(1, len(worlds), sharey=True, sharex=True, squeeze=False)[0], [], []
     for ax, world in zip(axes, worlds, strict=True):
         for encoder, color, shift in zip(encoders, (VALID, DOMAIN, TASK), (-0.17, 0.17, 0), strict=False):
@@ -108,8 +109,8 @@ def draw_worlds(runs: pd.DataFrame, metric: str = "ndcg@20", base: str = "main_o
             for k, arm in enumerate(arms):
                 mean, low, high = paired_interval(table[arm], table[base])
                 interval_line(ax, k + shift, table[arm] - table[base], mean, low, high, color, ms=7)
-                alt.append(f"{world}, {encoder}, {arm} {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
                 if arm == arms[-1]:
+                    alt.append(f"{world}, {encoder}, {arm} {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
                     said.append(f"{mean:+.2f} ({encoder})")
             ax.plot([], [], "o-", color=color, label=encoder)
         ax.axvline(0, color=INK, lw=0.8)
@@ -118,10 +119,10 @@ def draw_worlds(runs: pd.DataFrame, metric: str = "ndcg@20", base: str = "main_o
         ax.grid(axis="x")
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)
-    axes[-1].legend(loc="lower right", fontsize=9)
+    axes[0].legend(loc="lower left", fontsize=9)
     half = len(encoders)
     parts = [f"where it {w} {', '.join(said[n * half : (n + 1) * half])}" for n, w in enumerate(worlds)]
-    title = f"{arms[-1]} against the main task alone: {'; '.join(parts)}"
+    title = f"What the auxiliary task is worth under {arms[-1]}: {'; '.join(parts)}"
     seeds = runs["seed"].nunique()
     note = f"Mean and 95 % interval over {seeds} seeds, new data each; grey: seeds. Hollow: includes zero."
     return finish(figure, minus(title), note, minus("; ".join(alt)) + f". {note}")
@@ -129,35 +130,28 @@ def draw_worlds(runs: pd.DataFrame, metric: str = "ndcg@20", base: str = "main_o
 
 @styled
 def draw_users(weights: np.ndarray, misled: np.ndarray, tasks: Sequence[str]) -> Figure:
-    """Task weights of users over training: means, and how one auxiliary task's weights scatter.
+    """How the weights of one auxiliary task scatter over users, in some epochs of a training.
 
     weights  [E, U, T];  misled [U] bool: whose auxiliary labels follow another taste
-    tasks    T names, the main one first; the second one is shown in detail
+    tasks    T names, the main one first; the second one is shown
     """
     weights = np.asarray(weights)
-    epochs = np.arange(1, len(weights) + 1)
-    figure = Figure(figsize=(8.4, 3.4), dpi=DPI)
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.35])
-    for t, (name, color) in enumerate(zip(tasks, TASKS, strict=False)):
-        if weights[:, :, t].mean() > 0.005:
-            left.plot(epochs, weights[:, :, t].mean(1), color=color, label=name)
-    left.set(xlabel="epoch", ylim=(-0.02, 1.05))
-    left.set_title("mean weight over users")
-    left.legend(loc="center right", fontsize=9)
+    figure = Figure(figsize=(7.2, 2.7), dpi=DPI)
+    ax = figure.subplots()
     chosen = np.unique(np.geomspace(1, len(weights), 6).round().astype(int)) - 1
     users = pd.DataFrame(weights[chosen, :, 1].T, columns=chosen + 1)
     users = users.assign(kind=np.where(misled, "misled users", "the others")).melt("kind", var_name="epoch")
     looks = {"x": "epoch", "y": "value", "hue": "kind", "hue_order": ["the others", "misled users"]}
-    looks |= {"data": users, "palette": [VALID, DOMAIN], "ax": right}
+    looks |= {"data": users, "palette": [VALID, DOMAIN], "ax": ax}
     shape = {"split": True, "cut": 0, "density_norm": "width", "width": 0.9, "inner": None, "linewidth": 0}
     sns.violinplot(**looks, **shape, saturation=1, alpha=0.55, legend=False)
     sns.pointplot(**looks, dodge=0.2, errorbar=None, linestyle="none", markersize=5)
-    right.legend(loc="upper right", fontsize=9)
-    right.set(xlabel="epoch", ylabel="", ylim=(-0.02, 1.05))
-    right.set_title(f"weight of {tasks[1]}, user by user")
+    ax.legend(loc="lower left", fontsize=9)
+    ax.set(xlabel="epoch", ylabel="weight", ylim=(-0.02, 1.05))
+    ax.set_title(f"weight of {tasks[1]}, user by user")
     middle = weights[chosen[len(chosen) // 2], :, 1]
     title = f"In epoch {chosen[len(chosen) // 2] + 1} misled users give {tasks[1]} "
     title += f"{100 * middle[misled].mean():.0f}\u00a0% of the weight, the others "
     title += f"{100 * middle[~misled].mean():.0f}\u00a0%"
     note = "Violin: all users of a kind; dot: their mean."
-    return finish(figure, title, note, f"Lines of mean weights, and violins of single users. {note}")
+    return finish(figure, title, note, f"Violins of single users, one pair per epoch shown. {note}")
