@@ -2,7 +2,6 @@
 
 import contextlib
 import statistics
-import sys
 import time
 from argparse import Namespace
 from collections import defaultdict
@@ -17,6 +16,7 @@ from pfmsm_lite.client import Client
 from pfmsm_lite.data import Rows, Scenario
 from pfmsm_lite.embedding import Held, SharedTable
 from pfmsm_lite.federation import Federation
+from pfmsm_lite.lab.bench_fresh import fresh, peak_mib
 from pfmsm_lite.lab.bench_reading import reading
 from pfmsm_lite.lab.versions import machine
 from pfmsm_lite.methods import METHODS, Settings
@@ -126,23 +126,18 @@ def seconds(*functions: Callable[[], Any], repeats: int = REPEATS) -> list[float
     return [statistics.median(own) for own in taken]
 
 
-def peak_mib() -> float:
-    """Peak memory of this process, MiB; NaN on Windows, which does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def federation_round(
-    clients: int, rows: int, evaluated: int = 4096, values: int = 200, **changes: Any
+    clients: int,
+    rows: int,
+    evaluated: int = 4096,
+    values: int = 200,
+    method: str = "pf_msmtrec",
+    **changes: Any,
 ) -> dict[str, float]:
     """Seconds of one round by stage, for `rows` rows in all, dealt to `clients` clients."""
     settings = Settings(**{"batch_size": 512, **changes})
     scenarios = [scenario(rows // clients, values, n, evaluated // clients) for n in range(clients)]
-    federation = Federation(scenarios, METHODS["pf_msmtrec"], settings, seed=0)
+    federation = Federation(scenarios, METHODS[method], settings, seed=0)
     seconds, stages = defaultdict(float), []
     with watched(seconds):
         for number in range(4):
@@ -225,6 +220,8 @@ def bench(show: Callable[[str], None] = print) -> None:
         "4 clients, 65,536 rows": (4, 65_536, {}),
         "16 clients, 65,536 rows": (16, 65_536, {}),
         "64 clients, 65,536 rows": (64, 65_536, {}),
+        "256 clients, 65,536 rows": (256, 65_536, {}),
+        "16 clients, fedavg_sum": (16, 65_536, {"method": "fedavg_sum"}),
         "16 clients, 131,072 rows": (16, 131_072, {}),
         "16 clients, 262,144 rows": (16, 262_144, {}),
         "16 clients, experts twice as wide": (16, 65_536, {"hidden": (128, 64)}),
@@ -239,4 +236,5 @@ def bench(show: Callable[[str], None] = print) -> None:
             + f"{beside:12.1%}"
         )
     reading(show)
+    fresh(show)
     show(f"\nPeak memory of this process: {peak_mib():,.0f} MiB")

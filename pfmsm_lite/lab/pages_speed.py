@@ -26,12 +26,36 @@ def speed_table(text, date):
         for name, value in zip(("machine", "torch", "repeats"), about.groups(), strict=True)
     ]
     lines += [("about", "", "date", date), ("memory", "bench", "peak MiB", peak[1].replace(",", ""))]
+    for case, value, unit in re.findall(r"^  (\S.*?) +([\d.,]+) (s|MiB)$", text, re.M):
+        lines.append(("fresh", case, unit, value.replace(",", "")))
     for case, rows, times in training:
         lines += [("training", case, "rows/s", rows.replace(",", "")), ("training", case, "times", times)]
     for case, seconds, beside in rounds:
         measured = zip((*STAGES, "beside training %"), (*seconds.split(), beside), strict=True)
         lines += [("round", case.strip(), stage, value) for stage, value in measured]
     return pd.DataFrame(lines, columns=SPEED)
+
+
+def _fresh(cases):
+    """What was measured in processes of their own, if it was: a head and a table."""
+    if "fresh" not in cases:
+        return []
+    rows = [(case, own["s"], own["MiB"]) for case, own in cases["fresh"].fillna("").iterrows()]
+    head = "## In processes of their own\n\nPyTorch's usual number of threads."
+    return [head, grid(["what is run", "seconds", "MiB"], rows)]
+
+
+def _beside(rounds):
+    """What evaluation takes with many clients, and the whole method beside FedAvg, in words."""
+    many, other, usual = "256 clients, 65,536 rows", "16 clients, fedavg_sum", "16 clients, 65,536 rows"
+    if not {many, other} <= set(rounds.index):
+        return ""
+    share = 100 * rounds.loc[many, "evaluate"] / rounds.loc[many, "round"]
+    times = rounds.loc[usual, "round"] / rounds.loc[other, "round"]
+    return (
+        f" With 256 clients evaluation takes {share:.0f} % of a round. A round of `pf_msmtrec`, whose "
+        f"template gives each of two tasks experts of its own, takes {times:.2f} times as long as FedAvg's."
+    )
 
 
 def speed_page(found):
@@ -58,10 +82,7 @@ def speed_page(found):
         "matrix products.",
         grid(
             ["what is run", "rows per second", "time"],
-            [
-                (case, f"{float(own['rows/s']):,.0f}", f"{own['times']} ×")
-                for case, own in training.iterrows()
-            ],
+            [(c, f"{float(own['rows/s']):,.0f}", f"{own['times']} ×") for c, own in training.iterrows()],
         ),
         f"bf16 is {products['this MMoE, bf16'] / usual:.2f} × as fast. With the large vocabulary training "
         f"keeps {100 * products[large] / usual:.0f} % of its speed, because entries of the table that a "
@@ -74,10 +95,12 @@ def speed_page(found):
             [(case, *own[list(STAGES)], f"{own['beside training %']} %") for case, own in rounds.iterrows()],
         ),
         f"With 64 clients over the same rows a round takes {longer:.1f} times as long as with 4; "
-        f"{scoring:.0f} % of the difference is the evaluation of 64 small data sets one by one.",
+        f"{scoring:.0f} % of the difference is the evaluation of 64 small data sets one by one."
+        + _beside(rounds.astype(float)),
         "## Memory\n\nPeak of one process.",
         grid(["what is run", "MiB"], [(case, f"{float(peak):,.0f}") for case, peak in memory.items()]),
     ]
+    parts += _fresh(cases)
     if "precision" in cases:
         own = cases["precision"]
         rows = [(case, interval(*map(float, line[["gain", "low", "high"]]))) for case, line in own.iterrows()]

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from pfmsm_lite.lab import bench, bench_reading
+from pfmsm_lite.lab import bench, bench_fresh, bench_reading
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,13 @@ def test_reading_is_told_beside_pandas():
     assert [match[1] for match in found] == ["table.csv", "table.parquet"]
     assert all(float(match[4]) > 0 for match in found)
     assert bench_reading.table(2000).shape == (2000, 20)
+
+
+def test_a_large_server_really_serves_and_a_first_run_really_runs(monkeypatch):
+    from pfmsm_lite.server import Server
+
+    served, usual = [], Server.serve
+    monkeypatch.setattr(Server, "serve", lambda self, sent: served.append(len(sent)) or usual(self, sent))
+    seconds, peak = bench_fresh.large_server(3, hidden=(8, 4), rounds=2)
+    assert served == [3, 3] and seconds > 0 and peak > 50
+    assert 0 < bench_fresh.said("-c", bench_fresh.FIRST)[0] < 60
