@@ -159,5 +159,4 @@ def suited_said(arguments: Arguments, sizes: Mapping[str, int]) -> list[str]:
     if not chosen:
         return []
     words = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
-    rows = "a training row" if sum(sizes.values()) == 1 else f"{sum(sizes.values()):,} training rows"
-    return [f"Chosen by {rows} of {len(sizes):,} scenarios: {words}"]
+    return [f"Chosen by the {max(sizes.values()):,} training rows of the largest scenario: {words}"]

@@ -61,10 +61,10 @@ def test_defaults_by_rows_fill_what_nobody_asked_for_and_data_with_their_own_kee
     wanted = {name: value for name, value in suited(made).items() if name != "batch_size"}
     assert filled["batch_size"] == 64 and filled["suited"] == wanted and wanted
     assert {name: filled[name] for name in wanted} == wanted and arguments.get("suited") is None
-    assert sources.suited_to(made, {**filled, "learning_rate": 0.5})["learning_rate"] == 0.5  # chosen once
+    assert sources.suited_to(made, {**filled, "calibrate": None})["calibrate"] is None  # chosen once
     for name in ("synthetic", "synthetic-hard", "kuairand"):
         assert "suited" not in sources.suited_to(made, {"data": name})
-    assert sources.suited_to(made, {"data": "ours", "learning_rate": 1e-4})["learning_rate"] == 1e-4
+    assert sources.suited_to(made, {"data": "ours", "batch_size": 7})["batch_size"] == 7
     run = compare(str(csv), ["local"], seeds=[0], rounds=1, scenario="channel", tasks=["visit"])
     assert run.results["logloss"].notna().all()
 
@@ -74,11 +74,14 @@ def test_what_was_chosen_by_rows_is_said_and_kept(csv, tmp_path, capsys):
     assert main([*own(csv), "--methods", "local", "--seeds", "0", "--rounds", "1", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     chosen = json.loads((out / "config.json").read_text())["arguments"]["suited"]
-    assert {"learning_rate", "calibrate"} <= set(chosen) and "batch_size" not in chosen
+    assert chosen == {"calibrate": "platt"}  # the batch size was given
     words = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
-    assert re.search(rf"Chosen by .*: {words}", said) and "corrected on validation rows" in said
+    assert (
+        re.search(rf"Chosen by the \d+ training rows of the largest scenario: {words}\n", said)
+        and "corrected on validation rows" in said
+    )
     config, again = str(out / "config.json"), str(tmp_path / "again")
-    assert main(["run", "--config", config, "--learning-rate", "0.01", "--out", again]) == 0
-    assert "learning-rate" not in re.search("Chosen by .*", capsys.readouterr().out)[0]
+    assert main(["run", "--config", config, "--calibrate", "none", "--out", again]) == 0
+    assert "Chosen by" not in capsys.readouterr().out
     settings = json.loads((tmp_path / "again" / "config.json").read_text())["settings"]
-    assert settings["learning_rate"] == 0.01 and settings["calibrate"] == chosen["calibrate"]
+    assert settings["calibrate"] == "none" and settings["batch_size"] == 64

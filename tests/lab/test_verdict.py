@@ -327,3 +327,14 @@ def test_a_trained_run_is_judged_and_its_tables_are_written(tmp_path):
     assert "Gain of pf_msmtrec over local" in told[0]
     ending.ended(tmp_path, histories[2:])  # without local: files are there, and empty
     assert tuple(pd.read_csv(tmp_path / "verdict.csv")) == GAINS
+
+
+def test_what_was_corrected_is_said_and_where_it_could_not_be():
+    results = pd.concat([h.results for h in made({"a": 1.0, "b": 1.0})])
+    assert ending.corrected_said(results, "none") == []
+    (said,) = ending.corrected_said(results, "platt")
+    assert "(--calibrate platt)" in said and "Not those" not in said
+    results.loc[(results["scenario"] == "b") & (results["split"] == "valid"), "positives"] = 0
+    assert "Not those of b (click): these validation rows" in ending.corrected_said(results, "platt")[0]
+    results["rows"] = results["positives"]  # only positives
+    assert "a (click), b (click)" in ending.corrected_said(results, "platt")[0]
