@@ -334,9 +334,9 @@ def _write(begun: Opened, found: Searched, rows, tested, fewer, show: Show) -> N
     if not own:
         return
     measured = trainings(out, own)
-    results = [results_of([t.kept]).assign(**({"window": t.world} if arguments.get("windows") else {}))
-               for t in measured]  # fmt: skip
-    replace_text(out / "results.csv", csv_text(pd.concat(results, ignore_index=True)))
+    results = pd.concat([results_of([t.kept]).assign(window=t.world.rpartition(" ")[2]) for t in measured])
+    results = results if arguments.get("windows") else results.drop(columns="window")
+    replace_text(out / "results.csv", csv_text(results))
     scores = standing.measured(measured, rows, fresh(arguments))
     names = list(scores.averages)
     reference = arguments.get("reference") or (LOCAL if LOCAL in names else names[0])

@@ -115,11 +115,11 @@ def of_unit(array: xr.DataArray, unit: str | None) -> tuple[xr.DataArray, str]:
     return over.mean("unit"), f"mean over {len(experts)} experts" if experts else "mean over all units"
 
 
-def _rounds(array, rounds, count):
+def _rounds(array, rounds, count, attrs):
     """The asked rounds, or the first, the middle and the chosen one (else the last); of many that alone."""
     there = [int(r) for r in array["round"].values]
     if rounds is None:
-        there = [r for r in there if r <= (array.attrs.get("chosen") or there[-1])]
+        there = [r for r in there if r <= (attrs.get("chosen") or there[-1])]
         rounds = [there[0], there[(len(there) - 1) // 2], there[-1]] if count <= LARGE else [there[-1]]
     rounds = list(dict.fromkeys(int(r) for r in rounds))
     if not set(rounds) <= set(there):
@@ -233,7 +233,7 @@ def conflicts(
     names = [str(name) for name in values["client"].values]
     if len(names) < 2:
         raise ValueError("conflicts need at least two clients")
-    rounds = _rounds(values, rounds, len(names))
+    rounds = _rounds(values, rounds, len(names), cosines.attrs)
     shown = (
         values.sel(round=rounds).transpose("stage", "round", "client", "other").sel(stage=["before", "after"])
     )
@@ -316,7 +316,7 @@ def mixing(
     """
     values, where = of_unit(weights, unit)
     names = [str(name) for name in values["client"].values]
-    rounds = _rounds(values, rounds, len(names))
+    rounds = _rounds(values, rounds, len(names), weights.attrs)
     shown = np.array(values.sel(round=rounds).transpose("round", "client", "source").values, float)
     order, labels = sort_clients(clusters, len(names), np.log2(ratios(shown[-1]).clip(1 / 64)))
     names, shown = [names[n] for n in order], shown[:, order][:, :, order]
