@@ -121,10 +121,9 @@ def kin(exchange: Exchange, method) -> tuple[Tensor, dict]:
     own validation loss; clustered federated learning (Sattler et al., 2020) groups clients by their updates;
     dividing by sqrt(C_nn C_mm) is Spearman's correction of a correlation for noise (1904).
     """
-    nothing = torch.zeros_like(exchange.gram[0])  # [N, N]
-    helped, own = nothing, nothing
-    if exchange.previous is not None:
-        helped, own = exchange.previous.memory["helped"], exchange.previous.memory["own"]
+    nothing = dict.fromkeys(("helped", "own"), torch.zeros_like(exchange.gram[0]))  # [N, N]
+    memory = exchange.previous.memory if exchange.previous else nothing
+    helped, own = memory["helped"], memory["own"]
     if exchange.gradients is not None:
         found = -(exchange.gradients @ exchange.delta.transpose(-2, -1))  # [U, N, N]
         both = exchange.present[:, :, None] & exchange.present[:, None, :]

@@ -79,7 +79,6 @@ class Federation:
         else:
             self._make_clients(scenarios, views, seed)
         self.server = self.make_server()
-        self.sent = [0] * len(self.clients)  # bytes that each client uploaded in the last round
 
     def _make_clients(self, scenarios: list, views: list, seed: int) -> None:
         """Clients that start from the same parameters, each with the entries that its own ids name."""
@@ -141,9 +140,8 @@ class Federation:
 
     def serve(self, accepted: list[bool]) -> dict[str, Tensor]:
         """Upload, serve, download. Returns the round's record: name → [units, ...] tensor."""
-        pairs = zip(self.clients, accepted, strict=True)
-        uploads = [client.upload() if fine else None for client, fine in pairs]
-        self.sent = [sum(entry[2] for entry in listed(upload or {})) for upload in uploads]
+        uploads = [c.upload() if fine else None for c, fine in zip(self.clients, accepted, strict=True)]
+        self.sent = [sum(entry[2] for entry in listed(upload or {})) for upload in uploads]  # bytes
         downloads, record = self.server.serve(uploads)
         for client, message in zip(self.clients, downloads, strict=True):
             client.download(message)
