@@ -85,6 +85,7 @@ pmtrec
 from dataclasses import replace
 
 # their rows in the tables of operators
+from pfmsm_lite.data import pooling  # noqa: F401
 from pfmsm_lite.methods import EVERYTHING, GROUPS, PF_MSMTREC, Method, declare
 from pfmsm_lite.rivals import (  # noqa: F401
     ablations,

@@ -65,7 +65,8 @@ def test_help_begins_with_what_is_basic_and_goes_on_stage_by_stage(run):
     assert groups["basic options"] == basic.split()
     own = {stage: groups[f"method and training: {stage}"] for stage in options.STAGES}
     assert own["coordination"] == ["coordinate", "radius", "rescale"]
-    assert own["normalization"] == ["normalize", "undo"] and own["at home"] == ["personal", "home_epochs", "pull"]
+    assert own["normalization"] == ["normalize", "undo"]
+    assert own["at home"] == ["personal", "home_epochs", "pull"]
     assert own["embedding entries"][0] == "embedding" and len(own["embedding entries"]) == 2
     assert {"compose", "experts", "intercept"} <= set(own["model and template"])
     assert {"learning_rate", "proximal", "patience"} <= set(own["local training"])
