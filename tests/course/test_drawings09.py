@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pfmsm_lite.course.drawings.pmtrec import draw_knobs, draw_pull, draw_users, draw_worlds
+from pfmsm_lite.course.drawings.pmtrec import draw_knobs, draw_pull, draw_worlds
 
 
 def title(figure):
@@ -55,11 +55,3 @@ def test_the_picture_of_two_worlds_shows_paired_intervals_and_says_the_last_arms
         line.get_markerfacecolor() == "white" for line in figure.axes[0].lines if len(line.get_xdata()) == 1
     ]
     assert hollow == [False, True, False, True]  # equal is ahead by 0.1 with each seed, pmtrec is not clear
-
-
-def test_the_picture_of_users_says_both_kinds_means():
-    weights = np.stack([np.full((6, 3), 0.2), np.full((6, 3), 0.5)])
-    misled = np.array([True, True, False, False, False, False])
-    weights[:, misled, 1] = 0.1
-    said = title(draw_users(weights, misled, ["click", "long_view", "category"])).replace("\u00a0", " ")
-    assert said == "In epoch 2 misled users give long_view 10 % of the weight, the others 50 %"

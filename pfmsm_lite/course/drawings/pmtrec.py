@@ -1,10 +1,7 @@
 """Drawings of chapter 09: who gets weight in PMTRec, and what it is worth."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
@@ -126,32 +123,3 @@ def draw_worlds(runs: pd.DataFrame, metric: str = "ndcg@20", base: str = "main_o
     seeds = runs["seed"].nunique()
     note = f"Mean and 95 % interval over {seeds} seeds, new data each; grey: seeds. Hollow: includes zero."
     return finish(figure, minus(title), note, minus("; ".join(alt)) + f". {note}")
-
-
-@styled
-def draw_users(weights: np.ndarray, misled: np.ndarray, tasks: Sequence[str]) -> Figure:
-    """How the weights of one auxiliary task scatter over users, in some epochs of a training.
-
-    weights  [E, U, T];  misled [U] bool: whose auxiliary labels follow another taste
-    tasks    T names, the main one first; the second one is shown
-    """
-    weights = np.asarray(weights)
-    figure = Figure(figsize=(7.2, 2.7), dpi=DPI)
-    ax = figure.subplots()
-    chosen = np.unique(np.geomspace(1, len(weights), 6).round().astype(int)) - 1
-    users = pd.DataFrame(weights[chosen, :, 1].T, columns=chosen + 1)
-    users = users.assign(kind=np.where(misled, "misled users", "the others")).melt("kind", var_name="epoch")
-    looks = {"x": "epoch", "y": "value", "hue": "kind", "hue_order": ["the others", "misled users"]}
-    looks |= {"data": users, "palette": [VALID, DOMAIN], "ax": ax}
-    shape = {"split": True, "cut": 0, "density_norm": "width", "width": 0.9, "inner": None, "linewidth": 0}
-    sns.violinplot(**looks, **shape, saturation=1, alpha=0.55, legend=False)
-    sns.pointplot(**looks, dodge=0.2, errorbar=None, linestyle="none", markersize=5)
-    ax.legend(loc="lower left", fontsize=9)
-    ax.set(xlabel="epoch", ylabel="weight", ylim=(-0.02, 1.05))
-    ax.set_title(f"weight of {tasks[1]}, user by user")
-    middle = weights[chosen[len(chosen) // 2], :, 1]
-    title = f"In epoch {chosen[len(chosen) // 2] + 1} misled users give {tasks[1]} "
-    title += f"{100 * middle[misled].mean():.0f}\u00a0% of the weight, the others "
-    title += f"{100 * middle[~misled].mean():.0f}\u00a0%"
-    note = "Violin: all users of a kind; dot: their mean."
-    return finish(figure, title, note, f"Violins of single users, one pair per epoch shown. {note}")
