@@ -22,6 +22,7 @@ from pfmsm_lite.lab import pages_fidelity
 from pfmsm_lite.lab.markdown import config, grid, interval, results, section, signed, small, source
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
+from pfmsm_lite.lab.pages_standing import standing
 from pfmsm_lite.lab.statistics import against, holm, paired_p, per_seed, share_of_the_way
 from pfmsm_lite.methods import METHODS
 
@@ -113,7 +114,7 @@ def comparison(folder, name):
     """One comparison: the same number of settings tried for every method."""
     found = pd.read_csv(folder / name / "compare.csv")
     if not judged_by_seeds(found):
-        return standing(folder, name, found)
+        return standing(folder, name, compared(folder)[name], found)
     seeds, tried = found["seeds"].iloc[0], found["tried"].iloc[0]
     rounds = config(folder, name)["arguments"]["rounds"]
     rows = [
@@ -139,68 +140,6 @@ def comparison(folder, name):
             config(folder, name)["note"],
         ]
     )
-
-
-def standing(folder, name, found):
-    """One comparison with intervals over seeds and test rows, the best set, harm and probabilities."""
-    reference = next(
-        iter(found.loc[found["difference"].isna() & found["best_set"].notna(), "method"]), "local"
-    )
-    rows = [
-        (
-            _named(row.method, row.best_set), f"{row.auc:.4f}", f"{row.auc_by_rows:.4f}",
-            interval(row.difference, row.low, row.high),
-            "" if np.isnan(row.worst) else f"{row.worst_client} {signed(row.worst, 1)}",
-            "" if np.isnan(row.worst) else f"{row.below:.0f} ({row.below_1:.0f})",
-            *("" if np.isnan(x) else f"{x:.3f}"
-              for x in (row.logloss, row.normalized_entropy, row.calibration_error)),
-            *_costs(row),
-        )
-        for row in found.itertuples()
-    ]  # fmt: skip
-    head = [
-        "method", "test AUC", "weighted by rows", f"points over {reference}", "worst client over local",
-        "below local (by > 1)", "log loss", "NE", "ECE", "kB up", "kB kept", "s", "best round", "setting",
-    ]  # fmt: skip
-    said = (folder / name / "protocol.txt").read_text(encoding="utf-8").splitlines()
-    parts = [
-        f"### {compared(folder)[name]}",
-        "**Bold** methods cannot be told from the best. kB up: what a client uploads in a round; kB kept: "
-        "its parameters; s: seconds of training of all clients; setting: what the search chose.",
-        grid(head, rows),
-        "\n".join(f"- {sentence}" for sentence in said),
-        _equal_steps(folder / name / "equal_steps.csv", found),
-        source(folder, name),
-        config(folder, name).get("note", ""),
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _named(method, best):
-    return f"**{method}**" if best == 1 else method
-
-
-def _costs(row):
-    """What a method sends, keeps and takes, and its setting; empty for the constant."""
-    if np.isnan(row.stored_kb):
-        return [""] * 5
-    sent = "its rows" if METHODS[row.method].pooled else f"{row.sent_kb:,.0f}"
-    return [sent, f"{row.stored_kb:,.0f}", f"{row.seconds:,.0f}", f"{row.best_round:.1f}", row.setting]
-
-
-def _equal_steps(file, found):
-    """The methods that have fewer rounds where all take as many gradient steps."""
-    if not file.exists():
-        return ""
-    equal, whole = pd.read_csv(file).set_index("method"), found.set_index("method")
-    own = equal[equal["epochs"] > equal["epochs"].min()]
-    rows = [
-        (_named(row.Index, row.best_set), f"{row.epochs:.0f}",
-         f"{whole['auc'][row.Index]:.4f}", f"{row.auc:.4f}", interval(row.difference, row.low, row.high))
-        for row in own.itertuples()
-    ]  # fmt: skip
-    head = ["at equal gradient steps", "epochs a round", "AUC at full length", "AUC", "points over the same"]
-    return grid(head, rows)
 
 
 def rivals(folder):

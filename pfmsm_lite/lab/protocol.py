@@ -165,7 +165,7 @@ def equal_said(table: pd.DataFrame, equal: pd.DataFrame | None) -> list[str]:
     """What equal gradient steps change."""
     if equal is None:
         return []
-    before, after = table.set_index("method"), equal.set_index("method")
+    before, after = (t.set_index("method").drop(index=CONSTANT, errors="ignore") for t in (table, equal))
     own = [m for m in after.index if after["epochs"][m] > after["epochs"].min() and m in before.index]
     names = [f"{m} {100 * (after['auc'][m] - before['auc'][m]):+.2f}" for m in own]
     return [
