@@ -59,7 +59,12 @@ def aggregate(sources: Tensor, weights: Tensor) -> Tensor:
     sources  [..., N, P],  weights [..., N, N], rows summing to one  →  [..., N, P]
     raises   ValueError where their numbers of clients differ
 
-    PF-MSMTrec, section 3.3.3 (the server optimizes client weights: the paper; the rules: reconstruction).
+    Source: PF-MSMTrec, as a summary tells it
+    Paper: the server "optimize[s] client weights during parameter aggregation", for experts and for towers
+    Ours: two readings. Here: one number per pair of clients and unit, N×N (`pf_msmtrec`). The likelier one: a
+        number per client, as FedHCA2's α and as "client weights" in the same laboratory's FMTL-Bench
+        (`pf_msmtrec_hca`, by the rule `fedhca2`)
+    Fidelity: unknown
     """
     if weights.shape[-1] != sources.shape[-2]:
         raise ValueError(f"{weights.shape[-1]} weights a client for {sources.shape[-2]} sources")
@@ -87,6 +92,13 @@ def cosines(gram: Tensor) -> Tensor:
 
 @register("aggregate", "mean", text="weighted by rows: FedAvg")
 def mean(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    """The same mixture for everybody.
+
+    Source: FedAvg (McMahan et al., AISTATS 2017)
+    Paper: the mean of the clients' parameters, weighted by their rows
+    Ours: so
+    Fidelity: same
+    """
     return (exchange.rows / exchange.rows.sum()).expand_as(exchange.gram), {}
 
 
@@ -117,9 +129,12 @@ def kin(exchange: Exchange, method) -> tuple[Tensor, dict]:
     s = ρ³ / (ρ³ + (1 − ρ)³), one's own is 1, and a client's mixture is weighted by s · rows: all alike gives
     FedAvg, groups FedAvg in each, nobody alike local training. Who gives no evidence stays alone.
 
-    Reconstruction. Relatives: FedFomo (Zhang et al., ICLR 2021) asks whether another's model lowers one's
-    own validation loss; clustered federated learning (Sattler et al., 2020) groups clients by their updates;
-    dividing by sqrt(C_nn C_mm) is Spearman's correction of a correlation for noise (1904).
+    Source: PF-MSMTrec, as a summary tells it; relatives: FedFomo (Zhang et al., ICLR 2021), which asks
+        whether another's model lowers one's own validation loss, clustered federated learning (Sattler et al.)
+    Paper: the server "optimize[s] client weights during parameter aggregation"
+    Ours: whether another's steps lower one's own validation loss, both ways; dividing by sqrt(C_nn C_mm) is
+        Spearman's correction of a correlation for noise (1904)
+    Fidelity: own
     """
     nothing = dict.fromkeys(("helped", "own"), torch.zeros_like(exchange.gram[0]))  # [N, N]
     memory = exchange.previous.memory if exchange.previous else nothing

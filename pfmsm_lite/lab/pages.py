@@ -23,6 +23,7 @@ from pfmsm_lite.lab.markdown import config, grid, interval, results, section, si
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
 from pfmsm_lite.lab.pages_standing import standing
+from pfmsm_lite.lab.pages_worlds import harm
 from pfmsm_lite.lab.statistics import against, holm, paired_p, per_seed, share_of_the_way
 from pfmsm_lite.methods import METHODS
 
@@ -49,9 +50,10 @@ If it includes zero, the two methods are not separated.
 A seed changes the start of a training and the order of its rows, and in the map of the modules also the data.
 *p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
 **Bold** marks an interval that excludes zero.
-The comparisons of rivals, the maps of the modules and the run on KuaiRand were made when `pf_msmtrec` mixed by
-the rule `partners`, with nothing at home: there it is what `pf_msmtrec_partners` is now, and a module's worth is
-its worth beside that rule."""
+The comparisons of rivals, the maps of the modules and the run on KuaiRand were made when `pf_msmtrec`
+mixed by the rule `partners`, with nothing at home: there it is what `pf_msmtrec_partners` is now, and a
+module's worth is its worth beside that rule.
+[fidelity.md](fidelity.md) says of each part what the paper says and what is ours."""
 
 
 def compared(folder):
@@ -68,7 +70,8 @@ def judged_by_seeds(found):
 
 def methods(folder):
     """What each method in the tables is."""
-    runs = ("kuairand", "synthetic", *compared(folder))
+    worlds = ["worlds"] if (folder / "worlds").exists() else []
+    runs = ("kuairand", "synthetic", *worlds, *compared(folder))
     seen = {name for run in runs for name in results(folder, run)["method"]}
     rows = [
         (f"`{name}`", "no" if method.pooled else "yes", method.summary)
@@ -282,7 +285,8 @@ def fragile(folder):
 def page(folder):
     """The text of README.md of a folder of committed results."""
     made = [
-        HEAD, methods(folder), kuairand(folder), synthetic_default(folder), rivals(folder), tabs(folder),
+        HEAD, methods(folder), harm(folder), kuairand(folder), synthetic_default(folder), rivals(folder),
+        tabs(folder),
         fragile(folder), searches(folder), module_map(folder), picked(folder), weights(folder),
     ]  # fmt: skip
     return "\n\n".join(part for part in made if part) + "\n"

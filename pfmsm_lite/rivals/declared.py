@@ -36,7 +36,7 @@ fedper
 fedrep
     Source: FedRep (Collins et al., ICML 2021)
     Paper: several epochs of the head (10 in most scripts), then one or few of the body
-    Ours: one of each; the head is gates and towers
+    Ours: one of each by default (`head_epochs`); the head is gates and towers
     Fidelity: differs
 
 ditto
@@ -57,10 +57,28 @@ fedhca2
     Ours: experts are the encoder, towers the decoders, gates stay at home, embeddings are added up
     Fidelity: differs
 
+fedapa
+    Source: FedAPA (Sun et al., IJCAI 2025), its published code
+    Paper: see its rule of `aggregate`
+    Ours: experts are the body; gates and towers stay at home; embeddings are added up
+    Fidelity: differs
+
+clustered
+    Source: clustered federated learning (Sattler et al., TNNLS 2021)
+    Paper: see its rule of `aggregate`
+    Ours: clusters of each group of parameters; embeddings are added up
+    Fidelity: differs
+
+pf_msmtrec_hca
+    Source: PF-MSMTrec, eq. 13 and client weights, read as FedHCA2 (Lu et al., CVPR 2024)
+    Paper: see the parts of PF-MSMTrec
+    Ours: template and normalization of pf_msmtrec, FedHCA2's rules for experts and towers
+    Fidelity: unknown
+
 m3oe
     Source: M3oE (Zhang et al., SIGIR 2024, arXiv 2404.18465), the published code
     Paper: see the docstring of the model: paper and code do not agree
-    Ours: as the paper says where we know it; the loss is the sum over tasks, not over cells
+    Ours: as the paper says where we know it; the loss is by default the sum over tasks, not over cells
     Fidelity: differs
 
 ple

@@ -50,6 +50,11 @@ def descend(exchange: Exchange, method, free: Tensor) -> Tensor:
 
 @register("aggregate", "self", text="a fixed weight for oneself, the rest even")
 def fixed_self(exchange: Exchange, method) -> tuple[Tensor, dict]:
+    """A fixed own weight, the rest even.
+
+    Ours: the control of `partners`: nothing is learned
+    Fidelity: own
+    """
     clients = exchange.gram.shape[-1]
     return start_weights(clients, method.self_weight, exchange.gram).expand_as(exchange.gram), {}
 
@@ -61,6 +66,13 @@ def learned(exchange: Exchange, method) -> tuple[Tensor, dict]:
 
     A client's pseudo-gradient is that of its training loss, which its own parameters fit best: given time,
     the weights draw back to the diagonal.
+
+    Source: FedAPA (Sun et al., IJCAI 2025), pFedLA (Ma et al., CVPR 2022), FedHCA2's code
+    Paper: FedAPA: W_n = Σ A_nm W_m, gradient of A from sent − trained, SGD of rate 0.01 and momentum 0.9,
+        clamped to [0, 1], own weight set to 1 before normalizing; pFedLA: such weights per layer, made by
+        hypernetworks from the updates
+    Ours: that gradient per expert and tower, chained through a softmax, in steps of a fixed length
+    Fidelity: differs
     """
     if exchange.previous is None:
         start = start_weights(exchange.gram.shape[-1], method.self_weight, exchange.gram)
@@ -87,7 +99,13 @@ def fixed_own(exchange: Exchange, method, own: Tensor, start: Tensor, others: Te
 
 @register("aggregate", "partners", text="as `learned`, a client's own weight fixed")
 def partners(exchange: Exchange, method) -> tuple[Tensor, dict]:
-    """As `learned`, but a client's own weight stays: only what the others get of the rest is learned."""
+    """As `learned`, but a client's own weight stays: only what the others get of the rest is learned.
+
+    Source: FedAPA (Sun et al., IJCAI 2025)
+    Paper: the own weight is set to 1 before every row is normalized, so that learned weights do not go home
+    Ours: the own weight is a fixed share of the row, softmax and steps as in `learned`
+    Fidelity: differs
+    """
     clients = exchange.gram.shape[-1]
     own = torch.full((clients, 1), method.self_weight).to(exchange.gram)
     others = exchange.present[:, None, :]
@@ -101,6 +119,9 @@ def evidence(exchange: Exchange, method) -> tuple[Tensor, dict]:
     Own weight r / (r + r̄ (1 − s) / s) for a client of r rows, r̄ the mean of those that have this unit, and s
     the self-weight, which is then that of a client of average size; the partners' weights start in proportion
     to their rows.
+
+    Ours: a heuristic of ours: shrinkage by the number of rows
+    Fidelity: own
     """
     rows, s = exchange.rows.to(exchange.gram), method.self_weight
     average = (rows * exchange.has).sum(-1) / exchange.has.sum(-1).clamp(min=1)  # [U]

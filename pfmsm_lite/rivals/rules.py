@@ -106,6 +106,12 @@ def fedapa(exchange: Exchange, method) -> tuple[Tensor, dict]:
     the whole body (here: all experts), `mixing_step` 0.01; gates and towers stay at home, as its head does.
     Differs from the source: all clients take their turn at once (there one after the other, each mixture made
     of what those before have just sent, and every row's velocity counts in every turn); Adam at the clients.
+
+    Source: FedAPA (Sun et al., IJCAI 2025), its published code
+    Paper: W_n = Σ A_nm W_m for the whole body, A by SGD (0.01, momentum 0.9) on (sent − trained), clamped,
+        own weight 1 before normalizing; clients in turn
+    Ours: so, all clients at once; Adam at the clients
+    Fidelity: differs
     """
     alone = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
     weights, velocity = alone, torch.zeros_like(alone)
