@@ -130,7 +130,7 @@ def kin(exchange: Exchange, method) -> tuple[Tensor, dict]:
     FedAvg, groups FedAvg in each, nobody alike local training. Who gives no evidence stays alone.
 
     Source: PF-MSMTrec, as a summary tells it; relatives: FedFomo (Zhang et al., ICLR 2021), which asks
-        whether another's model lowers one's own validation loss, clustered federated learning (Sattler et al.)
+        whether another's model lowers one's own validation loss, clustered learning (Sattler et al.)
     Paper: the server "optimize[s] client weights during parameter aggregation"
     Ours: whether another's steps lower one's own validation loss, both ways; dividing by sqrt(C_nn C_mm) is
         Spearman's correction of a correlation for noise (1904)

@@ -83,7 +83,7 @@ def clustered(exchange: Exchange, method) -> tuple[Tensor, dict]:
 
     Source: clustered federated learning (Sattler, Müller, Samek, IEEE TNNLS 2021)
     Paper: clients are split in two by the cosine of their updates, again and again, once training converged
-    Ours: agglomerative, every round, on centred updates of length one; their number given or by the silhouette
+    Ours: agglomerative, every round, on centred updates of length one; their number given, or found
     Fidelity: differs
     """
     clients = exchange.gram.shape[-1]
