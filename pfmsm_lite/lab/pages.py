@@ -70,9 +70,10 @@ def judged_by_seeds(found):
 
 def methods(folder):
     """What each method in the tables is."""
-    worlds = ["worlds"] if (folder / "worlds").exists() else []
-    runs = ("kuairand", "synthetic", *worlds, *compared(folder))
+    runs = ("kuairand", "synthetic", *compared(folder))
     seen = {name for run in runs for name in results(folder, run)["method"]}
+    if (folder / "worlds").exists():
+        seen |= set(results(folder, "worlds", "worlds.csv")["method"])
     rows = [
         (f"`{name}`", "no" if method.pooled else "yes", method.summary)
         for name, method in METHODS.items()
