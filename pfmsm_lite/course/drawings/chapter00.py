@@ -38,9 +38,7 @@ def draw_beside_truth(
         f"Round {at} of {len(weights)}: of its mixture a client takes {100 * mates:.0f}\u00a0% from its true "
         f"cluster mates, {100 * others:.0f}\u00a0% from the other cluster"
     )
-    note = (
-        f"Boxes: true clusters. Left: rows add up to 100 %; a client's own {100 * matrix[0, 0]:.0f} is fixed."
-    )
+    note = "Boxes: true clusters. Left: rows add up to 100 %, a client's own share among them."
     top = [names[m] for m in (matrix - np.diag(np.diag(matrix))).argmax(1)]
     alt = "; ".join(f"{name} learns most from {source}" for name, source in zip(names, top, strict=True))
     return finish(figure, title, note, f"Two maps of {len(labels)} × {len(labels)} clients. {alt}. {note}")
