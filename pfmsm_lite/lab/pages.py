@@ -50,9 +50,9 @@ If it includes zero, the two methods are not separated.
 A seed changes the start of a training and the order of its rows, and in the map of the modules also the data.
 *p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
 **Bold** marks an interval that excludes zero.
-The comparisons of rivals, the maps of the modules and the run on KuaiRand were made when `pf_msmtrec`
-mixed by the rule `partners`, with nothing at home: there it is what `pf_msmtrec_partners` is now, and a
-module's worth is its worth beside that rule.
+The comparisons of rivals, the maps of the modules and the run on KuaiRand are older than the rule `kin`.
+There `pf_msmtrec` is what `pf_msmtrec_partners` is now.
+A module's worth is its worth beside that rule.
 [fidelity.md](fidelity.md) says of each part what the paper says and what is ours."""
 
 

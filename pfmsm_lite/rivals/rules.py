@@ -118,7 +118,8 @@ def fedapa(exchange: Exchange, method) -> tuple[Tensor, dict]:
     if exchange.previous is not None:
         last = exchange.previous
         # −Δ_n stands for the gradient at the mixture, over all units: [N, N]
-        gradient = -(exchange.delta @ last.sources.transpose(-2, -1)).sum(0)
+        sources = last.sources * exchange.has[..., None]  # who lacks a unit has no say in it
+        gradient = -(exchange.delta @ sources.transpose(-2, -1)).sum(0)
         velocity = 0.9 * last.memory["velocity"] + gradient
         weights = (last.memory["weights"] - method.mixing_step * velocity).clamp(0, 1)
         weights = torch.where(alone > 0, 1.0, weights)
