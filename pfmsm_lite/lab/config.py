@@ -91,7 +91,10 @@ def arguments_of(config: dict[str, Any], command: Parser, where: str | Path) -> 
     """
     usual = vars(command.parse_args([], Namespace()))
     own = {action.dest: action for action in command._actions}
+    suited = config["arguments"].get("suited") or {}  # chosen by the rows, whether or not it is an option
     for name, value in config["arguments"].items():
+        if name not in own and suited.get(name, ...) == value:
+            continue
         known = MORE.get(name) or (_test(own[name]) if name in own else None)
         if known is None:
             raise UserError(f"{where} has an argument {name} that this version does not know. {REMEDY}")
