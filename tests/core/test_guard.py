@@ -37,7 +37,7 @@ def broken_turn(aa, ab, bb, radius, rescale="norm"):
     ("where", "name", "wrong"),
     [
         ("pfmsm_lite.coordination", "turn", broken_turn),
-        ("pfmsm_lite.aggregation", "softmax_chain", lambda gradient, weights: -gradient),
+        ("pfmsm_lite.aggregation", "kinship", lambda helped, own: torch.full_like(own, 0.5)),
         ("pfmsm_lite.server", "aggregate", lambda sources, weights: sources),
         ("pfmsm_lite.server", "cosines", lambda gram: torch.zeros_like(gram)),
     ],
