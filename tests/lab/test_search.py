@@ -33,9 +33,9 @@ def test_federated_methods_all_may_choose_their_server_step_and_a_second_model_a
     for method in METHODS.values():
         lists = grid(method, Settings())
         assert ("server_step" in lists) == bool(method.sent), method.name
-        has_one = method.name in ("ditto", "local_finetune")  # it stands for one of the two
-        wanted = ("none", "ditto") if method.sent and not has_one else None
-        assert lists.get("personal") == wanted, method.name
+        open_to_all = method.sent and method.personal == "none"  # the others stand for one of them
+        assert lists.get("personal") == (("none", "ditto", "blend") if open_to_all else None), method.name
+        assert lists.get("intercept") == (("none", "home") if method.sent else None), method.name
         assert "weight_decay" not in lists
     assert METHODS["ditto"].pull == 1.0  # the second model of all others is drawn as in pf_msmtrec
     assert {m.pull for m in METHODS.values() if m.name != "ditto"} == {30.0}
