@@ -11,7 +11,6 @@ from pfmsm_lite.lab.cli import main, parser
 from pfmsm_lite.lab.worlds import COLUMNS, WORLDS, YARDSTICKS, checked, printed, regrets
 
 TINY = {"fields": {"user": 20, "item": 10}, "test_rows": 60}
-MODEL = ["--experts", "2", "--hidden", "8,4", "--tower", "4", "--embedding-size", "4"]
 
 
 def lines(aucs, split="test", world="w"):
@@ -59,7 +58,7 @@ def test_each_world_has_a_best_of_its_own_and_a_method_of_ours_is_never_it():
 def test_the_command_from_end_to_end_and_taken_up_again(tmp_path, monkeypatch, capsys):
     small = {"one": {**TINY, "sizes": [60, 80]}, "two": {**TINY, "sizes": [50] * 3, "relatedness": [0] * 3}}
     monkeypatch.setattr(worlds, "WORLDS", small)
-    words = ["worlds", "--seeds", "2", "--rounds", "1", "--out", str(tmp_path / "w"), *MODEL]
+    words = ["worlds", "--seeds", "2", "--rounds", "1", "--out", str(tmp_path / "w")]
     assert main(words) == 0
     table = pd.read_csv(tmp_path / "w" / "worlds.csv")
     assert list(table.columns) == list(COLUMNS)
