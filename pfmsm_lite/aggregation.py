@@ -113,9 +113,9 @@ def kinship(helped: Tensor, own: Tensor) -> Tensor:
 
     ρ_nm = sqrt(C_nm⁺ C_mn⁺ / (C_nn C_mm)): lengths of steps and of gradients cancel, as in a cosine.
     """
-    scale = (own * own.T).clamp(min=0).sqrt() * ((own > 0) & (own.T > 0))
-    both = helped.clamp(min=0)
-    found = (both * both.T).sqrt() / torch.where(scale > 0, scale, 1.0)
+    helped, own = helped.clamp(min=0), own.clamp(min=0)
+    scale = (own * own.T).sqrt()
+    found = (helped * helped.T).sqrt() / torch.where(scale > 0, scale, 1.0)
     return torch.where(scale > 0, found, 0.0).clamp(max=1).fill_diagonal_(1.0)
 
 

@@ -107,6 +107,7 @@ class Client:
         self.shared = {group: groups[group] for group in sent}
         self.optimizers = self._optimizers(lazy)
         # the gradient of its validation loss, by name, in the rounds in which the server is to know it
+        self.asking = [g for g in sent if getattr(lookup("aggregate", method.rules[g]), "asks", False)]
         self.rounds, self.asked = 0, {}
         # a second model for its own use, with an optimizer and an order of its own
         self.personal: Client | None = None
@@ -152,7 +153,7 @@ class Client:
         for group, tensors in self.shared.items():
             own = self.has_task if UNITS.get(group) == "task" else ...
             message |= {name: tensor[own].clone().float() for name, tensor in tensors.items()}
-            if self.asked and group in self.method.asking:
+            if self.asked and group in self.asking:
                 message |= {GRADIENT + name: self.asked[name][own] for name in tensors}
         if "embedding" in self.method.sent:
             message["embedding.weight"] = self.model.embedding.weight.detach()[self.in_use]  # [U, K]
@@ -178,7 +179,7 @@ class Client:
         """
         before = self.snapshot()
         epochs, method = self.settings.local_epochs, self.method
-        self.asked = self.validation_gradient() if method.asking and self.rounds < method.kin_rounds else {}
+        self.asked = self.validation_gradient() if self.asking and self.rounds < method.kin_rounds else {}
         self.rounds += 1
         shared = [p for tensors in self.shared.values() for p in tensors.values() if p.requires_grad]
         shared += [self.model.embedding.weight] if "embedding" in method.sent else []
@@ -292,7 +293,7 @@ class Client:
         rows = self.views[0][1]["valid"]
         every = -(-len(rows.labels) // CHUNK) or 1
         some = Rows(*(part[::every] for part in rows[:3]))
-        asked = {name: part for group in self.method.asking for name, part in self.shared[group].items()}
+        asked = {name: part for group in self.asking for name, part in self.shared[group].items()}
         found = {} if some.labels.isnan().all() else self._gradient(some, asked)
         return found if all(part.isfinite().all() for part in found.values()) else {}
 

@@ -124,10 +124,9 @@ class Method:
         return {group: policy for group, policy in self.share.items() if policy != "local"}
 
     @property
-    def asking(self) -> list[str]:
-        """Groups whose rule asks for gradients of the clients' validation losses."""
-        rules = {g: self.aggregate if rule == "personalized" else rule for g, rule in self.sent.items()}
-        return [g for g, rule in rules.items() if getattr(lookup("aggregate", rule), "asks", False)]
+    def rules(self) -> dict[str, str]:
+        """Group → the rule of `aggregate` by which it is mixed, of what leaves a client."""
+        return {g: self.aggregate if policy == "personalized" else policy for g, policy in self.sent.items()}
 
     def _contradictions(self):
         """What cannot be meant, in words."""

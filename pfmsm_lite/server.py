@@ -185,7 +185,7 @@ class Server:
         has, past = block.has, block.previous
         present = has & accepted
         exchange = Exchange(received, delta, update, sources, gram, self.rows, present, has, past, gradients)
-        weights, memory = mixing_weights(exchange, method, method.aggregate if personal else block.policy)
+        weights, memory = mixing_weights(exchange, method, method.rules[block.group])
         # a rule may add to the sources instead of mixing them
         memory = dict(memory)
         sources = memory.pop("sources", sources)

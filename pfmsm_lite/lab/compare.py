@@ -152,13 +152,11 @@ def epochs(method: Method, settings: Settings) -> int:
     """How often a client trains on each of its rows in a round, a second model included: its gradient steps
     are so many times the mini-batches of an epoch.
 
-    A phase of the parts at home alone counts `head_epochs` times, a second model `home_epochs` times, where a
-    method has such fields.
+    A phase of the parts at home alone counts `head_epochs` times, a second model `home_epochs` times.
     """
     phases = lookup("phases", method.phases)({"body", "head"}, set(), {"head"})
-    heads = getattr(method, "head_epochs", 1)
-    own = sum(heads if phase == {"head"} else 1 for phase in phases)
-    return settings.local_epochs * (own + (method.personal != "none") * getattr(method, "home_epochs", 1))
+    own = sum(method.head_epochs if phase == {"head"} else 1 for phase in phases)
+    return settings.local_epochs * (own + (method.personal != "none") * method.home_epochs)
 
 
 def equal_steps(tests: list[Cell], settings: Settings, rounds: int) -> dict[Cell, Cell]:

@@ -18,8 +18,7 @@ Reads = Callable[[Method], bool]
 
 def _rules(method: Method) -> set[str]:
     """The aggregation rules that its groups are mixed by; entries of the embedding table have their own."""
-    own = {group: policy for group, policy in method.sent.items() if group != "embedding"}
-    return {method.aggregate if policy == "personalized" else policy for policy in own.values()}
+    return {rule for group, rule in method.rules.items() if group != "embedding"}
 
 
 def _network(method: Method) -> bool:

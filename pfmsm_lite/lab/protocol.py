@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from pfmsm_lite.data.kuairand import WINDOWS
-from pfmsm_lite.lab.metrics import BINS
+from pfmsm_lite.lab.metrics import BINS, FEW
 from pfmsm_lite.lab.resampling import LEVEL, RESAMPLES
-from pfmsm_lite.lab.standing import CONSTANT, FEWEST, LOCAL, Scores
+from pfmsm_lite.lab.standing import CONSTANT, LOCAL, Scores
 from pfmsm_lite.lab.statistics import aligned, decimals, points
 from pfmsm_lite.lab.verdict import count, named, size_said
 
@@ -142,7 +142,7 @@ def few_said(cells: pd.DataFrame) -> list[str]:
         return []
     names = named([f"{row.scenario} ({row.task})" for row in few.itertuples()], most=MANY)
     return [
-        f"Fewer than {FEWEST} positives or negatives on test rows, so an AUC that says little, and yet "
+        f"Fewer than {FEW} positives or negatives on test rows, so an AUC that says little, and yet "
         f"counts: {names}."
     ]
 

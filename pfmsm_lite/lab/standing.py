@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pfmsm_lite.lab.metrics import base_rate, calibration_error, normalized_entropy
+from pfmsm_lite.lab.metrics import base_rate, calibration_error, few, normalized_entropy
 from pfmsm_lite.lab.predictions import ScoredRows, as_lines
 from pfmsm_lite.lab.resampling import Interval, best_set, combined, drawn, resampled_auc
 from pfmsm_lite.lab.statistics import results_of
 
 LOCAL = "local"
 CONSTANT = "constant"  # the row of the base rates
-FEWEST = 20  # positives and negatives on test rows, from which the AUC of a scenario and task says something
 STANDING = (
     "method", "auc", "auc_by_rows", "difference", "low", "high", "best_set", "worst", "worst_client", "below",
     "below_1", "logloss", "normalized_entropy", "calibration_error",
@@ -209,13 +208,11 @@ def _constant(scores):
 
 def cells(scores: Scores) -> pd.DataFrame:
     """cells.csv: a line for each scenario and task, with its rows and positives (the fewest of all worlds),
-    few (1: fewer than FEWEST positives or negatives), and the AUC of each method, mean over seeds and worlds.
+    few (1: fewer than FEW positives or negatives), and the AUC of each method, mean over seeds and worlds.
     """
-    by_cell = scores.results.groupby(["scenario", "task"], sort=False)
-    rarer = scores.results.assign(
-        rarer=np.minimum(scores.results["positives"], scores.results["rows"] - scores.results["positives"])
-    ).groupby(["scenario", "task"], sort=False)["rarer"]
-    table = by_cell[["rows", "positives"]].min().assign(few=(rarer.min() < FEWEST).astype(int))
+    marked = scores.results.assign(few=few(scores.results["positives"], scores.results["rows"]).astype(int))
+    by_cell = marked.groupby(["scenario", "task"], sort=False)
+    table = by_cell[["rows", "positives"]].min().join(by_cell["few"].max())
     aucs = scores.results.groupby(["scenario", "task", "method"], sort=False)["auc"].mean().unstack("method")
     return table.join(aucs[list(dict.fromkeys(scores.results["method"]))]).reset_index()
 

@@ -12,12 +12,12 @@ from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Show, carry_out, opened
 from pfmsm_lite.lab.engine import Cell, finished, say_failed
 from pfmsm_lite.lab.sources import HARD
+from pfmsm_lite.lab.standing import LOCAL, client_gains
 from pfmsm_lite.lab.statistics import paired, results_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import METHODS
 
-ALONE = "local"
-YARDSTICKS = (ALONE, "fedavg_sum", "clustered", "pf_msmtrec_partners")  # a method is held against the best
+YARDSTICKS = (LOCAL, "fedavg_sum", "clustered", "pf_msmtrec_partners")  # a method is held against the best
 WORLDS: dict[str, dict[str, Any]] = {  # name → arguments of `data.synthetic`
     "two groups": {},
     "all alike": {"sizes": (1500,) * 6, "relatedness": (0,) * 6},
@@ -122,16 +122,17 @@ def regrets(results: pd.DataFrame) -> pd.DataFrame:
     for world, own in results.groupby("world", sort=False) if len(results) else ():
         tested = own[own["split"] == "test"]
         by_seed = tested.pivot_table(index="seed", columns="method", values="auc")
-        by_client = tested.pivot_table(index="scenario", columns="method", values="auc", sort=False)
+        gains = client_gains(tested)  # [scenario, method]
+        gains = gains.assign(**{LOCAL: 0.0}) if len(gains) else gains
         valid = own[own["split"] == "valid"].groupby("method")["auc"].mean()
         best = max((name for name in YARDSTICKS if name in by_seed), key=lambda name: by_seed[name].mean())
         for method in own["method"].unique():
             regret, low, high, _, seeds = paired(by_seed[best], by_seed[method])
-            gains = 100 * (by_client[method] - by_client.get(ALONE, float("nan")))
-            worst = gains.idxmin() if gains.notna().any() else ""
+            over = gains.get(method, pd.Series(dtype=float))
+            worst = over.idxmin() if over.notna().any() else ""
             lines.append(
-                (world, method, valid[method], by_seed[method].mean(), regret, low, high, worst, gains.min(),
-                 int((gains < -1).sum()), len(gains), seeds)
+                (world, method, valid[method], by_seed[method].mean(), regret, low, high, worst, over.min(),
+                 int((over < -1).sum()), tested["scenario"].nunique(), seeds)
             )  # fmt: skip
     return pd.DataFrame(lines, columns=list(COLUMNS))
 

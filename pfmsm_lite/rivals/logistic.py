@@ -3,10 +3,9 @@
 import numpy as np
 import torch
 
-from pfmsm_lite.client import evaluate
-from pfmsm_lite.history import score
 from pfmsm_lite.registry import register
-from pfmsm_lite.rivals.trees import LOOKED_AT
+from pfmsm_lite.rivals.lone import LOOKED_AT, LoneClient
+from pfmsm_lite.scenario import Rows
 
 
 def numbered_columns(scenario):
@@ -46,7 +45,7 @@ class Encoded:
         return sparse.hstack([hot, sparse.csr_matrix(scores)], "csr")
 
 
-class LogisticClient:
+class LogisticClient(LoneClient):
     """A logistic regression per task in the place of a Client: what the loop asks of one, without a network.
 
     The first round fits it to the end; the later ones change nothing. Categorical columns are one-hot (a bag:
@@ -57,43 +56,20 @@ class LogisticClient:
     LogisticRegression of scikit-learn (L-BFGS, C = 1/λ); it penalizes no intercept.
     """
 
-    personal, shared = None, {}  # no second model, and nothing leaves it
-
     def __init__(self, scenario, views, method, settings, seed):
-        self.name, self.tasks, self.views, self.method = scenario.name, scenario.tasks, views, method
-        self.rows, self.has_task = scenario.train, scenario.has_task
+        super().__init__(scenario, views, method, settings)
         self.encoded = Encoded.fitted(numbered_columns(scenario), scenario.train)
         self.weights = np.zeros((len(self.tasks), len(self.encoded.entries) + len(scenario.numericals)))
         positives, there = self.rows.labels.nansum(0), (~self.rows.labels.isnan()).sum(0)
         self.intercepts = ((positives + 0.5) / (there + 1)).logit().double().numpy()
         self.fitted = False
 
-    def first_message(self):
-        nothing = torch.zeros(0)
-        rows = torch.tensor(float(len(self.rows.labels)))
-        return {"rows": rows, "has_task": self.has_task, "entries": nothing.long(), "uses": nothing}
-
-    def upload(self):
-        return {}
-
-    def download(self, message):
-        pass
-
-    def use_at_home(self):
-        pass
-
     def train(self):
         """Fit each task, once; returns (the training loss per task [T], True)."""
         if not self.fitted:
             self._fit()
-        some = self.rows._replace(
-            **{part: getattr(self.rows, part)[:LOOKED_AT] for part in self.rows._fields[:3]}
-        )
-        losses = [
-            score(own, p)[3]
-            for own, p in zip(some.labels.numpy().T, self.predict(some).numpy().T, strict=True)
-        ]
-        return torch.tensor(losses).nan_to_num(), True
+        some = Rows(*(part[:LOOKED_AT] for part in self.rows[:3]))
+        return self.training_loss(self.predict(some).numpy()), True
 
     def _fit(self):
         from sklearn.linear_model import LogisticRegression
@@ -112,9 +88,6 @@ class LogisticClient:
     def predict(self, rows):
         """Probabilities [R, T] float32 for Rows."""
         return KeptLogistic(self.kept())(rows)
-
-    def evaluate(self, split):
-        return evaluate(self.views, self.tasks, self.predict, split)
 
     def stored_bytes(self):
         """Bytes of its weights, float32."""

@@ -3,13 +3,11 @@
 import numpy as np
 import torch
 
-from pfmsm_lite.client import evaluate
-from pfmsm_lite.history import score
-from pfmsm_lite.registry import lookup, register
+from pfmsm_lite.registry import register
+from pfmsm_lite.rivals.lone import LOOKED_AT, LoneClient
 
 TREES = 10  # trees of every task that a round adds
 LEVELS = 255  # values that scikit-learn's trees can split on; with more, they become their labels' mean
-LOOKED_AT = 16384  # training rows on which the training loss is measured
 
 
 def columns(rows):
@@ -64,7 +62,7 @@ class Booster:
         return self.classifier.predict_proba(inputs)[:, 1]
 
 
-class TreeClient:
+class TreeClient(LoneClient):
     """Boosted trees in the place of a Client: what the loop asks of a client, without a network.
 
     A round adds TREES trees per task; so the round that validation rows choose is the number of trees.
@@ -74,40 +72,19 @@ class TreeClient:
     and Micci-Barreca, SIGKDD Explorations 2001).
     """
 
-    personal, shared = None, {}  # no second model, and nothing leaves it
-
     def __init__(self, scenario, views, method, settings, seed):
-        self.name, self.tasks, self.views, self.method = scenario.name, scenario.tasks, views, method
-        self.labels, self.has_task = scenario.train.labels, scenario.has_task
-        self.calibrate = lookup("calibrate", settings.calibrate)()
+        super().__init__(scenario, views, method, settings)
         self.trees_a_round = settings.local_epochs * TREES
         self.inputs = columns(scenario.train)
         fields = scenario.train.categorical.shape[1]
         self.boosters = [
-            Booster(self.inputs, labels, fields, method, seed) for labels in self.labels.numpy().T
+            Booster(self.inputs, labels, fields, method, seed) for labels in self.rows.labels.numpy().T
         ]
-
-    def first_message(self):
-        nothing = torch.zeros(0)
-        rows = torch.tensor(float(len(self.labels)))
-        return {"rows": rows, "has_task": self.has_task, "entries": nothing.long(), "uses": nothing}
-
-    def upload(self):
-        return {}
-
-    def download(self, message):
-        pass
-
-    def use_at_home(self):
-        pass
 
     def train(self):
         """More trees for each task; returns (the training loss per task [T], True)."""
         self._grow(self.boosters[0].trees + self.trees_a_round)
-        some = slice(0, LOOKED_AT)
-        guess = self._probabilities(self.inputs[some])
-        losses = [score(own, p)[3] for own, p in zip(self.labels[some].numpy().T, guess.T, strict=True)]
-        return torch.tensor(losses).nan_to_num(), True
+        return self.training_loss(self._probabilities(self.inputs[:LOOKED_AT])), True
 
     def _grow(self, trees):
         from threadpoolctl import threadpool_limits
@@ -122,9 +99,6 @@ class TreeClient:
     def predict(self, rows):
         """Probabilities [R, T] float32 for Rows."""
         return torch.from_numpy(self._probabilities(columns(rows))).float()
-
-    def evaluate(self, split):
-        return evaluate(self.views, self.tasks, self.predict, split, self.calibrate)
 
     def stored_bytes(self):
         """Bytes of the pickled trees and encoders."""

@@ -136,3 +136,10 @@ def test_it_has_nothing_to_send_and_no_template():
 def test_settings_of_a_network_change_nothing():
     first, second = (run(scenarios(2), OWN, 1, seed, **more) for seed, more in ((0, {}), (1, SMALL)))
     assert list(first.results["auc"]) == list(second.results["auc"])
+
+
+def test_its_probabilities_are_corrected_at_home_like_all_others():
+    """--calibrate moves the log loss and leaves the AUC, as for a network and for trees."""
+    plain, other = (run(scenarios(3), "logistic", 1, 0, calibrate=how, **SMALL) for how in ("none", "platt"))
+    assert plain.results["auc"].tolist() == pytest.approx(other.results["auc"].tolist(), nan_ok=True)
+    assert (plain.results["logloss"] != other.results["logloss"]).any()
