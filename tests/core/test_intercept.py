@@ -37,7 +37,8 @@ def test_before_any_training_a_silent_model_predicts_its_clients_base_rates(ctcv
     for scenario_ in data:  # a conversion is a click that goes on
         labels = scenario_.train.labels
         labels[:, 1] *= labels[:, 0]
-    federation = Federation(data, home(PF), Settings(**SMALL, ctcvr=ctcvr), 0)
+    alone = replace(home(PF), personal="none")  # a second model speaks with a voice of its own
+    federation = Federation(data, alone, Settings(**SMALL, ctcvr=ctcvr), 0)
     for client in federation.clients:
         with torch.no_grad():
             client.model.towers.weight[1].zero_()

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -202,6 +203,8 @@ def test_a_committed_comparison_gave_all_the_same_search_and_follows_from_its_re
     options = checked(vars(parser().parse_args(config["command"].split()[3:])))
     settings = Settings(**config["settings"])
     assert tried.groupby("method")["seed"].nunique().eq(options["tuning_seeds"]).all()
+    if tuple(found.columns) == OLDER:  # its methods had other lists
+        return
     for method, own in tried.groupby("method"):
         own = own[own["seed"] == 0]
         tries = candidates(METHODS[method], settings, options["budget"])
@@ -254,7 +257,8 @@ def test_a_kind_of_data_of_the_search_can_be_trained_again():
     world = "6 of 300, one taste"
     asked, seed = kept["worlds"][world], kept["seeds"][0]
     scenarios, _ = synthetic(**asked["knobs"], test_rows=kept["test_rows"], seed=seed)
-    found = run(scenarios, METHODS["no_coordination"], kept["rounds"], seed, **asked["settings"]).results
+    then = replace(METHODS["pf_msmtrec_partners"], coordinate="none")  # no_coordination before `kin`
+    found = run(scenarios, then, kept["rounds"], seed, **asked["settings"]).results
     there = searched.query("level == @world and seed == @seed and method == 'no_coordination'")["auc"].item()
     assert found[found["split"] == "test"]["auc"].mean() == pytest.approx(there, abs=1e-4)
 
@@ -301,7 +305,7 @@ def test_the_protocols_last_comparisons_are_the_committed_ones(number, name):
 
 
 def test_the_protocols_short_list_is_the_one_of_the_method():
-    line = re.search(r"^\| 25, comparisons 8 to 10 \| (.*) \|$", PROTOCOL, re.M)[1]
+    line = re.search(r"^\| 26, since then \| (.*) \|$", PROTOCOL, re.M)[1]
     search = METHODS["pf_msmtrec"].search
     assert line == "; ".join(f"`{field}` {', '.join(map(str, values))}" for field, values in search.items())
     pulls = ", ".join(f"{pull:g}" for pull in METHODS["ditto"].search["pull"][:-1])
