@@ -31,7 +31,7 @@ MOST_SEEDS = 10_000
 ROOM = 200 * 2**20  # bytes that must be free before a run starts
 UNTOLD = ("encoder", "group")  # notes that config.json leaves out: they are long
 DEFAULT_METHODS = (
-    "pooled", "local", "embedding_only", "fedavg", "pf_msmtrec",
+    "logistic", "pooled", "local", "embedding_only", "fedavg", "pf_msmtrec",
     "no_template", "no_normalization", "no_coordination", "no_personalization",
 )  # fmt: skip
 

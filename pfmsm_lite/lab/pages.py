@@ -24,7 +24,7 @@ from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
 from pfmsm_lite.lab.pages_standing import standing
 from pfmsm_lite.lab.pages_worlds import harm
-from pfmsm_lite.lab.statistics import against, holm, paired_p, per_seed, share_of_the_way
+from pfmsm_lite.lab.statistics import against, holm, paired_p, per_seed, share_of_the_way, simplest_first
 from pfmsm_lite.methods import METHODS
 
 HERO = "pf_msmtrec"
@@ -85,9 +85,10 @@ def methods(folder):
 
 def _run(folder, name, title, how, more):
     """A section on one run with all methods as declared."""
+    table = against(results(folder, name))
     rows = [
         (row.Index, f"{row.auc:.4f}", interval(row.difference, row.low, row.high))
-        for row in against(results(folder, name)).itertuples()
+        for row in table.loc[simplest_first(table.index)].itertuples()
     ]
     head = ["method", "test AUC", f"{HERO} minus it, points"]
     return section(title, how, grid(head, rows), more, source(folder, name))

@@ -12,7 +12,7 @@ import pandas as pd
 from pfmsm_lite.lab.metrics import base_rate, calibration_error, few, normalized_entropy
 from pfmsm_lite.lab.predictions import ScoredRows, as_lines
 from pfmsm_lite.lab.resampling import Interval, best_set, combined, drawn, resampled_auc
-from pfmsm_lite.lab.statistics import results_of
+from pfmsm_lite.lab.statistics import results_of, simplest_first
 
 LOCAL = "local"
 CONSTANT = "constant"  # the row of the base rates
@@ -131,7 +131,7 @@ def _people(rows):
 
 
 def standing(scores: Scores, trainings: list[Training], reference: str) -> pd.DataFrame:
-    """One line a method, the best AUC first, and the line CONSTANT: columns STANDING.
+    """One line a method, SIMPLEST first, then by AUC, and the line CONSTANT: columns STANDING.
 
     returns  auc (mean over cells), auc_by_rows (cells weighted by their rows), difference to the reference
              with its interval (points), best_set (1: cannot be told from the best), worst: the client that
@@ -155,6 +155,7 @@ def standing(scores: Scores, trainings: list[Training], reference: str) -> pd.Da
     table = table.join(results.groupby("method")[["logloss", "normalized_entropy"]].mean())
     table["calibration_error"] = _calibration(scores, trainings)
     table = table.sort_values("auc", ascending=False, kind="stable")
+    table = table.loc[simplest_first(table.index)]
     table = pd.concat([table, _constant(scores)])
     return table.rename_axis("method").reset_index().reindex(columns=list(STANDING))
 

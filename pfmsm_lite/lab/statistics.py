@@ -14,6 +14,7 @@ from pfmsm_lite.methods import METHODS
 
 EVEN = 1.2  # times its even share of a mixture: a source that gets less is as good as any other
 HERO = "pf_msmtrec"
+SIMPLEST = ("logistic", "logistic_pooled")  # they stand first in every table
 COMPACT = ("method", "seed", "round", "valid_auc", "bytes", "seconds")
 
 
@@ -37,6 +38,12 @@ def best_federated(aucs: pd.Series) -> str:
     if HERO in aucs or not len(aucs):
         return HERO if HERO in aucs else ""
     return str(aucs.idxmax()) if aucs.notna().any() else str(aucs.index[0])
+
+
+def simplest_first(methods: Iterable[str]) -> list[str]:
+    """The methods in their order, but for SIMPLEST, which come first."""
+    names = list(methods)
+    return [*(name for name in SIMPLEST if name in names), *(name for name in names if name not in SIMPLEST)]
 
 
 # ---- what is kept of a training, and the tables made of it ----

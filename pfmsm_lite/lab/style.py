@@ -31,6 +31,7 @@ METHOD_STYLE = {  # method → colour (Okabe-Ito), marker; the first four are th
     "embedding_only": ("#009E73", "P"),
     "fedavg_used": ("#56B4E9", "d"),
     "fedavg_sum": ("#44AA99", "p"),
+    "logistic": ("#A6761D", "H"),
     "no_template": ("#CC79A7", "<"),
     "no_normalization": ("#B59F00", ">"),
     "no_coordination": ("#6A51A3", "^"),

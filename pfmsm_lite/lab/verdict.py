@@ -17,7 +17,17 @@ from pfmsm_lite.lab.gains import (
     mixture,
     sources,
 )
-from pfmsm_lite.lab.statistics import EVEN, HERO, compact, hero_of, results_of
+from pfmsm_lite.lab.statistics import (
+    EVEN,
+    HERO,
+    SIMPLEST,
+    compact,
+    hero_of,
+    paired,
+    per_seed,
+    phrase,
+    results_of,
+)
 
 if TYPE_CHECKING:
     from pfmsm_lite.lab.runs import Run
@@ -98,6 +108,7 @@ def judged(evidence: Evidence) -> Judgement:
     lines = [
         *answer_said(found, hero),
         *harm_said(found),
+        *simplest_said(evidence.results, hero),
         *embeddings_said(evidence.results, found, hero),
         *sources_said(mixed, partners, hero),
         *small_said(found),
@@ -191,6 +202,17 @@ def harm_said(found: Gains) -> list[str]:
 def _interval(row):
     low, high = row["low"], row["high"]
     return "without an interval" if math.isnan(low) else f"[{low:+z.2f}, {high:+z.2f}]"
+
+
+def simplest_said(results: pd.DataFrame, hero: str) -> list[str]:
+    """How far the hero is from a logistic regression per scenario, where that was run."""
+    averages, simplest = per_seed(results), SIMPLEST[0]
+    if simplest not in averages or averages[simplest].isna().all():
+        return []
+    said = phrase(simplest, *paired(averages[hero], averages[simplest])[:3])
+    return [
+        f"Beside a logistic regression in each scenario, which sends nothing, {hero} {said} (AUC points)."
+    ]
 
 
 def embeddings_said(results: pd.DataFrame, found: Gains, hero: str) -> list[str]:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pfmsm_lite.course.drawings.chapter08 import rivals
+from pfmsm_lite.course.drawings.chapter08 import HARMED, rivals
 from pfmsm_lite.course.drawings.chapter10 import again, along
 from pfmsm_lite.errors import UserError
 
@@ -75,24 +75,33 @@ def test_what_a_search_found_stands_beside_what_new_seeds_say_of_the_same_cells(
         again(gains(found, 5), tested.query("level == 'three'"))
 
 
-def test_the_picture_of_several_comparisons_counts_only_federated_methods_and_marks_what_is_clear():
-    def line(method, auc, difference, half=0.1):
-        return (method, auc, difference, difference - half, difference + half)
-
+def test_the_picture_of_several_comparisons_shows_the_mean_and_the_worst_client():
     nan = float("nan")
-    names = ["method", "auc", "difference", "low", "high"]
-    one = [line("pooled", 0.82, -0.5), line("pf_msmtrec", 0.81, nan), line("fedamp", 0.809, 0.05)]
-    one += [line("fedper", 0.8, 1.0), line("fedavg", 0.7, 11.0)]
-    tables = {"one": pd.DataFrame(one, columns=names), "two": pd.DataFrame(one[:3], columns=names)}
+    names = ["method", "auc", "difference", "low", "high", "best_set", "worst"]
+    one = [
+        ("logistic", 0.70, 0.5, 0.1, 0.9, 0, -0.4), ("pf_msmtrec", 0.81, 4.0, 3.5, 4.5, 1, 1.2),
+        ("pooled", 0.80, 3.9, 3.0, 4.8, 1, -2.0), ("fedavg", 0.60, -9.0, -9.5, -8.5, 0, -30.0),
+        ("local", 0.69, nan, nan, nan, 0, nan), ("constant", 0.5, nan, nan, nan, nan, nan),
+    ]  # fmt: skip
+    tables = {"one": pd.DataFrame(one, columns=names)}
+    tables["two"] = tables["one"].query("method != 'fedavg'").replace({"best_set": {0: 1}})
     figure = rivals(tables)
-    assert "clearly ahead of 2 of 3, 0 of 1 methods that leave rows at home" in " ".join(
-        figure.get_suptitle().split()
-    )
-    assert "two: pooled -0.50, fedamp +0.05." in figure.alt
-    texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
-    assert texts == [["+11.0 →"], ["n/a", "n/a"]]
-    points = {curve.get_ydata()[0]: curve for curve in figure.axes[0].lines if len(curve.get_xdata()) == 1}
+    title = " ".join(figure.get_suptitle().split())
+    assert title.startswith("In the best set everywhere: pf_msmtrec, pooled; no client a point below local")
+    assert title.endswith("anywhere: pf_msmtrec, logistic")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels[-1] == "pooled (all rows)" and "pf_msmtrec" not in labels
-    hollow = {labels[int(y)]: point.get_markerfacecolor() == "white" for y, point in points.items()}
-    assert hollow == {"pooled (all rows)": False, "fedamp": True, "fedper": False}
+    assert labels == [
+        "fedavg",
+        "logistic",
+        "pooled (all rows)",
+        "pf_msmtrec",
+    ]  # no line of what is 0, or no method
+    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [[], ["not run"]]
+    dots = {labels[int(c.get_ydata()[0])]: c for c in figure.axes[0].lines if c.get_marker() == "o"}
+    filled = {name: dot.get_markerfacecolor() != "white" for name, dot in dots.items()}
+    assert filled == {"fedavg": False, "logistic": False, "pooled (all rows)": True, "pf_msmtrec": True}
+    assert dots["fedavg"].get_xdata()[0] == -6  # at the edge
+    worst = {labels[int(c.get_ydata()[0])]: c for c in figure.axes[0].lines if c.get_marker() == "v"}
+    red = {name for name, mark in worst.items() if mark.get_color() == HARMED}
+    assert red == {"pooled (all rows)", "fedavg"} and worst["pf_msmtrec"].get_xdata()[0] == 1.2
+    assert "two: pf_msmtrec +4.0, worst +1.2" in figure.alt

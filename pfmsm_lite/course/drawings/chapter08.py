@@ -43,40 +43,29 @@ PLACES = {  # panel → left, bottom, width, height, as shares of the figure
 }
 
 
-AHEAD, BEHIND = METHOD_STYLE["pf_msmtrec"][0], METHOD_STYLE["fedavg"][0]
+HARMED = METHOD_STYLE["pf_msmtrec"][0]
 
 
 @styled
-def rivals(tables: Mapping[str, pd.DataFrame], hero: str = "pf_msmtrec", reach: float = 4.0) -> Figure:
-    """Differences hero − method with 95 % intervals, one panel per comparison, the same lines in all of them.
+def rivals(tables: Mapping[str, pd.DataFrame], reach: float = 6.0, reference: str = "local") -> Figure:
+    """What each method gives on average, and to the client that fares worst with it: a panel per comparison.
 
-    tables   data's name → compare.csv of that comparison (method, auc, difference, low, high)
-    reach    AUC points at which an axis ends; what lies beyond is written there as a number with an arrow
-    returns  Figure
+    tables   data's name → compare.csv of that comparison, its differences to `reference`
+    reach    AUC points at which an axis ends; what lies beyond is drawn at its edge
+    returns  Figure; the same lines in all panels, the best average place on top
     """
-    found = {name: table.set_index("method") for name, table in tables.items()}
+    found = {name: table.dropna(subset="best_set").set_index("method") for name, table in tables.items()}
     ranks = pd.concat([table["auc"].rank(ascending=False) for table in found.values()], axis=1).mean(axis=1)
-    methods = [m for m in ranks.sort_values(ascending=False).index if m != hero]
-    figure = Figure(figsize=(2.2 + 2.4 * len(found), 1.5 + 0.3 * len(methods)))
+    methods = [m for m in ranks.sort_values(ascending=False).index if m != reference]
+    figure = Figure(figsize=(2.2 + 2.1 * len(found), 1.6 + 0.26 * len(methods)))
     axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for ax, (name, table) in zip(axes, found.items(), strict=True):
         ax.axvline(0, color=INK, linewidth=1)
         for y, method in enumerate(methods):
             if method not in table.index:
-                ax.text(0.06 * reach, y, "n/a", color=GREY, va="center", fontsize=8)
+                ax.text(0.3, y, "not run", color=GREY, va="center", fontsize=7)
                 continue
-            row = table.loc[method]
-            clear = row.low > 0 or row.high < 0
-            color = GREY if not clear else AHEAD if row.difference > 0 else BEHIND
-            if abs(row.difference) > reach:
-                side = np.sign(row.difference)
-                ax.text(
-                    side * reach, y, f"{row.difference:+.1f} {'→' if side > 0 else '←'}", color=color,
-                    va="center", ha="right" if side > 0 else "left", fontsize=9,
-                )  # fmt: skip
-                continue
-            ax.plot([max(row.low, -reach), min(row.high, reach)], [y, y], color=color, linewidth=2.2)
-            ax.plot(row.difference, y, "o", color=color, ms=6, mfc=color if clear else "white")
+            _gain_and_harm(ax, y, table.loc[method], reach)
         ax.set_xlim(-1.06 * reach, 1.06 * reach)
         ax.set_title(name, fontweight="bold")
         ax.grid(axis="x")
@@ -84,24 +73,42 @@ def rivals(tables: Mapping[str, pd.DataFrame], hero: str = "pf_msmtrec", reach: 
         range(len(methods)), [f"{m}{' (all rows)' if m in pooled_names() else ''}" for m in methods]
     )
     axes[0].set_ylim(-0.6, len(methods) - 0.4)
-    axes[len(axes) // 2].set_xlabel(f"{hero} minus method, AUC points")
-    federated = [m for m in methods if m not in pooled_names()]
-    counts = [
-        f"{int((table['low'].reindex(federated) > 0).sum())} of {len(table.index.intersection(federated))}"
-        for table in found.values()
-    ]
-    title = f"{hero} is clearly ahead of {', '.join(counts)} methods that leave rows at home"
+    axes[len(axes) // 2].set_xlabel(f"AUC points over {reference}")
+    best = [m for m in methods if all(table["best_set"].get(m) == 1 for table in found.values())]
+    kind = [m for m in methods if all(table["worst"].get(m, -9) >= -1 for table in found.values())]
+    title = f"In the best set everywhere: {_listed(best)}; no client a point below {reference} anywhere: "
+    title += _listed(kind)
     note = (
-        f"Line: 95 % interval over paired seeds. Hollow: it includes zero. Blue: clearly ahead of {hero}. "
-        "Arrow: beyond the axis. (all rows): one model that sees everybody's rows."
+        "Dot: mean, with its 95 % interval; filled: cannot be told from the best. Triangle: the client that "
     )
+    note += (
+        f"fares worst; red: more than a point below {reference}. At the edge: beyond the axis. (all rows): "
+    )
+    note += "one model that sees everybody's rows."
     said = "; ".join(
         f"{name}: " + ", ".join(
-            f"{m} {table.difference[m]:+.2f}" for m in reversed(methods) if m in table.index
+            f"{m} {table.difference[m]:+.1f}, worst {table.worst[m]:+.1f}"
+            for m in reversed(methods) if m in table.index
         )
         for name, table in found.items()
     )  # fmt: skip
-    return finish(figure, title, note, f"Differences in AUC points. {said}.")
+    return finish(figure, title, note, f"Points over {reference}, mean and worst client. {said}.")
+
+
+def _gain_and_harm(ax, y, row, reach):
+    """A line of `rivals`: the mean with its interval, and the worst client."""
+    low, high, mean, worst = np.clip([row.low, row.high, row.difference, row.worst], -reach, reach)
+    ax.plot([low, high], [y, y], color=INK, linewidth=1.8)
+    ax.plot(mean, y, "o", color=INK, ms=5, mfc=INK if row.best_set else "white")
+    ax.plot(worst, y, "v", color=HARMED if row.worst < -1 else GREY, ms=5, zorder=3)
+
+
+def _listed(names, most=3):
+    """Names, the best first, in a title."""
+    names = names[::-1]
+    return (
+        f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}" or "none"
+    )
 
 
 @styled
