@@ -19,7 +19,7 @@ from pfmsm_lite.lab.engine import Cell, finished, say_failed, scores_file
 from pfmsm_lite.lab.options import refuse_beside
 from pfmsm_lite.lab.predictions import ScoredRows
 from pfmsm_lite.lab.standing import LOCAL, STANDING, Scores, Training
-from pfmsm_lite.lab.statistics import results_of
+from pfmsm_lite.lab.statistics import has_network, results_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import METHODS, Method, Settings
 from pfmsm_lite.registry import lookup
@@ -170,8 +170,7 @@ def equal_steps(tests: list[Cell], settings: Settings, rounds: int) -> dict[Cell
     for cell in tests:
         often = epochs(cell.method, cell.settings)
         few = max(1, rounds * settings.local_epochs // often)
-        network = not hasattr(lookup("model", cell.method.model), "make_client")
-        if network and few < rounds:
+        if has_network(cell.method) and few < rounds:
             name = f"{cell.name}, equal steps"
             found[cell] = replace(cell, file=f"{cell.file}-steps", name=name, rounds=few)
     return found

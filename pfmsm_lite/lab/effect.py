@@ -8,6 +8,7 @@ from typing import Any
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab import sources
 from pfmsm_lite.lab.options import declared, flags
+from pfmsm_lite.lab.statistics import has_network
 from pfmsm_lite.methods import METHODS, Method, Settings, choices
 from pfmsm_lite.registry import OPERATORS, lookup
 from pfmsm_lite.scenario import shortened
@@ -19,10 +20,6 @@ Reads = Callable[[Method], bool]
 def _rules(method: Method) -> set[str]:
     """The aggregation rules that its groups are mixed by; entries of the embedding table have their own."""
     return {rule for group, rule in method.rules.items() if group != "embedding"}
-
-
-def _network(method: Method) -> bool:
-    return not hasattr(lookup("model", method.model), "make_client")
 
 
 def _mixes(*names: str) -> Reads:
@@ -60,7 +57,7 @@ READ: dict[str, tuple[str, Reads]] = {
         "the embedding rule personal",
         lambda m: "embedding" in m.sent and m.embedding == "personal",
     ),
-    "optimizer_state": ("networks", _network),
+    "optimizer_state": ("networks", has_network),
     "proximal": ("methods that send something", lambda m: bool(m.sent)),
     "phases": ("methods that send something", lambda m: bool(m.sent)),
     "head_epochs": ("training in phases (--phases)", lambda m: m.phases != "together"),
@@ -76,14 +73,14 @@ READ: dict[str, tuple[str, Reads]] = {
     ),
     "probe": (
         "methods that send experts (expert.scenario)",
-        lambda m: "expert.scenario" in m.sent and _network(m),
+        lambda m: "expert.scenario" in m.sent and has_network(m),
     ),
     **dict.fromkeys(
         (
             "batch_size", "learning_rate", "weight_decay", "embedding_size", "hidden", "tower", "batch_norm",
             "unknown_rate", "embedding_optimizer", "ctcvr", "precision", "device",
         ),
-        ("networks", _network),
+        ("networks", has_network),
     ),
 }  # fmt: skip
 # what of `--share` is read only under a condition
@@ -201,7 +198,7 @@ def _shares(group, policy, arguments) -> bool:
     pairs, settings = _chosen(arguments)
     for before, method in pairs:
         norm = group != "norm" or method.needs.get("batch_norm", settings.batch_norm)
-        there = norm and GROUPS_READ.get(group, ("", lambda m: True))[1](method) and _network(method)
+        there = norm and GROUPS_READ.get(group, ("", lambda m: True))[1](method) and has_network(method)
         same = before.share.get(group, "local") == policy
         if method.share.get(group, "local") == policy and (same or there):
             return True

@@ -13,6 +13,7 @@ from pfmsm_lite.lab.metrics import CELL, calibration_error, metrics
 from pfmsm_lite.lab.statistics import aligned, decimals, results_of
 from pfmsm_lite.lab.verdict import Judgement, hero_of, judge, named
 from pfmsm_lite.lab.writing import as_it_was, csv_text, replace_text
+from pfmsm_lite.methods import METHODS
 
 LEAK = 0.97  # test AUC above which a run has probably seen the outcome
 LINES = 30  # scenarios up to which the printed table has them all
@@ -119,13 +120,31 @@ def corrected_said(results: pd.DataFrame, how: str) -> list[str]:
     """How probabilities were corrected (Settings.calibrate), and where they could not be."""
     if how == "none":
         return []
-    cells = results[results["split"] == "valid"].drop_duplicates(["scenario", "task"])
-    left = cells[(cells["positives"] == 0) | (cells["positives"] == cells["rows"])]
+    pairs = _one_class(results)
     said = f"Probabilities are corrected on validation rows (--calibrate {how}); AUC is as without it."
-    if len(left):
-        pairs = [f"{scenario} ({task})" for scenario, task in left[["scenario", "task"]].to_numpy()]
+    if pairs:
         said += f" Not those of {named(pairs)}: these validation rows do not hold both classes."
     return [said]
+
+
+def blended_said(results: pd.DataFrame) -> list[str]:
+    """Where a method's two models could not be weighed against each other, and what happens instead."""
+    pairs = _one_class(results)
+    methods = [m for m in dict.fromkeys(results["method"]) if m in METHODS and METHODS[m].personal == "blend"]
+    if not pairs or not methods:
+        return []
+    return [
+        f"{named(pairs)}: the validation rows do not hold both classes, so they say nothing of how much of "
+        f"its own model a scenario uses with {named(methods)}. Its other tasks decide; where it has none, "
+        "what the server sent is used as it is."
+    ]
+
+
+def _one_class(results):
+    """Names of the scenarios and tasks whose validation rows do not hold both classes."""
+    cells = results[results["split"] == "valid"].drop_duplicates(["scenario", "task"])
+    left = cells[(cells["positives"] == 0) | (cells["positives"] == cells["rows"])]
+    return [f"{scenario} ({task})" for scenario, task in left[["scenario", "task"]].to_numpy()]
 
 
 def gain_text(table: pd.DataFrame, most: int = LINES, ends: int = 10) -> str:

@@ -21,6 +21,7 @@ from pfmsm_lite.data import synthetic
 from pfmsm_lite.lab import pages_fidelity
 from pfmsm_lite.lab.markdown import config, grid, interval, results, section, signed, small, source
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
+from pfmsm_lite.lab.pages_pmtrec import pmtrec
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
 from pfmsm_lite.lab.pages_standing import standing
 from pfmsm_lite.lab.pages_worlds import harm
@@ -61,6 +62,15 @@ def compared(folder):
     there = sorted(path.parent.name for path in folder.glob("*/compare.csv"))
     known = {name: title for name, title in TITLES.items() if name in there}
     return known | {name: name for name in there if name not in known}
+
+
+def _new(folder):
+    """As `compared`, without comparisons of the older form."""
+    return {
+        name: title
+        for name, title in compared(folder).items()
+        if not judged_by_seeds(pd.read_csv(folder / name / "compare.csv"))
+    }
 
 
 def judged_by_seeds(found):
@@ -284,13 +294,17 @@ def fragile(folder):
     )
 
 
+def _harm(folder):
+    return harm(folder, _new(folder))
+
+
 def page(folder):
     """The text of README.md of a folder of committed results."""
-    made = [
-        HEAD, methods(folder), harm(folder), kuairand(folder), synthetic_default(folder), rivals(folder),
-        tabs(folder),
-        fragile(folder), searches(folder), module_map(folder), picked(folder), weights(folder),
-    ]  # fmt: skip
+    parts = (
+        methods, _harm, kuairand, synthetic_default, rivals, tabs, fragile, searches, module_map, picked,
+        weights, pmtrec,
+    )  # fmt: skip
+    made = [HEAD, *(part(folder) for part in parts)]
     return "\n\n".join(part for part in made if part) + "\n"
 
 

@@ -9,7 +9,7 @@ from pfmsm_lite.data.kuairand import WINDOWS
 from pfmsm_lite.lab.metrics import BINS, FEW
 from pfmsm_lite.lab.resampling import LEVEL, RESAMPLES
 from pfmsm_lite.lab.standing import CONSTANT, LOCAL, Scores
-from pfmsm_lite.lab.statistics import aligned, decimals, points
+from pfmsm_lite.lab.statistics import aligned, decimals, has_network, points
 from pfmsm_lite.lab.verdict import count, named, size_said
 
 MANY = 6  # cells that are named
@@ -149,7 +149,7 @@ def few_said(cells: pd.DataFrame) -> list[str]:
 
 def rounds_said(table: pd.DataFrame, rounds: int) -> list[str]:
     """For which methods the best round was the first or the last in most trainings, and what helps."""
-    found = []
+    found, table = [], table[table["method"].map(has_network)]
     for column, what, remedy in (
         ("last", "the last", f"more rounds may help them: --rounds {2 * rounds}"),
         ("first", "the first", "they may learn too fast: a smaller --learning-rate"),

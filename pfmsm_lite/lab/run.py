@@ -16,7 +16,7 @@ from pfmsm_lite.history import History
 from pfmsm_lite.lab import checkpoint, models, predictions
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import DEFAULT_METHODS, Arguments, Job, Opened, Show, carry_out, opened
-from pfmsm_lite.lab.ending import Ending, corrected_said, ended, tell
+from pfmsm_lite.lab.ending import Ending, blended_said, corrected_said, ended, tell
 from pfmsm_lite.lab.engine import Cell, finished, model_file, predictions_part
 from pfmsm_lite.lab.statistics import results_of, table
 from pfmsm_lite.lab.versions import decisive
@@ -169,7 +169,8 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
     show(table(histories, ceiling, calibration=ending.calibration, rates=found.rates))
     if found.settings.choose == "auc" and any(history.chosen_by == "logloss" for history in histories):
         show("No validation rows of any scenario hold both classes: the round was chosen by log loss.")
-    for line in corrected_said(results_of(histories), found.settings.calibrate):
+    results = results_of(histories)
+    for line in (*corrected_said(results, found.settings.calibrate), *blended_said(results)):
         show(line)
     for history in histories:
         if history.stopped:
@@ -179,7 +180,7 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
                 f"{history.method}, seed {history.seed}: round {number}: the upload of {client} was NaN or "
                 "infinite and was refused"
             )
-    tell(ending, results_of(histories), found.notes, show)
+    tell(ending, results, found.notes, show)
     show(f"\n{out}/")
     for path in sorted(out.iterdir()):
         if path.suffix in (".csv", ".json", ".png", ".txt"):

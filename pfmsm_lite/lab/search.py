@@ -15,8 +15,8 @@ import pandas as pd
 
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab.engine import Cell
+from pfmsm_lite.lab.statistics import has_network
 from pfmsm_lite.methods import METHODS, Method, Settings
-from pfmsm_lite.registry import lookup
 
 # What every method may try, beside a short list of its own: that of its own strength. The learning rates are
 # multiples of the one that suits the data. A method that sends something has a server's step, and may keep
@@ -39,7 +39,7 @@ def grid(method: Method, settings: Settings) -> dict[str, tuple]:
     common = SEARCH | (SERVER_SEARCH if method.sent else {})
     if method.personal != "none":  # it stands for this very choice
         common.pop("personal", None)
-    if hasattr(lookup("model", method.model), "make_client"):  # no network
+    if not has_network(method):
         common = {}
     lists = {**common, **method.search}
     if "learning_rate" in lists:  # multiples of the data's own, to one digit

@@ -10,7 +10,8 @@ import pandas as pd
 
 from pfmsm_lite.history import RESULTS, History
 from pfmsm_lite.lab.metrics import FEW, base_rate, few, metrics
-from pfmsm_lite.methods import METHODS
+from pfmsm_lite.methods import METHODS, Method
+from pfmsm_lite.registry import lookup
 
 EVEN = 1.2  # times its even share of a mixture: a source that gets less is as good as any other
 HERO = "pf_msmtrec"
@@ -21,6 +22,12 @@ COMPACT = ("method", "seed", "round", "valid_auc", "bytes", "seconds")
 def pooled_names() -> list[str]:
     """The methods with all rows in one place: they send nothing but their rows."""
     return [name for name, method in METHODS.items() if method.pooled]
+
+
+def has_network(method: Method | str) -> bool:
+    """Whether a method, or the one of that name, trains a network; a name that nobody declared does."""
+    found = METHODS.get(method) if isinstance(method, str) else method
+    return found is None or not hasattr(lookup("model", found.model), "make_client")
 
 
 def hero_of(results: pd.DataFrame) -> str:

@@ -22,6 +22,7 @@ from pfmsm_lite.lab.statistics import (
     HERO,
     SIMPLEST,
     compact,
+    has_network,
     hero_of,
     paired,
     per_seed,
@@ -309,6 +310,7 @@ def last_rounds(evidence: Evidence) -> pd.DataFrame:
 def rounds_said(evidence: Evidence) -> list[str]:
     """Whether the best round is the last, or the first, for most runs of a method; which option helps."""
     runs = last_rounds(evidence)
+    runs = runs[runs["method"].map(has_network)]
     if not len(runs):
         return []
     most, at_end = int(runs["last"].max()), runs["best"] == runs["last"]

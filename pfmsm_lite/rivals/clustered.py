@@ -23,22 +23,6 @@ def centred_cosines(gram: Tensor) -> Tensor:
     return cosines(unit - unit.mean(0) - unit.mean(1, keepdim=True) + unit.mean())
 
 
-def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over all members of (b − a) / max(a, b), a member alone counting 0 (Rousseeuw, 1987).
-
-    a, b  mean distance to one's own cluster and to the nearest other
-    distance [N, N], labels [N]: of two clusters at least
-    """
-    member = labels[:, None] == np.unique(labels)  # [N, K]
-    sizes = member.sum(0)
-    total = distance @ member  # [N, K]: summed distances to each cluster
-    own = member.argmax(1)
-    others = sizes[own] - 1
-    a = total[np.arange(len(own)), own] / np.maximum(others, 1)
-    b = np.where(member, np.inf, total / sizes).min(1)
-    return float(np.where(others > 0, (b - a) / np.maximum(np.maximum(a, b), 1e-30), 0.0).mean())
-
-
 def found_clusters(gram: Tensor, clusters: int) -> np.ndarray:
     """Labels [N] of N clients by the inner products [N, N] of their updates.
 
@@ -49,6 +33,7 @@ def found_clusters(gram: Tensor, clusters: int) -> np.ndarray:
     """
     from scipy.cluster.hierarchy import fcluster, linkage  # slow to import, and only needed here
     from scipy.spatial.distance import squareform
+    from sklearn.metrics import silhouette_score
 
     count, one = len(gram), np.ones(len(gram), int)
     if clusters == 1 or count == 1 or (not clusters and (count == 2 or 1 - cosines(gram).mean() < CONFLICT)):
@@ -59,7 +44,11 @@ def found_clusters(gram: Tensor, clusters: int) -> np.ndarray:
     if clusters:
         return fcluster(tree, clusters, "maxclust")
     cuts = [fcluster(tree, k, "maxclust") for k in range(2, count)]
-    found = {silhouette(distance, labels): labels for labels in cuts if labels.max() > 1}
+    found = {
+        silhouette_score(distance, labels, metric="precomputed"): labels
+        for labels in cuts
+        if labels.max() > 1
+    }
     return found[max(found)] if found and max(found) >= CLEAR else one
 
 

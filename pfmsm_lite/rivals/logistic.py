@@ -81,7 +81,7 @@ class LogisticClient(LoneClient):
             if len(np.unique(labels[there])) < 2:
                 continue
             with threadpool_limits(torch.get_num_threads()):
-                model = LogisticRegression(C=1 / self.method.ridge, max_iter=1000)
+                model = LogisticRegression(C=1 / self.method.ridge, solver="newton-cg")  # sparse: few steps
                 model.fit(inputs[there], labels[there].astype(int))
             self.weights[task], self.intercepts[task] = model.coef_[0], model.intercept_[0]
 

@@ -190,6 +190,14 @@ def test_the_share_of_embeddings_by_hand():
     )
 
 
+def test_the_distance_to_a_logistic_regression_is_said():
+    simple = made({"a": 1.0}, noise=0.0, methods=("local", "logistic"))[3:]
+    ahead = said(made({"a": 4.0}, noise=0.0) + simple)
+    assert "which sends nothing, pf_msmtrec leads logistic by 3.0 (AUC points)." in ahead
+    assert "pf_msmtrec trails logistic by 2.0" in said(made({"a": -1.0}, noise=0.0) + simple)
+    assert "logistic" not in said(made({"a": 4.0}))
+
+
 def test_main_sources_by_hand():
     weights = np.array([[0.5, 0.4, 0.05, 0.05], [0.3, 0.4, 0.15, 0.15], [0.2] * 3 + [0.4], [0.25] * 4])
     table = sources(["a", "b", "c", "d"], weights)
@@ -222,6 +230,8 @@ def test_a_best_round_that_is_the_last_or_the_first_is_said_with_what_helps():
     all_three = said(made({"a": 1.0}, best=(4, 4)) + third)
     assert "local, pf_msmtrec longer (--rounds 8) and take smaller steps in fedavg (a lower" in all_three
     assert "in 6 of 9 runs of all methods the best round was the last (of 4), in 3 the first" in all_three
+    simple = made({"a": 1.0}, best=(1, 4), methods=("local", "logistic"))[3:]  # it has one round
+    assert "smaller steps" not in said(made({"a": 1.0}, best=(2, 4)) + simple)
     once = said(made({"a": 1.0}, best=(1, 1)))  # both the first and the last: more rounds will tell
     assert "longer (--rounds 2)" in once and "smaller steps" not in once
 
@@ -336,5 +346,8 @@ def test_what_was_corrected_is_said_and_where_it_could_not_be():
     assert "(--calibrate platt)" in said and "Not those" not in said
     results.loc[(results["scenario"] == "b") & (results["split"] == "valid"), "positives"] = 0
     assert "Not those of b (click): these validation rows" in ending.corrected_said(results, "platt")[0]
+    (mixed,) = ending.blended_said(results)
+    assert mixed.startswith("b (click): the validation rows") and "uses with pf_msmtrec." in mixed
+    assert ending.blended_said(results[results["method"] == "local"]) == []
     results["rows"] = results["positives"]  # only positives
     assert "a (click), b (click)" in ending.corrected_said(results, "platt")[0]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
-from sklearn.metrics import silhouette_score
 from small import SMALL, scenario
 
 import pfmsm_lite.rivals  # noqa: F401 their rows in the tables
@@ -16,7 +15,7 @@ from pfmsm_lite.aggregation import Exchange, Past
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.rivals import clustered
-from pfmsm_lite.rivals.clustered import centred_cosines, found_clusters, inside, silhouette
+from pfmsm_lite.rivals.clustered import centred_cosines, found_clusters, inside
 
 METHOD = METHODS["clustered"]
 NO_ENTRIES = {group: policy for group, policy in METHOD.share.items() if group != "embedding"}
@@ -50,15 +49,6 @@ def test_the_cosines_of_centred_updates_by_hand():
     centred = torch.tensor([[1.0, -1 / 3], [0.0, 2 / 3], [-1.0, -1 / 3]])
     unit = centred / centred.norm(dim=1, keepdim=True)
     assert torch.allclose(centred_cosines(delta @ delta.t()), unit @ unit.t(), atol=1e-6)
-
-
-@pytest.mark.parametrize("labels", [(0, 0, 1, 1, 1), (0, 1, 2, 2, 1, 0), (0, 0, 0, 1)])
-def test_the_silhouette_is_scikit_learns(labels):
-    distance = np.random.default_rng(0).random((len(labels), len(labels)))
-    distance = distance + distance.T
-    np.fill_diagonal(distance, 0)
-    want = silhouette_score(distance, labels, metric="precomputed")
-    assert silhouette(distance, np.array(labels)) == pytest.approx(want)
 
 
 @pytest.mark.parametrize("labels", [(0, 1, 0, 1, 1), (0, 0, 1, 1, 2, 2, 2), (0,) * 6])
