@@ -20,6 +20,7 @@ from pfmsm_lite.lab.options import refuse_beside
 from pfmsm_lite.lab.predictions import ScoredRows
 from pfmsm_lite.lab.standing import LOCAL, STANDING, Scores, Training
 from pfmsm_lite.lab.statistics import has_network, results_of
+from pfmsm_lite.lab.tables import SPLIT_BY
 from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import METHODS, Method, Settings
 from pfmsm_lite.registry import lookup
@@ -61,6 +62,8 @@ def add(commands: Any) -> None:
          "says what differs); all of --seeds are trained"),
     ):  # fmt: skip
         basic.add_argument(f"--{option}", type=kind, default=default, metavar=name, help=text)
+    text = "a table: another random split with each seed, as generated data are new with each"
+    basic.add_argument("--new-splits", action="store_true", default=None, help=text)
     given.training_options(basic, "what is finished is kept, what failed is done again")
     given.data_options(fair)
     fair.set_defaults(data_seed=None)  # new data with each seed
@@ -82,9 +85,11 @@ def checked(arguments: Arguments) -> Arguments:
         raise UserError(f"--extensions is {size['extensions']}, but it must be 0 or more.")
     if arguments["windows"] is not None:
         _check_windows(arguments)
+    if arguments.get("new_splits"):
+        _check_splits(arguments)
     asked = None if arguments["methods"] == ["all"] else arguments["methods"]
     filled = {**arguments, "seeds": list(range(arguments["seeds"]))}
-    if arguments["data"] not in sources.GENERATED and arguments["data_seed"] is None:
+    if not fresh(arguments) and arguments["data_seed"] is None:
         filled["data_seed"] = 0  # as a reader of one's own has it in `run`
     if not arguments["settings"]:
         everything = [name for name in METHODS if not name.startswith("no_")]
@@ -111,6 +116,15 @@ def _check_windows(arguments: Arguments) -> None:
     arguments["window"] = TIMED[0]  # the one that is described, and whose validation rows choose the settings
 
 
+def _check_splits(arguments: Arguments) -> None:
+    if sources.reader(arguments) is not sources.TABLE:
+        raise UserError(f"--new-splits is for a table, and --data {arguments['data']} is none. Leave it out.")
+    refuse_beside(
+        "--new-splits draws a split with each seed:",
+        [name for name in (*SPLIT_BY, "data_seed") if arguments.get(name) not in (None, "")],
+    )
+
+
 # ---- the cells ----
 
 
@@ -124,8 +138,9 @@ def worlds(arguments: Arguments) -> dict[str, dict[str, Any] | None]:
 
 
 def fresh(arguments: Arguments) -> bool:
-    """Whether each seed has data of its own: they are generated, and no --data-seed was given."""
-    return arguments["data"] in sources.GENERATED and arguments.get("data_seed") is None
+    """Whether each seed has data of its own: generated without a --data-seed, or split anew."""
+    generated = arguments["data"] in sources.GENERATED and arguments.get("data_seed") is None
+    return generated or bool(arguments.get("new_splits"))
 
 
 def world_of(cell: Cell) -> str:
@@ -253,7 +268,7 @@ def _searched(begun: Opened, show: Show, screen: TextIO | None) -> Searched:
         best = search.best(methods, tried)
         if step == arguments.get("extensions", 0):
             break
-        found = extension.extended(methods, begun.settings, lists, settings_of, best)
+        found = extension.extended(methods, begun.settings, lists, settings_of, best, len(begun.sizes))
         if not found.won:
             break
         lines = extension.said(found.won, found.more)

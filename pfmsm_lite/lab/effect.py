@@ -9,6 +9,7 @@ from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab import sources
 from pfmsm_lite.lab.options import declared, flags
 from pfmsm_lite.lab.statistics import has_network
+from pfmsm_lite.lab.tables import SPLIT_BY
 from pfmsm_lite.methods import METHODS, Method, Settings, choices
 from pfmsm_lite.registry import OPERATORS, lookup
 from pfmsm_lite.scenario import shortened
@@ -91,7 +92,7 @@ GROUPS_READ: dict[str, tuple[str, Reads]] = {
 GENERATOR = ("knob", "data_seed")
 DATA = {"synthetic": GENERATOR, "synthetic-hard": GENERATOR, "kuairand": ("data_dir", "window", "tasks")}
 NOT_OF_A_TABLE = {
-    "knob": "turns the generator", "data_seed": "is the seed of the synthetic data",
+    "knob": "turns the generator",
     "data_dir": "is the folder of KuaiRand", "window": "cuts KuaiRand in time",
 }  # fmt: skip
 
@@ -120,6 +121,11 @@ def refuse_other_data(given: Collection[str], arguments: Arguments) -> None:
         option = f"--{name.replace('_', '-')}"
         if table and name in NOT_OF_A_TABLE:
             raise UserError(f"{option} {NOT_OF_A_TABLE[name]}, and --data {data} is a table. Leave it out.")
+        if table and name == "data_seed" and (own := [o for o in SPLIT_BY if arguments.get(o)]):
+            by = f"--{own[0].replace('_', '-')}"
+            raise UserError(
+                f"{option} draws a random split, and {by} splits this table. Leave one of them out."
+            )
         if data in DATA and name not in DATA[data]:
             remedy = "--data kuairand" if name in ("data_dir", "window") else "--data FILE.csv"
             if name in GENERATOR:

@@ -31,7 +31,8 @@ def next_value(field: str, values: tuple, upper: bool) -> float | int | None:
     """The value that continues a list beyond its end, to one digit; None where there is none.
 
     By the difference of the last two values where the field has an upper bound (a share), else by their
-    ratio, or TENFOLD where the other one is 0; never outside the field's bounds.
+    ratio, or TENFOLD where the other one is 0 (of whole numbers: the next one); never outside the field's
+    bounds.
     """
     rules, ordered = ENTRIES[field].metadata, sorted(values, reverse=not upper)
     near, end = ordered[-2:]
@@ -39,6 +40,8 @@ def next_value(field: str, values: tuple, upper: bool) -> float | int | None:
         found = end + (end - near)
     elif end == 0:
         return None
+    elif isinstance(end, int) and not near:
+        return end + 1
     else:
         found = end * (end / near if near else TENFOLD)
     found = float(f"{found:.1g}")
@@ -78,11 +81,12 @@ def ends(
 
 def extended(
     methods: list[Method], settings: Settings, lists: Lists, tried: dict[str, dict[int, Setting]],
-    best: dict[str, int],
+    best: dict[str, int], clients: int = 10**9,
 ) -> Extension:  # fmt: skip
     """One step of all lists of which an end wins; see the head of this file.
 
-    tried  method → number → setting;  best  method → number of its chosen setting
+    tried    method → number → setting;  best  method → number of its chosen setting
+    clients  of the federation: there cannot be more clusters
     """
     methods = [m for m in methods if m.name in best]
     won: dict[End, list[str]] = {}
@@ -97,7 +101,7 @@ def extended(
         own, start = lists[method.name], tried[method.name][best[method.name]]
         for field, upper in won:
             value = next_value(field, own[field], upper) if field in own else None
-            if value is not None:
+            if value is not None and not (field == "clusters" and value > clients):
                 went_on.add((field, upper))
                 own[field] += (value,)
                 more.setdefault(method.name, []).append({**start, field: value})

@@ -154,7 +154,8 @@ def data_options(command: Parser) -> None:
     """How the data are made or read."""
     made = command.add_argument_group("generated and published data")
     knob_option(made)
-    seed = "seed of the synthetic data (0; compare: new data with each seed, unless it is given)"
+    seed = "seed of generated data, or of a table's random split (0; compare: generated data are new with "
+    seed += "each seed, unless it is given)"
     made.add_argument("--data-seed", type=int, default=0, metavar="S", help=seed)
     made.add_argument("--data-dir", metavar="DIR", help="folder of KuaiRand-Pure's files")
     window = "of KuaiRand: 1, 2 or 3, successive windows in time, or last, its last day, to be looked at once"

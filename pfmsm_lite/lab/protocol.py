@@ -28,7 +28,7 @@ def sentences(
     return [
         *data_said(arguments),
         *chosen_said(arguments, extended),
-        interval_said(scores),
+        interval_said(scores, bool(arguments.get("new_splits"))),
         *best_said(table),
         *harm_said(table),
         *probabilities_said(table),
@@ -54,6 +54,8 @@ def data_said(arguments: dict[str, Any]) -> list[str]:
         return [
             "Data: each seed draws new ones; its number is also that of the starts and the order of rows."
         ]
+    if arguments.get("new_splits"):
+        return ["Data: each seed splits the table anew; its number is also that of the starts and the order."]
     fixed = arguments["data"] in ("synthetic", "synthetic-hard")
     which = f"one draw, --data-seed {arguments.get('data_seed')}" if fixed else "the same rows for all seeds"
     return [f"Data: {which}; a seed varies the start of a training and the order of its rows."]
@@ -75,8 +77,8 @@ def chosen_said(arguments: dict[str, Any], extended: list[str]) -> list[str]:
     return [said, *(line.strip() for line in extended)]
 
 
-def interval_said(scores: Scores) -> str:
-    """What the intervals are about."""
+def interval_said(scores: Scores, splits: bool = False) -> str:
+    """What the intervals are about; splits: of one table, drawn anew with each seed."""
     units = len(scores.averages)
     people = any(own.people is not None for own in scores.rows.values())
     rows = "persons in the test rows" if people else "test rows"
@@ -85,6 +87,8 @@ def interval_said(scores: Scores) -> str:
     )
     if scores.varies == "world":
         what = f"{units} windows in time × {resampled}"
+    elif splits and units > 1:
+        what = f"{units} random splits of the same rows; the splits share rows, so it is somewhat too narrow"
     elif not scores.draws and units > 1 and len(scores.rows) > 1:
         what = f"{units} seeds with data of their own: other starts, training rows and test rows"
     elif units > 1:

@@ -59,6 +59,7 @@ OPTIONS: dict[str, tuple[Callable | Sequence[str], str, str]] = {
     "encoding": (str, "NAME", "such as latin-1; UTF-8 otherwise"),
 }  # fmt: skip
 FILES = ("train", "valid", "test")
+SPLIT_BY = ("time", "split_column", *FILES)  # options with which no row's place is drawn
 
 
 def add_options(command: Any) -> None:
@@ -87,7 +88,7 @@ def read(arguments: Arguments) -> list[Scenario]:
             if arguments.get(other):
                 raise UserError(f"--fractions cannot be given beside --{other.replace('_', '-')}.")
         chosen["split"] = chosen.pop("fractions")
-    return load_table(files or arguments["data"], **chosen)
+    return load_table(files or arguments["data"], **chosen, seed=arguments.get("data_seed") or 0)
 
 
 # ---- what is said of a table ----

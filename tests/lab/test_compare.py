@@ -45,7 +45,7 @@ def words(table, out, **changes):
     options = {"methods": ",".join(NAMES), "seeds": 3, "budget": 2, "rounds": 2, "processes": 2}
     options |= {"tuning-seeds": 2, "extensions": 1, **changes}
     options = {key: value for key, value in options.items() if value is not None}
-    given = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    given = [word for key, value in options.items() for word in (f"--{key}", str(value)) if word]
     asked = ["--data", str(table), "--scenario", "shop", "--tasks", "click,buy", "--categorical", "user,item"]
     return ["compare", *asked, *given, "--out", str(out)]
 
@@ -315,6 +315,11 @@ def test_a_settings_file_without_a_column_is_refused_by_its_name(table, tmp_path
         ({"windows": 2}, "--windows cuts KuaiRand in time. Leave it out"),
         ({"window": 1}, "--window cuts KuaiRand in time, and --data"),
         ({"group": "person"}, "Unknown column (as group) in shops.csv: 'person'"),
+        (
+            {"new-splits": "", "data": "synthetic"},
+            "--new-splits is for a table, and --data synthetic is none",
+        ),
+        ({"new-splits": "", "time": "user"}, "--new-splits draws a split with each seed: --time cannot"),
         ({"data": "kuairand", "windows": 4}, "--windows is 4, but there are 3 windows in time"),
         ({"data": "kuairand", "windows": 2, "window": "last"}, "--window cannot be given beside it"),
     ],
@@ -392,6 +397,24 @@ def test_the_data_are_fixed_where_their_seed_is_asked_for(tmp_path):
     assert drawn(tmp_path / "out", "--data-seed", "0", "--methods", "local") == 0
     assert [path.name for path in (tmp_path / "out" / "predictions").glob("rows*")] == ["rows.npz"]
     assert "one draw, --data-seed 0" in (tmp_path / "out" / "protocol.txt").read_text()
+
+
+def test_a_table_is_split_anew_with_each_seed_where_that_is_asked_for(table, tmp_path):
+    small = {"methods": "local", "seeds": 2, "budget": 1, "extensions": 0, "tuning-seeds": 1}
+    assert main(words(table, tmp_path / "out", **small, **{"new-splits": ""})) == 0
+    named = [f"rows-data-seed-{seed}.npz" for seed in (0, 1)]
+    found = [predictions.kept_rows(tmp_path / "out" / "predictions" / name) for name in named]
+    columns = {"scenario": "shop", "tasks": ["click", "buy"], "categorical": ["user", "item"]}
+    split = [read_table(table, **columns, seed=seed) for seed in (0, 1)]
+    assert [own.digest for own in found] == [digest(own) for own in split] and found[0].digest != found[
+        1
+    ].digest
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    for seed in (0, 1):
+        again = run(split[seed], "local", 2, seed, batch_size=128).results
+        assert results.query("seed == @seed")["auc"].to_numpy() == pytest.approx(again["auc"].to_numpy())
+    said = (tmp_path / "out" / "protocol.txt").read_text()
+    assert "each seed splits the table anew" in said and "the splits share rows" in said
 
 
 def test_epochs_of_a_round_are_those_of_the_phases_and_of_a_second_model():

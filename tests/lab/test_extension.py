@@ -21,6 +21,8 @@ CHOSEN = [METHODS[name] for name in ("local", "fedavg_sum", "fedprox", "boosted_
         ("self_weight", (0.3, 0.5), 0.1, 0.7),
         ("unknown_rate", (0.0, 0.3, 0.5), None, 0.7),
         ("unknown_rate", (0.3, 0.5, 0.9), 0.1, None),  # 1.3 is no share
+        ("clusters", (0, 2), None, 3),  # 0 means as many as there seem to be: no factor leads from it
+        ("clusters", (0, 2, 3), None, 4),
         ("leaves", (7, 15, 31, 63), 3, 100),
     ],
 )
@@ -44,7 +46,7 @@ def test_an_end_wins_only_where_another_value_was_tried():
 def test_all_that_have_the_field_go_on_and_the_others_try_as_many_of_their_own_lists():
     settings = Settings()
     tried = {m.name: dict(enumerate(candidates(m, settings, 4))) for m in CHOSEN}
-    tried["local"][4] = {"learning_rate": 1e-2}
+    tried["local"][4] = {"learning_rate": 0.03}
     best = {"local": 4, "fedavg_sum": 0, "fedprox": 0, "boosted_tree": 0}
     lists = lists_of(CHOSEN, settings)
     tried["fedavg_sum"] = {0: {}, 1: {"unknown_rate": 0.3}}  # its end, 0, cannot go on
@@ -52,8 +54,8 @@ def test_all_that_have_the_field_go_on_and_the_others_try_as_many_of_their_own_l
     found = extended(CHOSEN, settings, lists, tried, best)
     assert found.won == {("learning_rate", True): ["local"]}
     for name in ("local", "fedavg_sum", "fedprox"):
-        assert found.more[name] == [{**tried[name][best[name]], "learning_rate": 0.03}]
-        assert found.lists[name]["learning_rate"][-1] == 0.03 and 0.03 not in lists[name]["learning_rate"]
+        assert found.more[name] == [{**tried[name][best[name]], "learning_rate": 0.09}]
+        assert found.lists[name]["learning_rate"][-1] == 0.09 and 0.09 not in lists[name]["learning_rate"]
     new = found.more["boosted_tree"]  # has no learning rate
     assert len(new) == 1 and new[0] not in tried["boosted_tree"].values()
     for method in CHOSEN:
@@ -67,7 +69,7 @@ def test_all_that_have_the_field_go_on_and_the_others_try_as_many_of_their_own_l
     # again: the new end wins, and goes on from there
     again = {name: {**own, len(own): found.more[name][0]} for name, own in tried.items()}
     more = extended(CHOSEN, settings, found.lists, again, {**best, "local": 5})
-    assert more.more["local"] == [{"learning_rate": 0.09}]
+    assert more.more["local"] == [{"learning_rate": 0.3}]
 
 
 def test_where_no_end_wins_nothing_goes_on():
@@ -75,3 +77,12 @@ def test_where_no_end_wins_nothing_goes_on():
     tried = {"local": {0: {}, 1: {"learning_rate": 1e-2}}}
     found = extended([method], settings, lists_of([method], settings), tried, {"local": 0})
     assert found.won == {} and found.more == {"local": []} and said(found.won, found.more) == []
+
+
+def test_there_are_no_more_clusters_than_clients():
+    method, settings = METHODS["clustered"], Settings()
+    tried = {"clustered": {0: {}, 1: {"clusters": 2}}}
+    lists = {"clustered": {"clusters": (0, 2)}}
+    for clients, wanted in ((3, [{"clusters": 3}]), (2, [])):
+        found = extended([method], settings, lists, tried, {"clustered": 1}, clients)
+        assert found.more["clustered"] == wanted and bool(found.won) == bool(wanted)
