@@ -26,12 +26,11 @@ from typing import Any, NamedTuple, TextIO
 
 import torch
 
-from pfmsm_lite.data import digest, synthetic
+from pfmsm_lite.data import digest
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
 from pfmsm_lite.lab import models, plugins, predictions, sources, store
 from pfmsm_lite.lab.checkpoint import run_resumable
-from pfmsm_lite.lab.knobs import checked as knobs_of
 from pfmsm_lite.lab.statistics import kept
 from pfmsm_lite.lab.writing import TORN, replace_text
 from pfmsm_lite.loop import run
@@ -45,8 +44,6 @@ class Cell:
 
     file    its name in a directory;  name  what the progress display says, beside the seed
     number  of its setting among those tried for the method, or of its level on a map
-    knobs   None: it trains on the command's data. Else arguments of `pfmsm_lite.data.synthetic`: it trains
-            on data of its own, which have its seed
     data    None, or arguments of the command that are others for this cell, and say which data it has
     rounds  None: as many as the command says
     """
@@ -57,14 +54,13 @@ class Cell:
     settings: Settings = field(compare=False)
     seed: int = field(compare=False)
     number: int = field(default=0, compare=False)
-    knobs: dict[str, Any] | None = field(default=None, compare=False)
     data: dict[str, Any] | None = field(default=None, compare=False)
     rounds: int | None = field(default=None, compare=False)
 
     @property
     def fingerprint(self) -> str:
         """What a kept result belongs to, as text."""
-        more = [own for own in (self.knobs, self.data, self.rounds) if own is not None]
+        more = [own for own in (self.data, self.rounds) if own is not None]
         job = (self.method, self.settings, self.seed, *more)
         return json.dumps(job, sort_keys=True, default=asdict)
 
@@ -254,8 +250,6 @@ def _in_worker(cell, checkpoint, how):
 
 def _rows_of(cell):
     """The scenarios that a cell trains on."""
-    if cell.knobs is not None:
-        return _generated(json.dumps(cell.knobs), cell.seed)
     arguments, others = _worker["work"].arguments, cell.data or {}
     if all(arguments.get(name) == value for name, value in others.items()):
         return _data()
@@ -279,11 +273,6 @@ def _data():
             raise UserError("The data changed while the run was going on. Start again with another --out.")
         _worker["scenarios"] = scenarios
     return _worker["scenarios"]
-
-
-@lru_cache(maxsize=2)
-def _generated(knobs, seed):
-    return synthetic(**knobs_of(json.loads(knobs).items()), seed=seed)[0]
 
 
 def _side_by_side(checkpoints, work, screen, how):

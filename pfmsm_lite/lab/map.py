@@ -162,7 +162,7 @@ def _cells(begun: Opened, levels: list[Level]) -> list[Cell]:
             for method in begun.methods:
                 cell = Cell(
                     f"{number}-{method.name}-{seed}", f"{name}, {method.name}", method, begun.settings, seed,
-                    number, {**base, **level.knobs},
+                    number, {"knob": [*(base | level.knobs).items()], "data_seed": seed},
                 )  # fmt: skip
                 found.setdefault(cell.file, cell)
     return list(found.values())

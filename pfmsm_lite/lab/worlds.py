@@ -85,7 +85,7 @@ def visit(
     begun = opened(out, arguments, show)
     cells = [
         Cell(f"{number}-{method.name}-{seed}", f"world {number}, {method.name}", method, begun.settings, seed,
-             int(number), knobs)
+             int(number), {"knob": [*knobs.items()], "data_seed": seed})
         for number, knobs in zip(range(1, len(WORLDS) + 1), WORLDS.values(), strict=True)
         if str(number) in arguments["worlds"]
         for seed in arguments["seeds"]

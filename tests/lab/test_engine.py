@@ -15,8 +15,8 @@ from pfmsm_lite.lab.statistics import kept, results_of
 SMALL = Settings(experts=2, hidden=(8,), tower=4, embedding_size=4, batch_size=32)
 
 
-def cell(name="fedavg", seed=0, settings=SMALL, knobs=None):
-    return Cell(f"{name}-{seed}", name, METHODS[name], settings, seed, knobs=knobs)
+def cell(name="fedavg", seed=0, settings=SMALL, data=None):
+    return Cell(f"{name}-{seed}", name, METHODS[name], settings, seed, data=data)
 
 
 class Terminal(io.StringIO):
@@ -41,7 +41,7 @@ def test_a_cell_is_done_again_when_its_file_is_damaged_or_of_another_job(tmp_pat
     engine._keep(tmp_path, cell(), result)
     assert engine._read(tmp_path, cell())["test_auc"] == 0.7
     assert engine._read(tmp_path, cell(settings=replace(SMALL, tower=5))) is None
-    assert engine._read(tmp_path, cell(knobs={})) is None and engine._read(tmp_path, cell(seed=1)) is None
+    assert engine._read(tmp_path, cell(data={})) is None and engine._read(tmp_path, cell(seed=1)) is None
     file = tmp_path / "cells" / "fedavg-0.json"
     whole = json.loads(file.read_text())
     file.write_text(json.dumps({key: value for key, value in whole.items() if key != "test_auc"}))
