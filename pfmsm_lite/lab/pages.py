@@ -7,7 +7,6 @@ python -m pfmsm_lite.lab.pages --picture          figures/readme.png too, by REA
 """
 
 import argparse
-import json
 import re
 import sys
 import time
@@ -19,13 +18,13 @@ import pandas as pd
 import pfmsm_lite.rivals  # noqa: F401  adds the rivals to METHODS
 from pfmsm_lite.data import synthetic
 from pfmsm_lite.lab import pages_fidelity
-from pfmsm_lite.lab.markdown import config, grid, interval, results, section, signed, small, source
+from pfmsm_lite.lab.markdown import grid, interval, results, section, signed, source
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_pmtrec import pmtrec
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
 from pfmsm_lite.lab.pages_standing import standing
 from pfmsm_lite.lab.pages_worlds import harm
-from pfmsm_lite.lab.statistics import against, holm, paired_p, per_seed, share_of_the_way, simplest_first
+from pfmsm_lite.lab.statistics import against, simplest_first
 from pfmsm_lite.methods import METHODS
 
 HERO = "pf_msmtrec"
@@ -51,7 +50,7 @@ If it includes zero, the two methods are not separated.
 A seed changes the start of a training and the order of its rows, and in the map of the modules also the data.
 *p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
 **Bold** marks an interval that excludes zero.
-The comparisons of rivals, the maps of the modules and the run on KuaiRand are older than the rule `kin`.
+The maps of the modules and the weights on KuaiRand are older than the rule `kin`.
 There `pf_msmtrec` is what `pf_msmtrec_partners` is now.
 A module's worth is its worth beside that rule.
 [fidelity.md](fidelity.md) says of each part what the paper says and what is ours."""
@@ -59,28 +58,14 @@ A module's worth is its worth beside that rule.
 
 def compared(folder):
     """Folder → title of every comparison, in the order of TITLES; others by the name of their folder."""
-    there = sorted(path.parent.name for path in folder.glob("*/compare.csv"))
+    there = sorted(path.parent.name for path in folder.glob("rivals-*/compare.csv"))
     known = {name: title for name, title in TITLES.items() if name in there}
     return known | {name: name for name in there if name not in known}
 
 
-def _new(folder):
-    """As `compared`, without comparisons of the older form."""
-    return {
-        name: title
-        for name, title in compared(folder).items()
-        if not judged_by_seeds(pd.read_csv(folder / name / "compare.csv"))
-    }
-
-
-def judged_by_seeds(found):
-    """Whether a compare.csv is of the older form: intervals over seeds, and p-values against one method."""
-    return "p_holm" in found
-
-
 def methods(folder):
     """What each method in the tables is."""
-    runs = ("kuairand", "synthetic", *compared(folder))
+    runs = ("synthetic", *compared(folder))
     seen = {name for run in runs for name in results(folder, run)["method"]}
     if (folder / "worlds").exists():
         seen |= set(results(folder, "worlds", "worlds.csv")["method"])
@@ -104,19 +89,6 @@ def _run(folder, name, title, how, more):
     return section(title, how, grid(head, rows), more, source(folder, name))
 
 
-def kuairand(folder):
-    table = results(folder, "kuairand")
-    mean, low, high = (100 * x for x in share_of_the_way(table))
-    rows = sum(map(sum, config(folder, "kuairand")["data"]["rows"].values()))
-    return _run(
-        folder, "kuairand", "KuaiRand-Pure, methods as declared",
-        f"Real data: {rows:,} rows of five tabs of a video app, click and long view, "
-        f"{table['seed'].nunique()} seeds. Only `pf_msmtrec` was tuned here, by a short search on "
-        "validation rows, so the comparison of rivals below is the fair one.",
-        f"`{HERO}` goes {mean:.0f} % [{low:.0f}, {high:.0f}] of the way from `local` to `pooled`.",
-    )  # fmt: skip
-
-
 def synthetic_default(folder):
     best = float(np.nanmean(synthetic()[1].ceiling))
     seeds = results(folder, "synthetic")["seed"].nunique()
@@ -128,60 +100,16 @@ def synthetic_default(folder):
     )  # fmt: skip
 
 
-def comparison(folder, name):
-    """One comparison: the same number of settings tried for every method."""
-    found = pd.read_csv(folder / name / "compare.csv")
-    if not judged_by_seeds(found):
-        return standing(folder, name, compared(folder)[name], found)
-    seeds, tried = found["seeds"].iloc[0], found["tried"].iloc[0]
-    rounds = config(folder, name)["arguments"]["rounds"]
-    rows = [
-        (
-            row.method, f"{row.auc:.4f}", interval(row.difference, row.low, row.high), small(row.p),
-            small(row.p_holm), "its rows" if METHODS[row.method].pooled else f"{row.sent_kb:,.0f}",
-            f"{row.stored_kb:,.0f}", f"{row.seconds:,.0f}", f"{row.best_round:.1f}", row.setting,
-        )
-        for row in found.itertuples()
-    ]  # fmt: skip
-    head = [
-        "method", "test AUC", f"{HERO} minus it, points", "p", "p (Holm)", "kB up", "kB kept", "s",
-        "best round", "setting",
-    ]  # fmt: skip
-    return "\n\n".join(
-        [
-            f"### {compared(folder)[name]}",
-            f"{seeds} seeds, {tried} settings tried for each method, at most {rounds} rounds. kB up: what a "
-            "client uploads in a round; kB kept: its parameters; s: seconds of training of all clients; "
-            "setting: what the search chose.",
-            grid(head, rows),
-            source(folder, name),
-            config(folder, name)["note"],
-        ]
-    )
-
-
 def rivals(folder):
-    """All comparisons, with how many methods are behind."""
-    lines, titles = [], compared(folder)
-    for name, title in titles.items():
-        found = pd.read_csv(folder / name / "compare.csv").query("method != @HERO")
-        if not judged_by_seeds(found):
-            continue
-        pooled = found["method"].map(lambda method: METHODS[method].pooled)
-        for kind, own in (("keep rows at home", found[~pooled]), ("see all rows", found[pooled])):
-            ahead = own["low"] > 0
-            counts = [ahead.sum(), (ahead & (own["p_holm"] < 0.05)).sum(), (own["high"] < 0).sum()]
-            lines.append((title, kind, len(own), *counts))
-    head = ["data", "methods that", "how many", "behind", "behind after Holm", "ahead"]
-    how = f"How many methods are behind `{HERO}`, or ahead of it, by intervals over seeds that exclude zero:"
-    counted = how, grid(head, lines)
+    """All comparisons."""
+    titles = compared(folder)
     return section(
-        "Rivals and relatives, the same search for all",
+        "Rivals and relatives, the same room for all",
         "`python -m pfmsm_lite compare` tries the same number of settings for every method on validation "
         "rows: as declared first, then those that differ in one field, the method's own short list before "
-        "the one for all. The chosen setting is tested once on every seed.",
-        *(counted if lines else ()),
-        *(comparison(folder, name) for name in titles),
+        "the one for all. Where an end of a list wins, the list goes on, for all that have the field. The "
+        "chosen setting is tested once on every seed.",
+        *(standing(folder, name, title) for name, title in titles.items()),
     )
 
 
@@ -221,88 +149,10 @@ def _luck(tried, title):
     ]
 
 
-def tabs(folder):
-    """KuaiRand by tab: whom the average counts; of an older comparison."""
-    if not _older_kuairand(folder):
-        return ""
-    rows = results(folder, "rivals-kuairand").query("split == 'test'")
-    share = rows.groupby("scenario")["rows"].mean()
-    share /= share.sum()
-    names = list(share.index)
-    gains = {
-        method: [against(own).loc[method, ["difference", "low", "high"]] for own in _by_tab(rows, method)]
-        for method in against(rows).index.drop(HERO)
-    }
-    weighted = {
-        m: sum(s * g["difference"] for s, g in zip(share, own, strict=True)) for m, own in gains.items()
-    }
-    lines = [
-        ("share of test rows", *(f"{100 * s:.0f} %" for s in share), ""),
-        *((m, *(interval(*gain) for gain in own), signed(weighted[m])) for m, own in gains.items()),
-    ]
-    return section(
-        "KuaiRand tab by tab",
-        f"`{HERO}` minus each method, points. The tables above count every tab alike; the last column "
-        "weights the tabs by their test rows.",
-        grid(["method", *names, "weighted by rows"], lines),
-        source(folder, "rivals-kuairand"),
-    )
-
-
-def _older_kuairand(folder):
-    file = folder / "rivals-kuairand" / "compare.csv"
-    return file.exists() and judged_by_seeds(pd.read_csv(file))
-
-
-def _by_tab(rows, method):
-    two = rows[rows["method"].isin([HERO, method])]
-    return [own for _, own in two.groupby("scenario")]
-
-
-def fragile(folder):
-    """How much the comparison on KuaiRand depends on the number of seeds and on one setting of one rival;
-    of an older comparison."""
-    if not _older_kuairand(folder):
-        return ""
-    rows = results(folder, "rivals-kuairand")
-    first = rows.query("seed < 5")
-    five, ten, averages = against(first), against(rows), per_seed(first)
-    others = list(ten.index.drop(HERO))
-    corrected = holm([paired_p(averages[HERO], averages[name]) for name in others])
-    gain = ["difference", "low", "high"]
-    lines = [
-        (name, interval(*five.loc[name, gain]), small(p), interval(*ten.loc[name, gain]))
-        for name, p in zip(others, corrected, strict=True)
-    ]
-    pull = results(folder, "rivals-kuairand", "ditto_pull_10.csv")
-    weak = against(pd.concat([rows[rows["method"] == HERO], pull])).loc["ditto", gain]
-    tried = results(folder, "rivals-kuairand", "settings.csv").query("method == 'ditto'")
-    valid = tried.groupby("setting")["valid_auc"].mean()
-    pulls = [
-        (pull, f"{valid[json.dumps({'pull': pull})]:.4f}", interval(*found))
-        for pull, found in ((10.0, weak), (30.0, ten.loc["ditto", gain]))
-    ]
-    return section(
-        "How firm the comparison on KuaiRand is",
-        f"The same table with the first five seeds and with all ten: `{HERO}` minus each method, points. "
-        "Five seeds came first; the others were added for all methods alike ([protocol](protocol.md)).",
-        grid(["method", "seeds 0 to 4", "p (Holm), five seeds", "seeds 0 to 9"], lines),
-        "`ditto` keeps a second model that is pulled towards the average; the search chose between pulls "
-        "that validation rows hardly tell apart. With the weaker one it is level, so treat the two as tied.",
-        grid(["ditto's pull", "validation AUC", f"{HERO} minus it on test rows, points"], pulls),
-        source(folder, "rivals-kuairand"),
-    )
-
-
-def _harm(folder):
-    return harm(folder, _new(folder))
-
-
 def page(folder):
     """The text of README.md of a folder of committed results."""
     parts = (
-        methods, _harm, kuairand, synthetic_default, rivals, tabs, fragile, searches, module_map, picked,
-        weights, pmtrec,
+        methods, harm, synthetic_default, rivals, searches, module_map, picked, weights, pmtrec,
     )  # fmt: skip
     made = [HEAD, *(part(folder) for part in parts)]
     return "\n\n".join(part for part in made if part) + "\n"

@@ -30,9 +30,10 @@ def weights(folder):
         parts += [f"### Weights of the {kind}s", grid(["client learns from →", *mean.columns], lines)]
     return section(
         "Base rates and mixture weights on KuaiRand",
-        f"Share of positive labels on test rows, then the mixture weights of `pf_msmtrec` in its last round: "
-        f"mean over {kept['seed'].nunique()} seeds, smallest and largest in brackets. A row sums to one, and "
-        "its own half is fixed. Tabs with similar base rates borrow from each other; chapter 07 tests why.",
+        "Share of positive labels on test rows, then the mixture weights of `pf_msmtrec_partners` in its "
+        f"last round: mean over {kept['seed'].nunique()} seeds, smallest and largest in brackets. A row sums "
+        "to one, and its own half is fixed. Tabs with similar base rates borrow from each other; chapter 07 "
+        "tests why.",
         *parts,
         source(folder, "kuairand"),
     )

@@ -7,8 +7,9 @@ from pfmsm_lite.lab.markdown import config, grid, interval, signed, source
 from pfmsm_lite.methods import METHODS
 
 
-def standing(folder, name, title, found):
+def standing(folder, name, title):
     """One comparison with intervals over seeds and test rows, the best set, harm and probabilities."""
+    found = pd.read_csv(folder / name / "compare.csv")
     reference = next(
         iter(found.loc[found["difference"].isna() & found["best_set"].notna(), "method"]), "local"
     )

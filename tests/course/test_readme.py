@@ -135,7 +135,7 @@ def test_the_table_of_the_measurements_is_that_of_the_committed_comparisons():
 def test_what_is_said_of_harm_is_what_the_committed_worlds_give():
     table = pd.read_csv(KEPT / "worlds" / "worlds.csv").set_index("method")
     ours = table.loc["pf_msmtrec"]
-    assert len(ours) == 6 and (ours["seeds"] == 3).all() and "six kinds of generated worlds" in README
+    assert len(ours) == 6 and (ours["seeds"] == 5).all() and "six kinds of generated worlds" in README
     assert ours["regret"].max() <= 0 and ours["worst"].min() > 0
     lost = -table.loc["fedavg_sum", "worst"].min()
     assert f"FedAvg's worst lost {lost:.0f} points" in README

@@ -19,51 +19,43 @@ def _interval(answer):
     return hint_for(answer, cases, otherwise, 0.005)
 
 
-def _nearest(answer):
+def _compared(name):
     import pandas as pd
 
     from pfmsm_lite.course.notebook import home
-    from pfmsm_lite.lab.statistics import against
 
-    table = against(pd.read_csv(home() / "notebooks" / "results" / "kuairand" / "results.csv"))
-    holding = table[(table["low"] <= 0) & (table["high"] >= 0)]
-    if answer == holding["difference"].abs().idxmin():
-        return ""
-    if answer not in table.index:
-        return f"{answer!r} is no method of the table: {', '.join(table.index)}"
-    if answer not in holding.index:
-        return f"the interval of {answer} does not include zero: look at low and high"
-    return f"the interval of {answer} includes zero, but another difference is nearer to it"
+    file = home() / "notebooks" / "results" / f"rivals-{name}" / "compare.csv"
+    return pd.read_csv(file).dropna(subset="best_set").set_index("method")
+
+
+def _untold(answer):
+    table = _compared("oulad")
+    best = int(table["best_set"].sum())
+    clear = int((table["low"] > 0).sum())
+    cases = (
+        (best, ""),
+        (len(table), "that is how many there are in all"),
+        (len(table) - best, "that is how many can be told from the best"),
+        (clear, "that is how many are clearly above `local`: another question"),
+    )
+    return hint_for(answer, cases, "add up the column best_set of found['OULAD']", 0.1)
 
 
 def _by_rows(answer):
-    import pandas as pd
-
-    from pfmsm_lite.course.notebook import home
-
-    rows = pd.read_csv(home() / "notebooks" / "results" / "rivals-kuairand" / "results.csv").query(
-        "split == 'test'"
-    )
-    tabs = rows.groupby(["scenario", "method"])["auc"].mean().unstack()
-    ahead = 100 * (tabs["boosted_tree"] - tabs["pf_msmtrec"])
-    share = rows.groupby("scenario")["rows"].mean()
-    weighted = float((ahead * share / share.sum()).sum())
+    table = _compared("kuairand")
+    ahead = 100 * (table.loc["boosted_tree"] - table.loc["pf_msmtrec"])[["auc", "auc_by_rows"]].astype(float)
     cases = (
-        (weighted, ""),
-        (
-            -weighted,
-            "the sign: `behind` says how far a method is behind, and the question is how far it is ahead",
-        ),
-        (weighted / 100, "in AUC points: one point is 0.01"),
-        (float(ahead.mean()), "that counts every tab alike"),
-        (float(-ahead.mean()), "that counts every tab alike, and the sign is that of `behind`"),
-        (float(ahead[share.idxmax()]), "that is tab 1 alone; the other tabs have 23 % of the rows"),
+        (ahead["auc_by_rows"], ""),
+        (-ahead["auc_by_rows"], "the sign: how far are the trees ahead?"),
+        (ahead["auc_by_rows"] / 100, "in AUC points: one point is 0.01"),
+        (ahead["auc"], "that counts every tab alike"),
+        (-ahead["auc"], "that counts every tab alike, and the sign is turned"),
     )
-    return hint_for(answer, cases, "multiply each tab's `behind` by its `share`, and add up", 0.03)
+    return hint_for(answer, cases, "100 times the difference of the two methods' auc_by_rows", 0.005)
 
 
 EXERCISES = {
     "ex1": Exercise("number", _interval, "use interval(points, 0 * points)"),
-    "ex2": Exercise("text", _nearest, "use against(real)"),
-    "ex3": Exercise("number", _by_rows, "the sum over the tabs of behind times share"),
+    "ex2": Exercise("number", _untold, "the column best_set of found['OULAD'] has a 1 for each"),
+    "ex3": Exercise("number", _by_rows, "auc_by_rows of both, in the table kuai"),
 }
