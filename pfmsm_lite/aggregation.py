@@ -124,10 +124,10 @@ def kin(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """FedAvg among kin: clients whose steps lower each other's validation loss
 
     In the first `kin_rounds` rounds clients send g_n, too, the gradient of their validation loss at what they
-    received. C_nm adds up −⟨g_n, Δ_m⟩ over these rounds and all units: the validation rows are not those that
-    Δ was trained on, so the noise of the two is independent. Kinship ρ (see `kinship`) becomes a share
+    received. C_nm adds up −⟨g_n, Δ_m⟩ over these rounds and all units. Δ was trained on other rows, so the
+    noise of the two is independent, given what was received. Kinship ρ (see `kinship`) becomes a share
     s = ρ³ / (ρ³ + (1 − ρ)³), one's own is 1, and a client's mixture is weighted by s · rows: all alike gives
-    FedAvg, groups FedAvg in each, nobody alike local training. Who gives no evidence stays alone.
+    FedAvg, groups FedAvg in each; who is like nobody, or gives no evidence, keeps these units at home.
 
     Source: PF-MSMTrec, as a summary tells it; relatives: FedFomo (Zhang et al., ICLR 2021), which asks
         whether another's model lowers one's own validation loss, clustered learning (Sattler et al.)

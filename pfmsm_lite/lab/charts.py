@@ -89,7 +89,7 @@ def standings(table: pd.DataFrame, reference: str, data: str, varies: str = "see
     ax.grid(axis="x")
     best = list(table.loc[table["best_set"] == 1, "method"])
     names = f"{', '.join(best[:4])}{f' and {len(best) - 4} more' if len(best) > 4 else ''}"
-    title = f"On {data}, {len(best)} of {len(known) + 1} methods cannot be told from the best: {names}"
+    title = f"On {data}, {len(best)} of {len(known) + 1} methods cannot be told apart from the best: {names}"
     title = title if len(best) > 1 else f"On {data}, {names} is clearly the best of {len(known) + 1} methods"
     over = {"seed": "seeds", "world": "windows in time"}[varies]
     note = f"Line: 95 % interval over {over} and test rows. Filled: in the set that holds the best with 95 %."

@@ -91,7 +91,8 @@ def arguments_of(config: dict[str, Any], command: Parser, where: str | Path) -> 
     """
     usual = vars(command.parse_args([], Namespace()))
     own = {action.dest: action for action in command._actions}
-    suited = config["arguments"].get("suited") or {}  # chosen by the rows, whether or not it is an option
+    kept = config["arguments"]  # chosen for the data or by their rows, whether or not it is an option here:
+    suited = {**sources.DEFAULTS.get(kept.get("data"), {}), **(kept.get("suited") or {})}
     for name, value in config["arguments"].items():
         if name not in own and suited.get(name, ...) == value:
             continue

@@ -119,10 +119,13 @@ def said(won: dict[End, list[str]], more: dict[str, list[Setting]]) -> list[str]
         return []
     counts = {name: len(own) for name, own in more.items()}
     lines = [
-        f"{field}: the {'upper' if upper else 'lower'} end won for {', '.join(names)}"
+        f"{field}: the {'upper' if upper else 'lower'} end was best for {', '.join(names)}"
         for (field, upper), names in won.items()
     ]
     each = f"{max(counts.values())} settings more for each method"
     fewer = [f"{name} {count}" for name, count in counts.items() if count < max(counts.values())]
     each += f" (its list has no more: {', '.join(fewer)})" if fewer else ""
-    return [f"Lists go on where an end won on validation rows; {each}.", *(f"  {line}" for line in lines)]
+    return [
+        f"Where the end of a list was best on validation rows, all such lists went on; {each}.",
+        *(f"  {line}" for line in lines),
+    ]

@@ -47,7 +47,8 @@ Each figure is the average over all scenarios and tasks on test rows, every scen
 The round of a training is chosen on validation rows. A *point* is one hundredth of AUC.
 Brackets hold a 95 % interval over paired seeds (Student's t), and over test rows where a section says so.
 If it includes zero, the two methods are not separated.
-A seed changes the start of a training and the order of its rows, and in the map of the modules also the data.
+A seed changes the start of a training and the order of its rows.
+Where a section says so, it also changes the data or their split.
 *p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
 **Bold** marks an interval that excludes zero.
 The maps of the modules and the weights on KuaiRand are older than the rule `kin`.

@@ -32,8 +32,8 @@ def standing(folder, name, title):
     said = (folder / name / "protocol.txt").read_text(encoding="utf-8").splitlines()
     parts = [
         f"### {title}",
-        "**Bold** methods cannot be told from the best. kB up: what a client uploads in a round; kB kept: "
-        "its parameters; s: seconds of training of all clients; setting: what the search chose.",
+        "Methods with a * cannot be told apart from the best. kB up: what a client uploads in a round; kB "
+        "kept: its parameters; s: seconds of training of all clients; setting: what the search chose.",
         grid(head, rows),
         "\n".join(f"- {sentence}" for sentence in said),
         _equal_steps(folder / name / "equal_steps.csv", found),
@@ -44,7 +44,7 @@ def standing(folder, name, title):
 
 
 def _named(method, best):
-    return f"**{method}**" if best == 1 else method
+    return f"{method} *" if best == 1 else method
 
 
 def _costs(row):

@@ -6,7 +6,7 @@ from pfmsm_lite.lab.markdown import config, grid, interval, results, section, si
 from pfmsm_lite.lab.statistics import HERO
 from pfmsm_lite.lab.worlds import YARDSTICKS, regrets
 
-HEAD = ["world", "method", "test AUC", "behind the best yardstick, points", "worst client over local",
+HEAD = ["world", "method", "test AUC", "over the best yardstick, points", "worst client over local",
         "clients that lose > 1"]  # fmt: skip
 
 
@@ -27,9 +27,9 @@ def harm(folder):
     return section(
         "Does it harm anybody?",
         f"Generated worlds, {table['seeds'].max()} seeds, each with data of its own; methods as declared, "
-        f"{config(folder, 'worlds')['arguments']['rounds']} rounds. Yardsticks: {yardsticks}; the best of "
-        "them on test rows is told in each world. A minus says that a method is ahead of it. The last two "
-        "columns are means over seeds and tasks, a client against itself under `local`.",
+        f"{config(folder, 'worlds')['arguments']['rounds']} rounds. Yardsticks: {yardsticks}; in each world "
+        "the one that is best on its test rows. The last two columns are means over seeds and tasks, a "
+        "client against itself under `local`.",
         _grid(table),
         _said(table[table["method"] == HERO]),
         source(folder, "worlds"),
@@ -41,7 +41,7 @@ def _grid(table):
     rows = [
         (
             "" if again else row.world, f"`{row.method}`", f"{row.auc:.4f}",
-            interval(row.regret, row.low, row.high), f"{signed(row.worst, 1)} ({row.worst_client})",
+            interval(-row.regret, -row.high, -row.low), f"{signed(row.worst, 1)} ({row.worst_client})",
             f"{row.losing} of {row.clients}",
         )
         for again, row in zip(table["world"].duplicated(), table.itertuples(), strict=True)
@@ -52,12 +52,13 @@ def _grid(table):
 def _said(ours):
     """Where the method is furthest behind, and who fares worst with it."""
     most, least = ours.loc[ours["regret"].idxmax()], ours.loc[ours["worst"].idxmin()]
-    behind = f"Where it is furthest behind, `{HERO}` is {most.regret:.2f} points behind ({most.world})"
+    behind = f"Where it is furthest behind, `{HERO}` is {most.regret:.2f} points behind ({most.world})."
     if most.regret <= 0:
-        behind = f"`{HERO}` is behind nowhere; nearest to it is {most.world}, {-most.regret:.2f} points ahead"
+        behind = f"`{HERO}` is behind nowhere; its smallest lead is {-most.regret:.2f} points ({most.world})."
+    verb = "gains" if least.worst >= 0 else "loses"
     return (
-        f"{behind}. The client that fares worst with it has {signed(least.worst, 1)} points over training "
-        f"alone ({least.world}, {least.worst_client})."
+        f"{behind} The client that fares worst with it is {least.worst_client} ({least.world}): it {verb} "
+        f"{abs(least.worst):.1f} points over training alone."
     )
 
 

@@ -1,6 +1,7 @@
 """A comparison in words: what varies, how it was chosen, what the table says; and the table as text."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from pfmsm_lite.lab.statistics import aligned, decimals, has_network, points
 from pfmsm_lite.lab.verdict import count, named, size_said
 
 MANY = 6  # cells that are named
+SPLIT = (60, 20, 20)  # of a table, unless asked otherwise: shares of train, valid and test
 SURE = f"{100 * LEVEL:.0f} %"
 
 
@@ -28,7 +30,7 @@ def sentences(
     return [
         *data_said(arguments),
         *chosen_said(arguments, extended),
-        interval_said(scores, bool(arguments.get("new_splits"))),
+        interval_said(scores, _shares(arguments)),
         *best_said(table),
         *harm_said(table),
         *probabilities_said(table),
@@ -72,13 +74,18 @@ def chosen_said(arguments: dict[str, Any], extended: list[str]) -> list[str]:
     where = " of the first window" if arguments.get("windows") else ""
     said = (
         f"Settings: {arguments['budget']} tried for each method, chosen by AUC on validation rows{where}, "
-        f"{count(arguments['tuning_seeds'], 'seed')}; test rows chose nothing."
+        f"{count(arguments['tuning_seeds'], 'seed')}; test rows played no part in it."
     )
     return [said, *(line.strip() for line in extended)]
 
 
-def interval_said(scores: Scores, splits: bool = False) -> str:
-    """What the intervals are about; splits: of one table, drawn anew with each seed."""
+def _shares(arguments):
+    """Shares of train, valid and test where each seed splits a table anew, else None."""
+    return (arguments.get("fractions") or SPLIT) if arguments.get("new_splits") else None
+
+
+def interval_said(scores: Scores, split: Sequence[float] | None = None) -> str:
+    """What the intervals are about; split: as of `_shares`."""
     units = len(scores.averages)
     people = any(own.people is not None for own in scores.rows.values())
     rows = "persons in the test rows" if people else "test rows"
@@ -87,8 +94,11 @@ def interval_said(scores: Scores, splits: bool = False) -> str:
     )
     if scores.varies == "world":
         what = f"{units} windows in time × {resampled}"
-    elif splits and units > 1:
-        what = f"{units} random splits of the same rows; the splits share rows, so it is somewhat too narrow"
+    elif split and units > 1:
+        wider = math.sqrt(1 + units * split[2] / split[0])
+        what = f"{units} random splits of the same rows. The splits share rows, so it is too narrow: with "
+        what += f"shares of {', '.join(f'{share:g}' for share in split)} the correction of Nadeau and Bengio "
+        what += f"(2003) widens it {wider:.1f} times"
     elif not scores.draws and units > 1 and len(scores.rows) > 1:
         what = f"{units} seeds with data of their own: other starts, training rows and test rows"
     elif units > 1:
@@ -99,30 +109,30 @@ def interval_said(scores: Scores, splits: bool = False) -> str:
 
 
 def best_said(table: pd.DataFrame) -> list[str]:
-    """Which methods cannot be told from the best."""
+    """Which methods cannot be told apart from the best."""
     own = list(table.loc[table["best_set"] == 1, "method"])
     others = int((table["best_set"] == 0).sum())
     if not own:
         return []
     if len(own) == 1 < len(own) + others:
-        return [f"Best set: {own[0]} alone; each of the {others} others can be told from it ({SURE})."]
+        return [f"Best set: {own[0]} alone; each of the {others} others is clearly behind it ({SURE})."]
     return [
-        f"Best set: {named(own, most=12)} ({len(own)} of {len(own) + others}) cannot be told from the best. "
-        f"The set holds the best with {SURE} (multiple comparisons with the best, by the same seeds and "
-        "resamples); what varies much is hard to tell and stays in it."
+        f"Best set: {named(own, most=12)} ({len(own)} of {len(own) + others}) cannot be told apart from the "
+        f"best. With {SURE} confidence this set contains the best method (multiple comparisons with the "
+        "best); a method whose results vary widely is hard to rule out, so it stays in."
     ]
 
 
 def harm_said(table: pd.DataFrame) -> list[str]:
     """Which methods put a client below LOCAL by more than a point."""
     if LOCAL not in set(table["method"]):
-        return [f"Whom a method harms is told against {LOCAL}, which was not compared."]
+        return [f"Harm is measured against {LOCAL}, which was not in this comparison."]
     known = table.dropna(subset=["worst"])
     harmful = known[known["below_1"] > 0]
     if not len(harmful):
         return [f"No method puts a client more than 1 point below {LOCAL}."] if len(known) else []
     names = [f"{row.method} ({row.worst_client} {row.worst:+.1f})" for row in harmful.itertuples()]
-    return [f"Some client is more than 1 point below {LOCAL} with {', '.join(names)}."]
+    return [f"At least one client loses more than 1 point against {LOCAL} with {', '.join(names)}."]
 
 
 def probabilities_said(table: pd.DataFrame) -> list[str]:
@@ -131,12 +141,13 @@ def probabilities_said(table: pd.DataFrame) -> list[str]:
     if CONSTANT not in own or math.isnan(own[CONSTANT]):
         return []
     worse = list(own.index[own > own[CONSTANT]])
-    head = "NE: log loss ÷ that of the rate of the test rows. ECE: calibration error, "
+    head = "NE: log loss divided by that of the test rows' base rate. ECE: calibration error, "
     head += (
         f"{BINS} bins of equal mass. {CONSTANT}: the rate of the training labels of each scenario and task, "
     )
     head += f"log loss {own[CONSTANT]:.3f}"
-    return [f"{head}; {f'worse than that: {named(worse, most=12)}' if worse else 'no method is worse'}."]
+    said = f"worse than that: {named(worse, most=12)}" if worse else "no method has a higher log loss"
+    return [f"{head}; {said}."]
 
 
 def few_said(cells: pd.DataFrame) -> list[str]:
@@ -173,9 +184,9 @@ def equal_said(table: pd.DataFrame, equal: pd.DataFrame | None) -> list[str]:
     own = [m for m in after.index if after["epochs"][m] > after["epochs"].min() and m in before.index]
     names = [f"{m} {100 * (after['auc'][m] - before['auc'][m]):+.2f}" for m in own]
     return [
-        "equal_steps.csv: a method that trains on a row more often in a round is trained again for fewer "
-        "rounds, so that all may take as many gradient steps. Its setting stays that of the full length; of "
-        f"these rounds the best on validation rows counts. AUC points by that: {named(names, most=12)}."
+        "equal_steps.csv: a method that goes through its rows more than once a round is run again for fewer "
+        "rounds, in proportion, so that all take as many gradient steps. Its setting stays; the best of "
+        f"these rounds by validation rows is reported. Change in AUC points: {named(names, most=12)}."
     ]
 
 

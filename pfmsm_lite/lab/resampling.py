@@ -139,7 +139,7 @@ def _spread(by_seed, draws, units):
 def best_set(
     by_seed: np.ndarray, draws: np.ndarray | None = None, units: int = 0, level: float = LEVEL
 ) -> np.ndarray:
-    """Which of M methods cannot be told from the best: [M] bool; it holds the best with this probability.
+    """Which of M methods cannot be told apart from the best: [M] bool; it holds the best with `level`.
 
     by_seed  [S, M] a score of each seed and method;  draws: [B, M] as of `combined`, or None
     units    as of `combined`

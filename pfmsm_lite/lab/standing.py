@@ -134,7 +134,7 @@ def standing(scores: Scores, trainings: list[Training], reference: str) -> pd.Da
     """One line a method, SIMPLEST first, then by AUC, and the line CONSTANT: columns STANDING.
 
     returns  auc (mean over cells), auc_by_rows (cells weighted by their rows), difference to the reference
-             with its interval (points), best_set (1: cannot be told from the best), worst: the client that
+             with its interval (points), best_set (1: not told apart from the best), worst: the client that
              loses most against LOCAL, or gains least (points), below, below_1: how many clients are below
              LOCAL, by more than 1 point; the rest mean over cells
     """

@@ -113,23 +113,26 @@ def test_the_table_of_the_chapters_has_every_chapter_with_its_question_and_the_g
     assert [name for _, name, *_ in rows] == sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb"))
 
 
+DATA = {"two groups": "synthetic", "OULAD": "oulad", "Adult": "adult", "KuaiRand": "kuairand"}
+
+
 def test_the_table_of_the_measurements_is_that_of_the_committed_comparisons():
     section = README.split("## What was measured")[1].split("\n## ")[0]
-    lines = re.findall(r"^\| `(\w+)`[^|]* \| (.*) \| (.*) \|$", section, re.M)
-    assert len(lines) == 5
-    found = [
-        pd.read_csv(KEPT / name / "compare.csv").set_index("method")
-        for name in ("rivals-synthetic", "rivals-kuairand")
+    head, *lines = re.findall(r"^\| (?!-)(.*) \|$", section, re.M)
+    assert head.split(" | ") == ["method", *DATA] and len(lines) == 6
+    tables = [
+        pd.read_csv(KEPT / f"rivals-{name}" / "compare.csv").set_index("method") for name in DATA.values()
     ]
-    for method, *cells in lines:
-        for own, cell in zip(found, cells, strict=True):
-            ours = method == "pf_msmtrec_partners"  # what `pf_msmtrec` was then
-            row = own.loc["pf_msmtrec" if ours else method]
-            shown = f"{row.auc:.4f}"
-            if not ours:
-                shown += f", {row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]".replace("-", "−")
-            assert cell == shown, method
-    assert all(table["seeds"].eq(10).all() and table["tried"].nunique() == 1 for table in found)
+    for line in lines:
+        name, *cells = line.split(" | ")
+        method = re.match(r"`(\w+)`", name)[1]
+        for own, cell in zip((own.loc[method] for own in tables), cells, strict=True):
+            if method == "local":
+                assert cell == f"{own.auc:.3f}"
+                continue
+            shown = f"{own.difference:+.1f} ({own.worst:+.1f})".replace("-", "−")
+            assert cell == (f"**{shown}**" if own.best_set == 1 else shown), method
+    assert all(own["tried"].nunique() == 1 for own in tables)
 
 
 def test_what_is_said_of_harm_is_what_the_committed_worlds_give():

@@ -41,7 +41,7 @@ def test_the_standings_name_the_best_set_and_fill_its_dots():
     table = pd.DataFrame(lines, columns=["method", "auc", "difference", "low", "high", "best_set"])
     figure = standings(table, "local", "rows")
     title = " ".join(figure.get_suptitle().split())
-    assert title == "On rows, 2 of 3 methods cannot be told from the best: good, same"
+    assert title == "On rows, 2 of 3 methods cannot be told apart from the best: good, same"
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["same", "good"]
     assert "good +2.00 [+1.00, +3.00]" in figure.alt and "constant" not in figure.alt
     alone = standings(table.assign(best_set=[1, 0, 0, None]), "local", "rows")

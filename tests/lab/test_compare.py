@@ -415,7 +415,7 @@ def test_a_table_is_split_anew_with_each_seed_where_that_is_asked_for(table, tmp
         again = run(split[seed], "local", 2, seed, batch_size=128).results
         assert results.query("seed == @seed")["auc"].to_numpy() == pytest.approx(again["auc"].to_numpy())
     said = (tmp_path / "out" / "protocol.txt").read_text()
-    assert "each seed splits the table anew" in said and "the splits share rows" in said
+    assert "each seed splits the table anew" in said and "The splits share rows" in said
 
 
 def test_epochs_of_a_round_are_those_of_the_phases_and_of_a_second_model():

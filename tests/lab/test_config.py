@@ -11,7 +11,7 @@ import pytest
 from running import SMALL, frame, own, refused, same_run
 
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.lab import config, lock, sources
+from pfmsm_lite.lab import compare, config, lock, sources
 from pfmsm_lite.lab.cli import main, parser
 from pfmsm_lite.lab.directory import in_full, made
 
@@ -267,3 +267,15 @@ def test_a_file_lies_where_the_command_was_begun(tmp_path, monkeypatch):
     assert sources.located({**arguments, "data": "other.csv"})["data"] == "other.csv"
     assert sources.located({**arguments, "data": "synthetic"})["data"] == "synthetic"
     assert config.NAME == "config.json"
+
+
+def test_a_comparison_of_data_with_settings_of_their_own_can_be_taken_up():
+    command = next(action for action in parser()._actions if action.choices).choices["compare"]
+    words = "compare --data kuairand --data-dir x --methods local".split()
+    arguments = in_full(compare.checked(vars(parser().parse_args(words))))
+    arguments |= {"threads": 1, "processes": 1}
+    assert arguments["batch_size"] == 1024  # no option of compare
+    found = config.arguments_of({"arguments": arguments}, command, "here")
+    assert found["batch_size"] == 1024 and found["calibrate"] == "platt"
+    with pytest.raises(UserError, match="has an argument batch_size"):
+        config.arguments_of({"arguments": {**arguments, "batch_size": 7}}, command, "here")

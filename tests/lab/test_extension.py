@@ -64,7 +64,7 @@ def test_all_that_have_the_field_go_on_and_the_others_try_as_many_of_their_own_l
     text = said(found.won, found.more)
     assert (
         "1 settings more for each method" in text[0]
-        and "learning_rate: the upper end won for local" in text[1]
+        and "learning_rate: the upper end was best for local" in text[1]
     )
     # again: the new end wins, and goes on from there
     again = {name: {**own, len(own): found.more[name][0]} for name, own in tried.items()}

@@ -55,7 +55,7 @@ def test_the_page_has_every_method_of_every_comparison_and_where_it_comes_from()
     for name in COMPARED:
         for row in results(name, "compare.csv").itertuples():
             shown = (
-                f"{row.method}{'**' if row.best_set == 1 else ''} | {row.auc:.4f} | {row.auc_by_rows:.4f} |"
+                f"{row.method}{' *' if row.best_set == 1 else ''} | {row.auc:.4f} | {row.auc_by_rows:.4f} |"
             )
             assert shown in page, (name, row.method)
 
@@ -79,12 +79,12 @@ def test_a_comparison_is_shown_as_its_table_says(tmp_path):
     (own / "protocol.txt").write_text("Intervals: over this and that.\n")
     page = pages.page(folder)
     shown = (
-        "| **ditto** | 0.8000 | 0.8100 | +10.00 [−1.00, +21.00] | AAA −2.5 | 2 (1) | 0.400 | 0.800 | 0.020 |"
+        "| ditto * | 0.8000 | 0.8100 | +10.00 [−1.00, +21.00] | AAA −2.5 | 2 (1) | 0.400 | 0.800 | 0.020 |"
     )
     assert f"{shown} 10 | 20 | 2 | 3.0 | pull=3.0 |" in page
     assert "| constant | 0.5000 | 0.5000 |  |  |  | 0.600 | 1.010 | 0.010 |  |  |  |  |  |" in page
     assert "### OULAD" in page and "- Intervals: over this and that." in page
-    assert "| **ditto** | 2 | 0.8000 | 0.7800 | +10.00" in page
+    assert "| ditto * | 2 | 0.8000 | 0.7800 | +10.00" in page
     other = pages.page(KEPT).split("\n### Synthetic default\n")[1].split("\n#")[0]
     assert other in page  # the others are shown as they were
 

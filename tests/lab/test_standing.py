@@ -88,7 +88,7 @@ def test_every_column_by_hand(same_rows):
     assert table.difference["good"] == pytest.approx((gain["a"] + gain["b"]) / 2)
     assert table[["difference", "worst"]].isna().loc["local"].all()
     assert harm_said(table.reset_index()) == [
-        f"Some client is more than 1 point below local with good (b {gain['b']:+.1f})."
+        f"At least one client loses more than 1 point against local with good (b {gain['b']:+.1f})."
     ]
 
 
@@ -123,7 +123,7 @@ def test_the_constant_is_the_training_rate_of_each_cell_by_hand(same_rows):
     table = standing(scores, own, "local")
     worse = table.loc[table["logloss"] > line["logloss"], "method"].tolist()
     assert all(name in probabilities_said(table)[0].rpartition(";")[2] for name in worse)
-    assert probabilities_said(table.assign(logloss=0.1))[0].endswith("; no method is worse.")
+    assert probabilities_said(table.assign(logloss=0.1))[0].endswith("; no method has a higher log loss.")
 
 
 def test_with_the_same_rows_the_interval_counts_seeds_and_resampled_rows(same_rows):

@@ -78,9 +78,7 @@ def rivals(tables: Mapping[str, pd.DataFrame], reach: float = 6.0, reference: st
     kind = [m for m in methods if all(table["worst"].get(m, -9) >= -1 for table in found.values())]
     title = f"In the best set everywhere: {_listed(best)}; no client a point below {reference} anywhere: "
     title += _listed(kind)
-    note = (
-        "Dot: mean, with its 95 % interval; filled: cannot be told from the best. Triangle: the client that "
-    )
+    note = "Dot: mean, with its 95 % interval; filled: in the best set. Triangle: the client that "
     note += (
         f"fares worst; red: more than a point below {reference}. At the edge: beyond the axis. (all rows): "
     )
