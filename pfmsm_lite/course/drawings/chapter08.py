@@ -30,6 +30,7 @@ MODULES = {  # the method without it → the module
     "no_normalization": "normalization",
     "no_coordination": "coordination",
     "no_personalization": "personalized\naggregation",
+    "no_blend": "model at home",
 }
 MEAN = "mean over experts"
 CLUSTERS = ("#0072B2", "#009E73", "#CC79A7", "#6A51A3", "#56B4E9", "#E69F00")
