@@ -43,7 +43,8 @@ def _untold(answer):
 
 def _by_rows(answer):
     table = _compared("kuairand")
-    ahead = 100 * (table.loc["boosted_tree"] - table.loc["pf_msmtrec"])[["auc", "auc_by_rows"]].astype(float)
+    means = table[["auc", "auc_by_rows"]]
+    ahead = 100 * (means.loc["boosted_tree"] - means.loc["pf_msmtrec"])
     cases = (
         (ahead["auc_by_rows"], ""),
         (-ahead["auc_by_rows"], "the sign: how far are the trees ahead?"),
