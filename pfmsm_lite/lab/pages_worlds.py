@@ -84,7 +84,7 @@ def _real(folder):
     table = table[table["method"].isin([*YARDSTICKS, HERO, "no_blend"])]
     how = (
         "The same on real data: OULAD and Adult with methods as declared, each seed with a random split of "
-        "its own; KuaiRand in three windows in time, one start each, every method with the setting that the "
+        "its own. KuaiRand has three windows in time and one start each; every method has the setting that "
         "validation rows of the first window chose for it."
     )
     sources = [source(folder, name) for name in REAL if (folder / name).exists()]

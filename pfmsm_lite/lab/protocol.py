@@ -117,7 +117,7 @@ def best_said(table: pd.DataFrame) -> list[str]:
     if len(own) == 1 < len(own) + others:
         return [f"Best set: {own[0]} alone; each of the {others} others is clearly behind it ({SURE})."]
     return [
-        f"Best set: {named(own, most=12)} ({len(own)} of {len(own) + others}) cannot be told apart from the "
+        f"Best set: {named(own, most=8)} ({len(own)} of {len(own) + others}) cannot be told apart from the "
         f"best. With {SURE} confidence this set contains the best method (multiple comparisons with the "
         "best); a method whose results vary widely is hard to rule out, so it stays in."
     ]
@@ -132,7 +132,8 @@ def harm_said(table: pd.DataFrame) -> list[str]:
     if not len(harmful):
         return [f"No method puts a client more than 1 point below {LOCAL}."] if len(known) else []
     names = [f"{row.method} ({row.worst_client} {row.worst:+.1f})" for row in harmful.itertuples()]
-    return [f"At least one client loses more than 1 point against {LOCAL} with {', '.join(names)}."]
+    said = ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
+    return [f"At least one client loses more than 1 point against {LOCAL} with {said}."]
 
 
 def probabilities_said(table: pd.DataFrame) -> list[str]:
@@ -146,7 +147,7 @@ def probabilities_said(table: pd.DataFrame) -> list[str]:
         f"{BINS} bins of equal mass. {CONSTANT}: the rate of the training labels of each scenario and task, "
     )
     head += f"log loss {own[CONSTANT]:.3f}"
-    said = f"worse than that: {named(worse, most=12)}" if worse else "no method has a higher log loss"
+    said = f"worse than that: {named(worse, most=8)}" if worse else "no method has a higher log loss"
     return [f"{head}; {said}."]
 
 
@@ -172,7 +173,7 @@ def rounds_said(table: pd.DataFrame, rounds: int) -> list[str]:
         own = table[table[column] > 0.5]
         if len(own):
             names = [f"{row.method} ({100 * getattr(row, column):.0f} %)" for row in own.itertuples()]
-            found.append(f"The best round was {what} in most trainings of {named(names, most=12)}; {remedy}.")
+            found.append(f"The best round was {what} in most trainings of {named(names, most=8)}; {remedy}.")
     return found
 
 
@@ -186,7 +187,7 @@ def equal_said(table: pd.DataFrame, equal: pd.DataFrame | None) -> list[str]:
     return [
         "equal_steps.csv: a method that goes through its rows more than once a round is run again for fewer "
         "rounds, in proportion, so that all take as many gradient steps. Its setting stays; the best of "
-        f"these rounds by validation rows is reported. Change in AUC points: {named(names, most=12)}."
+        f"these rounds by validation rows is reported. Change in AUC points: {named(names, most=8)}."
     ]
 
 
