@@ -13,7 +13,7 @@ from pfmsm_lite.errors import UserError
 
 SHELF = "my_course"  # beside notebooks/, so that every link leads to the same place from both
 FIRST = "00_start_here.ipynb"
-COPIED = (".ipynb", ".md", ".py", ".csv", ".json")  # chapters, and all that lies beside them
+COPIED = (".ipynb", ".md", ".py", ".csv", ".json", ".txt")  # chapters, and all that lies beside them
 RECORD = ".originals.json"  # file → digest of the original that its copy was made from, or that is known
 
 

@@ -69,9 +69,10 @@ def test_a_folder_that_may_not_be_written(csv, tmp_path, capsys):
 def test_ctrl_c_while_a_table_is_read_is_one_word_and_leaves_nothing(tmp_path):
     """Read in a process of its own that waits where the table would be read."""
     code = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
         "from pfmsm_lite.lab import sources\n"
         "from pfmsm_lite.lab.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background may ignore it
         "sources.read = lambda arguments: (print('reading', flush=True), time.sleep(600))\n"
         "sys.exit(main(['run', '--out', 'out']))\n"
     )
