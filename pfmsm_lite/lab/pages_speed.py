@@ -54,7 +54,8 @@ def _beside(rounds):
     times = rounds.loc[usual, "round"] / rounds.loc[other, "round"]
     return (
         f" With 256 clients evaluation takes {share:.0f} % of a round. A round of `pf_msmtrec`, whose "
-        f"template gives each of two tasks experts of its own, takes {times:.2f} times as long as FedAvg's."
+        f"template gives each of two tasks experts of its own, takes {times:.2f} times as long as FedAvg's; "
+        "its model at home is not trained here."
     )
 
 
