@@ -24,10 +24,9 @@ from pfmsm_lite.lab.pages_pmtrec import pmtrec
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
 from pfmsm_lite.lab.pages_standing import standing
 from pfmsm_lite.lab.pages_worlds import harm
-from pfmsm_lite.lab.statistics import against, simplest_first
+from pfmsm_lite.lab.statistics import HERO, against, simplest_first
 from pfmsm_lite.methods import METHODS
 
-HERO = "pf_msmtrec"
 TITLES = {  # folder → what its data are called, from the most real to the simplest
     "rivals-kuairand": "KuaiRand-Pure",
     "rivals-oulad": "OULAD",

@@ -9,6 +9,7 @@ import pandas as pd
 from pfmsm_lite.data.kuairand import WINDOWS
 from pfmsm_lite.lab.metrics import BINS, FEW
 from pfmsm_lite.lab.resampling import LEVEL, RESAMPLES
+from pfmsm_lite.lab.sources import GENERATED
 from pfmsm_lite.lab.standing import CONSTANT, LOCAL, Scores
 from pfmsm_lite.lab.statistics import aligned, decimals, has_network, points
 from pfmsm_lite.lab.verdict import count, named, size_said
@@ -52,14 +53,16 @@ def data_said(arguments: dict[str, Any]) -> list[str]:
             "trained with all seeds, which vary starts and the order of rows. None of them has seen 05-08, "
             "which is --window last."
         ]
-    if arguments["data"] in ("synthetic", "synthetic-hard") and arguments.get("data_seed") is None:
+    generated = arguments["data"] in GENERATED
+    if generated and arguments.get("data_seed") is None:
         return [
             "Data: each seed draws new ones; its number is also that of the starts and the order of rows."
         ]
     if arguments.get("new_splits"):
         return ["Data: each seed splits the table anew; its number is also that of the starts and the order."]
-    fixed = arguments["data"] in ("synthetic", "synthetic-hard")
-    which = f"one draw, --data-seed {arguments.get('data_seed')}" if fixed else "the same rows for all seeds"
+    which = (
+        f"one draw, --data-seed {arguments.get('data_seed')}" if generated else "the same rows for all seeds"
+    )
     return [f"Data: {which}; a seed varies the start of a training and the order of its rows."]
 
 

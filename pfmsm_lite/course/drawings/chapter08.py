@@ -24,6 +24,7 @@ from pfmsm_lite.lab.style import (
     method_style,
     styled,
 )
+from pfmsm_lite.lab.verdict import named
 
 MODULES = {  # the method without it → the module
     "no_template": "template",
@@ -75,10 +76,10 @@ def rivals(tables: Mapping[str, pd.DataFrame], reach: float = 6.0, reference: st
     )
     axes[0].set_ylim(-0.6, len(methods) - 0.4)
     axes[len(axes) // 2].set_xlabel(f"AUC points over {reference}")
-    best = [m for m in methods if all(table["best_set"].get(m) == 1 for table in found.values())]
-    kind = [m for m in methods if all(table["worst"].get(m, -9) >= -1 for table in found.values())]
-    title = f"In the best set everywhere: {_listed(best)}; no client a point below {reference} anywhere: "
-    title += _listed(kind)
+    best = [m for m in methods[::-1] if all(table["best_set"].get(m) == 1 for table in found.values())]
+    kind = [m for m in methods[::-1] if all(table["worst"].get(m, -9) >= -1 for table in found.values())]
+    title = f"In the best set everywhere: {named(best, most=3) or 'none'}; no client a point below "
+    title += f"{reference} anywhere: {named(kind, most=3) or 'none'}"
     note = "Dot: mean, with its 95 % interval; filled: in the best set. Triangle: the client that "
     note += (
         f"fares worst; red: more than a point below {reference}. At the edge: beyond the axis. (all rows): "
@@ -100,14 +101,6 @@ def _gain_and_harm(ax, y, row, reach):
     ax.plot([low, high], [y, y], color=INK, linewidth=1.8)
     ax.plot(mean, y, "o", color=INK, ms=5, mfc=INK if row.best_set else "white")
     ax.plot(worst, y, "v", color=HARMED if row.worst < -1 else GREY, ms=5, zorder=3)
-
-
-def _listed(names, most=3):
-    """Names, the best first, in a title."""
-    names = names[::-1]
-    return (
-        f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}" or "none"
-    )
 
 
 @styled
