@@ -185,6 +185,7 @@ def test_a_committed_comparison_gave_all_the_same_search_and_follows_from_its_re
     for row in found[found["method"] != "constant"].itertuples():
         assert row.auc == pytest.approx(aucs[row.method])
     assert tuple(found.columns) == COLUMNS
+    assert found["method"].tolist()[:2] == ["logistic", "logistic_pooled"]  # the simplest first
     config = json.loads((folder / "config.json").read_text())
     options = checked(vars(parser().parse_args(config["command"].split()[3:])))
     settings = Settings(**config["settings"])

@@ -6,7 +6,16 @@ import pytest
 from scipy import stats
 
 from pfmsm_lite.history import RESULTS
-from pfmsm_lite.lab.statistics import against, holm, paired, paired_interval, phrase, summary, table
+from pfmsm_lite.lab.statistics import (
+    against,
+    holm,
+    paired,
+    paired_interval,
+    phrase,
+    simplest_first,
+    summary,
+    table,
+)
 
 
 def test_paired_interval_is_the_paired_t_test_of_scipy():
@@ -121,3 +130,13 @@ def test_a_cell_that_one_method_lacks_is_said_beside_the_average():
 )
 def test_only_what_excludes_zero_leads_and_one_seed_never_does(numbers, words):
     assert phrase("local", *numbers) == words
+
+
+def test_the_simplest_methods_come_first_and_the_others_keep_their_order():
+    assert simplest_first(["b", "logistic_pooled", "a", "logistic"]) == [
+        "logistic",
+        "logistic_pooled",
+        "b",
+        "a",
+    ]
+    assert simplest_first(["b", "a"]) == ["b", "a"]
