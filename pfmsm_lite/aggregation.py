@@ -16,7 +16,10 @@ from pfmsm_lite.registry import is_finite, lookup, refuse, register
 
 
 class Past(NamedTuple):
-    """What is remembered of a round: delta and sources [U, N, P], weights [U, N, N], the rule's memory."""
+    """What is remembered of a round: delta and sources [U, N, P], weights [U, N, N], the rule's memory.
+
+    While the next round is served delta is empty, for stacks are large.
+    """
 
     delta: Tensor
     sources: Tensor
@@ -30,7 +33,7 @@ class Exchange:
 
     received  [U, N, P]  what each client started the round from
     delta     [U, N, P]  what its training changed: trained − received (normalized, where asked)
-    update    [U, N, P]  the coordinated update, server step included
+    mix       [U, N, N]  update = mix @ delta: the coordinated updates, server step included
     sources   [U, N, P]  received + update: what mixtures are made of
     gram      [U, N, N]  inner products of the deltas
     rows      [N]        training rows of each client
@@ -43,7 +46,7 @@ class Exchange:
 
     received: Tensor
     delta: Tensor
-    update: Tensor
+    mix: Tensor
     sources: Tensor
     gram: Tensor
     rows: Tensor

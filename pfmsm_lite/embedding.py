@@ -107,6 +107,7 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
 # How changes of shared entries add up: (SharedTable, here [N] 0 or 1) → per client [R_n], what the change of
 # each of its entries counts for in the new one; what is missing to a sum of one stays with the old entry. A
 # rule's attribute `trust`: (uses [R_n], own_rows) → [R_n], how much of its own entry a client keeps.
+@register("embedding", "used", text="each entry by how often a client's training rows use it")
 def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     """A client's change counts by how often its rows use the entry.
 
@@ -124,6 +125,7 @@ def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     return [h * uses / total[index].clamp(min=1) for h, index, uses in each]
 
 
+@register("embedding", "rows", text="by client size, as FedAvg does")
 def rows_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     """FedAvg's: a client that never used an entry still votes, for what it was sent.
 
@@ -137,6 +139,7 @@ def rows_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     return [(uses > 0) * share for uses, share in zip(table.uses, shares, strict=True)]
 
 
+@register("embedding", "sum", text="every client's change added up, as if they had trained in turn")
 def sum_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     """Every change counts in full, whoever else changed the entry.
 
@@ -146,14 +149,6 @@ def sum_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     Fidelity: differs
     """
     return [h * (uses > 0) for h, uses in zip(here, table.uses, strict=True)]
-
-
-for name, rule, text in (
-    ("used", used_shares, "each entry by how often a client's training rows use it"),
-    ("rows", rows_shares, "by client size, as FedAvg does"),
-    ("sum", sum_shares, "every client's change added up, as if they had trained in turn"),
-):
-    register("embedding", name, rule, text)
 
 
 class SharedTable:

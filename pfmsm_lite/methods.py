@@ -138,10 +138,9 @@ class Method:
         # `alone`: it may also train on one client's rows, if nothing is sent
         if not (federated or self.pooled or (getattr(model, "alone", False) and not sent)):
             yield f"model is {self.model!r}, which needs all rows in one place, but pooled is False"
-        if not federated and self.compose != "none":
-            yield f"compose is {self.compose!r}, but only mmoe has a template, not {self.model}"
-        if not federated and self.intercept != "none":
-            yield f"intercept is {self.intercept!r}, but only mmoe has one, not {self.model}"
+        for what, name in (("compose", "a template"), ("intercept", "one")):
+            if not federated and getattr(self, what) != "none":
+                yield f"{what} is {getattr(self, what)!r}, but only mmoe has {name}, not {self.model}"
         if (policy := sent.get("embedding", "mean")) != "mean":
             yield f"embedding is {policy!r}, but it can only be 'mean' or 'local'; the rule is in `embedding`"
         for stage in ("normalize", "coordinate"):
@@ -171,10 +170,8 @@ class Settings:
     batch_norm: bool = option(False, "BatchNorm layers in experts and towers")
     unknown_rate: float = option(0.0, "share of training ids replaced by `unknown`", at_least=0.0, below=1.0)
     embedding_optimizer: str = option(
-        "auto",
-        "lazy_adam: entries without a gradient stay; auto: above 20,000",
-        ("auto", "adam", "lazy_adam"),
-    )
+        "auto", "lazy_adam: entries with no gradient stay; auto: above 20,000", ("auto", "adam", "lazy_adam")
+    )  # fmt: skip
     ctcvr: str = option("", "PARENT,CHILD: predict the child as P(parent) · P(child), as ESMM does")
     precision: str = option("fp32", "fp32, or bf16: CPU autocast", ("fp32", "bf16"))
     device: str = option("cpu", "where clients train", ("cpu", "cuda", "mps"))

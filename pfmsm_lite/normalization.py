@@ -18,9 +18,13 @@ class Affine(NamedTuple):
     segments: list[int]
     maps: list[tuple[Tensor, Tensor]]
 
-    def apply(self, stack: Tensor) -> Tensor:
-        parts = zip(stack.split(self.segments, -1), self.maps, strict=True)
-        return torch.cat([(part * scale).add_(shift) for part, (scale, shift) in parts], -1)
+    def apply(self, stack: Tensor, out: Tensor | None = None) -> Tensor:
+        """`out`: where to write the result; memory of its own if None."""
+        out = torch.empty_like(stack) if out is None else out
+        parts = zip(stack.split(self.segments, -1), out.split(self.segments, -1), self.maps, strict=True)
+        for part, to, (scale, shift) in parts:
+            torch.mul(part, scale, out=to).add_(shift)
+        return out
 
     def undo(self, stack: Tensor) -> Tensor:
         parts = zip(stack.split(self.segments, -1), self.maps, strict=True)

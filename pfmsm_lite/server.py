@@ -54,19 +54,19 @@ class Block:
 
     def read(self, uploads: list) -> Tensor:
         """Clients' uploads → [U, N, P]. Where nothing was sent stands what that client had received."""
-        stack = self.received.clone()
-        for n, upload in enumerate(uploads):
-            if upload is not None:
-                stack[self.has[:, n], n] = self.one(upload)
-        return stack
+        return self._filled(self.received.clone(), uploads)
 
     def gradients(self, uploads: list) -> Tensor | None:
         """Validation gradients that came with uploads → [U, N, P], 0 where none did, or None: none came."""
-        stack, key = torch.zeros_like(self.received), GRADIENT + next(iter(self.shapes))
-        sent = [n for n, upload in enumerate(uploads) if upload is not None and key in upload]
-        for n in sent:
-            stack[self.has[:, n], n] = self.one(uploads[n], GRADIENT)
-        return stack if sent else None
+        key = GRADIENT + next(iter(self.shapes))
+        sent = [upload if upload is not None and key in upload else None for upload in uploads]
+        return self._filled(torch.zeros_like(self.received), sent, GRADIENT) if any(sent) else None
+
+    def _filled(self, stack: Tensor, uploads: list, before: str = "") -> Tensor:
+        for n, upload in enumerate(uploads):
+            if upload is not None:
+                stack[self.has[:, n], n] = self.one(upload, before)
+        return stack
 
     def write(self, stack: Tensor, n: int) -> dict[str, Tensor]:
         """Client n's part of [U, N, P] as a message: the units that it has."""
@@ -84,26 +84,29 @@ class Block:
 
 
 def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor, Affine | None, Tensor]:
-    """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N])."""
+    """(received, trained [U, N, P], the map to undo it, how far each tensor moved [U, N]).
+
+    The memory of `trained` is used again.
+    """
     if kind == "none":
         return block.received, trained, None, torch.zeros(trained.shape[:2], device=trained.device)
     # what was received goes through the same map, so that the update is a difference of like things
     found, affine = normalize(trained, kind, block.segments)
-    moved = (found - trained).norm(dim=-1) / trained.norm(dim=-1).clamp(min=1e-12)
-    return affine.apply(block.received), found, affine, moved
+    # unit by unit, for stacks are large
+    moved = torch.stack([(new - old).norm(dim=-1) for new, old in zip(found, trained, strict=True)])
+    moved /= trained.norm(dim=-1).clamp(min=1e-12)
+    return affine.apply(block.received, out=trained), found, affine, moved
 
 
 def coordinated(delta: Tensor, accepted: Tensor, kind: str, method) -> tuple[Tensor, Tensor, Tensor]:
-    """(update [U, N, P], inner products of the deltas [U, N, N], those of the updates)."""
+    """(C [U, N, N], server step included, inner products of the deltas [U, N, N], those of the updates)."""
     # ⟨Δ_n, Δ_m⟩ for all pairs of clients: [U, N, N]
     gram = delta @ delta.transpose(-2, -1)
-    if kind == "none":
-        return (delta * method.server_step if method.server_step != 1 else delta), gram, gram
     # each client's weight in the mean update: [N]
     share = accepted.to(gram) / accepted.sum()
     # U_n = Σ_m C_nm Δ_m; inner products of the new updates follow from the old ones
     mix = coefficients(kind, gram, share, method.radius, method.rescale)
-    return (mix * method.server_step) @ delta, gram, mix @ gram @ mix.transpose(-2, -1)
+    return mix * method.server_step, gram, mix @ gram @ mix.transpose(-2, -1)
 
 
 class Server:
@@ -147,8 +150,8 @@ class Server:
         downloads: list[dict] = [{} for _ in uploads]
         records = []
         for block in self.blocks:
-            trained, gradients = block.read(uploads), block.gradients(uploads)
-            mixtures, record = self.serve_block(block, trained, accepted, gradients)
+            gradients = block.gradients(uploads)
+            mixtures, record = self.serve_block(block, block.read(uploads), accepted, gradients)
             block.received = mixtures
             for n, download in enumerate(downloads):
                 download.update(block.write(mixtures, n))
@@ -173,24 +176,29 @@ class Server:
         Fidelity: unknown
         """
         method, personal = self.method, block.policy == "personalized"
+        if block.previous is not None:  # room: the last round's deltas are not asked for
+            block.previous = block.previous._replace(delta=trained.new_empty(0))
         normalizing = method.normalize if personal and block.group in NORMALIZED else "none"
         coordinating = method.coordinate if personal and block.group in COORDINATED else "none"
         # 1. normalize the clients' parameters against each other (eq. 8)
         received, trained, affine, moved = normalized(block, trained, normalizing)
+        block.received = received  # room for what follows
         # 2. pull updates that conflict towards each other (eq. 13)
         delta = trained - received
-        update, gram, after = coordinated(delta, accepted, coordinating, method)
-        sources = torch.add(received, update, out=trained) if update is not delta else trained
+        mix, gram, after = coordinated(delta, accepted, coordinating, method)
+        sources = trained
+        if coordinating != "none" or method.server_step != 1:
+            torch.matmul(mix, delta, out=sources).add_(received)
         # 3. mix for every client: W_n = Σ_m A_nm · source_m
         has, past = block.has, block.previous
         present = has & accepted
-        exchange = Exchange(received, delta, update, sources, gram, self.rows, present, has, past, gradients)
+        exchange = Exchange(received, delta, mix, sources, gram, self.rows, present, has, past, gradients)
         weights, memory = mixing_weights(exchange, method, method.rules[block.group])
         # a rule may add to the sources instead of mixing them
         memory = dict(memory)
         sources = memory.pop("sources", sources)
         block.previous = Past(delta, sources, weights, memory)
-        del exchange, past, update  # room for the mixtures
+        del exchange, past, received, trained  # room for the mixtures
         mixtures = aggregate(sources, weights)
         if affine is not None:
             mixtures = lookup("undo", method.undo)(affine, mixtures)

@@ -30,15 +30,15 @@ def game(clients, seed=0):
     )
 
 
-def exchanged(received, delta, update=None, rows=None, present=None, has=None, previous=None, gradients=None):
-    """An Exchange of one round; left out: the plain update, equal rows, everybody there, no gradients."""
+def exchanged(received, delta, mix=None, rows=None, present=None, has=None, previous=None, gradients=None):
+    """An Exchange of one round; left out: plain updates, equal rows, everybody there, no gradients."""
     everybody = torch.ones(delta.shape[:2], dtype=torch.bool)
-    update = delta if update is None else update
+    mix = torch.eye(delta.shape[1]).to(delta).expand(len(delta), -1, -1) if mix is None else mix
     return Exchange(
         received,
         delta,
-        update,
-        received + update,
+        mix,
+        received + mix @ delta,
         delta @ delta.transpose(-2, -1),
         torch.ones(delta.shape[1]).double() if rows is None else rows,
         everybody if present is None else present,
@@ -64,9 +64,10 @@ def mixed(exchange, method):
 def play(rule, inputs):
     """The rounds one after another, as the server plays them: the last one, with its mixtures."""
     received, past = inputs.start, None
+    longer = 1.1 * torch.eye(received.shape[1]).to(received).expand(len(received), -1, -1)
     for delta, present in zip(inputs.deltas, inputs.present, strict=True):
         gradients = 0.5 * delta.roll(1, -1) - delta  # as if validation rows mostly agreed
-        exchange = exchanged(received, delta, 1.1 * delta, inputs.rows, present, inputs.has, past, gradients)
+        exchange = exchanged(received, delta, longer, inputs.rows, present, inputs.has, past, gradients)
         last = mixed(exchange, method(rule))
         received, past = last.mixtures, last.past
     return last

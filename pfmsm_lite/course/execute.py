@@ -16,6 +16,7 @@ ROOMS = ("lab", "course")  # parts of which only those modules count that a chap
 CELL_SECONDS = 180  # a cell that takes longer hangs
 ON_DISK = re.compile(r'"results"|\bmeasured\(')  # a cell that shows long runs of the folder results/
 STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
+FOLDED = "hide-input"  # tag of a cell that is there to be run, not to be read
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -132,13 +133,22 @@ def joined(outputs):
     return found
 
 
+def kept_metadata(cell):
+    """A cell's tags; the source of claims, and of what is tagged FOLDED, stays closed until a click."""
+    tags = list(cell.metadata.get("tags", ()))
+    if cell.cell_type == "code" and "claim(" in cell.source and FOLDED not in tags:
+        tags.append(FOLDED)
+    closed = {"jupyter": {"source_hidden": True}} if FOLDED in tags else {}
+    return closed | ({"tags": tags} if tags else {})
+
+
 def normalized(notebook, path):
     """The notebook as it is committed: no times, no widget state, no injected parameters, no style sheets
     of tables, fixed ids."""
     notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", ())]
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"c{number:02d}"
-        cell.metadata = {"tags": list(cell.metadata.tags)} if cell.metadata.get("tags") else {}
+        cell.metadata = kept_metadata(cell)
         if cell.cell_type == "code":
             kept = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
             cell.outputs = joined(kept)

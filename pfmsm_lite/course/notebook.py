@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import html
 import importlib
 import io
 import json
@@ -18,8 +19,9 @@ PROJECT = Path(__file__).parents[2]
 INSTALL = "python -m pip install -r requirements.txt"
 KEEP_FIGURES = "PFMSM_KEEP_FIGURES"  # environment variable; set while the maintainers' `notebooks` runs
 VERDICTS = "PFMSM_VERDICTS"  # environment variable; while `grade` runs: the file that takes the verdicts
+STOPPED = "your code stopped"  # so begins what is said of an answer that crashed
 UNFINISHED = "the check of this answer did not finish"
-_here = {"chapter": None, "misses": {}, "fast": False}
+_here = {"chapter": None, "misses": {}, "fast": False, "held": []}
 
 
 def requirements():
@@ -105,7 +107,8 @@ def begin(chapter, fast=False, threads=1):
     import torch
 
     torch.set_num_threads(threads)
-    _here.update(chapter=chapter, misses={}, fast=fast)
+    _here.update(chapter=chapter, misses={}, fast=fast, held=[])
+    _after_each_cell(_say_held)
     kind = "fast: small runs, other numbers than in the text" if fast else "full"
     print(f"Chapter {chapter} · {kind} · Python {sys.version.split()[0]}, PyTorch {version('torch')}")
 
@@ -155,10 +158,46 @@ def show(figure, name=None):
 
 
 def claim(text, condition):
-    """A statement of the text that a cell has to make true: printed if so, AssertionError if not."""
+    """A statement of the text that a cell has to make true: AssertionError if it does not.
+
+    In a notebook one line after the cell says how many of them hold; a click lists them.
+    """
     if not bool(condition):
         raise AssertionError(f"Not true any more: {text}")
-    print(f"✓ {text}")
+    _here["held"].append(text)
+    if not _kernel():
+        _say_held()
+
+
+def _kernel():
+    """IPython's shell of this notebook; None in a plain program."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
+def _after_each_cell(function):
+    """Have a function called after every cell, once however often `begin` runs."""
+    if shell := _kernel():
+        with contextlib.suppress(ValueError):
+            shell.events.unregister("post_run_cell", function)
+        shell.events.register("post_run_cell", function)
+
+
+def _say_held(result=None):
+    """Show the statements that hold: one line, the list folded behind it."""
+    held, _here["held"] = _here["held"], []
+    if not held:
+        return
+    text = f"✓ {held[0]}" if len(held) == 1 else f"✓ {len(held)} statements hold: {'; '.join(held)}"
+    if not _kernel():
+        print(text)
+        return
+    from IPython.display import display
+
+    items = "".join(f"<li>{html.escape(one)}</li>" for one in held)
+    folded = f"<details><summary>✓ {len(held)} statements hold</summary><ul>{items}</ul></details>"
+    data = {"text/plain": text} | ({"text/html": folded} if len(held) > 1 else {})
+    display(data, raw=True)
 
 
 # ---- exercises ----
@@ -234,7 +273,7 @@ def verdict(exercise, answer):
     try:
         said = exercise.judge(answer)
     except Exception as error:  # a student's function may do anything
-        return "wrong", f"{exercise.hint} (your code stopped with {type(error).__name__}: {error})"
+        return "wrong", f"{STOPPED} with {type(error).__name__}: {error}. {exercise.hint}"
     return ("ok", "") if said == "" else ("wrong", str(said or exercise.hint))
 
 
@@ -249,7 +288,7 @@ def _tell(name, state, hint):
 def check(name, answer=None):
     """Say whether an exercise is solved: ok, to do, or wrong, with a hint after the second miss.
 
-    A wrong type or shape is named at the first miss: that is no error in reasoning.
+    A wrong type or shape, or a crash, is named at the first miss: that is no error in reasoning.
     """
     known = exercises(_here["chapter"]) if _here["chapter"] else {}
     if name not in known:
@@ -263,7 +302,7 @@ def check(name, answer=None):
         print(f"{name}: {state}")
         return
     misses = _here["misses"][name] = _here["misses"].get(name, 0) + 1
-    if hint.startswith("expected ") or misses >= 2:
+    if hint.startswith(("expected ", STOPPED)) or misses >= 2:
         print(f"{name}: wrong. Hint: {hint}")
     else:
         print(f"{name}: wrong. Look again; there is a hint after the next try.")

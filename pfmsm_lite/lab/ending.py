@@ -185,11 +185,10 @@ def suspected(results: pd.DataFrame, warnings: Sequence[str] = (), most: int = 5
     if not len(test):
         return []
     cells = test.groupby(["scenario", "task"], sort=False)["auc"].max().sort_values(ascending=False)
-    named = ", ".join(f"{scenario} ({task}) {auc:.3f}" for (scenario, task), auc in cells.head(most).items())
-    more = f" and {len(cells) - most} more" if len(cells) > most else ""
+    where = named([f"{scenario} ({task}) {auc:.3f}" for (scenario, task), auc in cells.items()], most=most)
     methods = ", ".join(dict.fromkeys(test["method"]))
     lines = [
-        f"\nSuspected leak: a test AUC above {LEAK} is seldom honest: {named}{more}; by {methods}. "
+        f"\nSuspected leak: a test AUC above {LEAK} is seldom honest: {where}; by {methods}. "
         "Some column may be known only after the event."
     ]
     about = [text for text in warnings if "--ignore" in text or "leak" in text]

@@ -21,6 +21,7 @@ WITHOUT = {  # module → the method that lacks it; the last two are plain MMoEs
     "normalization": "no_normalization",
     "coordination": "no_coordination",
     "personal mixtures": "no_personalization",
+    "model at home": "no_blend",
     "experts and towers sent": "embedding_only",
     "anything sent": "local",
 }

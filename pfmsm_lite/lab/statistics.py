@@ -230,16 +230,6 @@ def against(results: pd.DataFrame, hero: str = "pf_msmtrec", split: str = "test"
     return pd.DataFrame.from_dict(lines, "index", columns=columns).sort_values("auc", ascending=False)
 
 
-def share_of_the_way(
-    results: pd.DataFrame, hero: str = "pf_msmtrec", low: str = "local", high: str = "pooled",
-    split: str = "test",
-) -> tuple[float, float, float]:  # fmt: skip
-    """(hero − low) / (high − low) over seeds: mean and 95 % t interval; 1: as good as `high`."""
-    averages = per_seed(results, split)
-    ratio = (averages[hero] - averages[low]) / (averages[high] - averages[low])
-    return paired_interval(ratio, np.zeros(len(ratio)))
-
-
 # ---- the printed table of a run ----
 
 MARK = "°"  # of a cell with few positives or negatives

@@ -77,7 +77,7 @@ def fedhca2(exchange: Exchange, method) -> tuple[Tensor, dict]:
         nobody is averaged first
     Fidelity: differs
     """
-    return helped(exchange, method, exchange.update)
+    return helped(exchange, method, exchange.mix @ exchange.delta)
 
 
 def attention(exchange: Exchange, method) -> tuple[Tensor, dict]:

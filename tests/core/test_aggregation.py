@@ -185,7 +185,7 @@ def test_fedhca2_adds_more_of_an_update_that_went_on_helping_and_less_of_another
     inputs.deltas = [inputs.deltas[0], turned * inputs.deltas[0]]
     inputs.present = inputs.present[:2]
     last = play("fedhca2", inputs)
-    assert torch.allclose(last.mixtures, last.received + last.delta + share * last.update)
+    assert torch.allclose(last.mixtures, last.received + last.delta + share * (last.mix @ last.delta))
     assert torch.equal(last.weights, torch.eye(3).double().expand(UNITS, 3, 3))
 
 
@@ -202,15 +202,15 @@ def test_the_share_of_what_is_added_moves_down_the_finite_difference_of_the_loss
     """Quadratic losses |x − goal|²/2: one exact gradient step is what training does."""
     goal, received = random(1, 4, 5, seed=7), random(1, 4, 5, seed=8)
     first = 0.1 * (goal - received)
-    common = first.mean(1, keepdim=True).expand_as(first)
-    exchange = mixed(exchanged(received, first, common), method("fedhca2"))
+    to_the_mean = torch.full((1, 4, 4), 0.25).to(first)
+    exchange = mixed(exchanged(received, first, to_the_mean), method("fedhca2"))
     start = exchange.sources
     second = 0.1 * (goal - start)
     following = mixed(exchanged(start, second, previous=exchange.past), method("fedhca2"))
     moved = following.memory["share"] - exchange.memory["share"]
 
     def loss(share):
-        return ((received + first + share * exchange.update - goal) ** 2).sum(-1) / 2
+        return ((received + first + share * first.mean(1, keepdim=True) - goal) ** 2).sum(-1) / 2
 
     slope = (loss(0.1 + 1e-5) - loss(0.1 - 1e-5)) / 2e-5
     free = (following.memory["share"] > 0)[..., 0] & (following.memory["share"] < 1)[..., 0]

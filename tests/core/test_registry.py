@@ -181,7 +181,7 @@ def test_a_rule_changes_nothing_that_it_is_given(rule, clients, seed):
         return Exchange(
             received,
             delta,
-            1.1 * delta,
+            1.1 * torch.eye(clients).double().expand(2, -1, -1),
             received + 1.1 * delta,
             delta @ delta.mT,
             rows,

@@ -3,6 +3,7 @@
 import json
 import re
 from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,6 +215,36 @@ def test_a_claim_is_printed_or_fails(capsys):
         claim("two is less than one", torch.tensor(False))
 
 
+def test_in_a_notebook_one_line_after_the_cell_says_what_holds(monkeypatch):
+    shown, calls = [], []
+    events = SimpleNamespace(register=lambda name, f: calls.append((name, f)), unregister=lambda *_: None)
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(events=events))
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    monkeypatch.setitem(course._here, "held", [])
+    course._after_each_cell(course._say_held)
+    assert calls == [("post_run_cell", course._say_held)]
+    claim("one < two", True)
+    claim("two < three", True)
+    assert not shown
+    course._say_held()
+    assert shown[0]["text/plain"] == "✓ 2 statements hold: one < two; two < three"
+    assert "<summary>✓ 2 statements hold</summary>" in shown[0]["text/html"]
+    assert "<li>one &lt; two</li>" in shown[0]["text/html"]
+    course._say_held()
+    assert len(shown) == 1
+    claim("alone", True)
+    course._say_held()
+    assert shown[1] == {"text/plain": "✓ alone"}
+
+
+def test_cells_of_claims_are_closed_and_so_are_those_tagged():
+    notebook = made("claim('a', True)", "1 + 1", "world = 1")
+    notebook.cells[2].metadata = {"tags": ["hide-input"]}
+    found = [notebooks.kept_metadata(cell) for cell in notebook.cells]
+    closed = {"jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
+    assert found == [closed, {}, closed]
+
+
 def judge(answer):
     if answer < 0:
         raise RuntimeError("below the ground")
@@ -260,6 +291,9 @@ def test_check_gives_the_hint_after_the_second_miss_and_never_a_traceback(monkey
         said.append(capsys.readouterr().out)
     assert said[0] == "ex1: to do\n" and "Hint" not in said[1] and "count again" in said[2]
     assert "expected a number" in said[3] and said[4] == "ex1: ok\n"
+    monkeypatch.setitem(course._here, "misses", {})
+    check("ex1", -1)  # a crash is told at once
+    assert "your code stopped with RuntimeError: below the ground" in capsys.readouterr().out
     check("ex9", 1)
     assert "no such exercise" in capsys.readouterr().out
 

@@ -34,9 +34,9 @@ def exchange(delta, rows=None, present=None, previous=None):
     units, clients = delta.shape[0], delta.shape[1]
     there = torch.ones(units, clients, dtype=torch.bool)
     rows = torch.arange(1.0, clients + 1) if rows is None else rows
-    gram = delta @ delta.transpose(1, 2)
+    gram, eye = delta @ delta.transpose(1, 2), torch.eye(clients).expand(units, -1, -1)
     present = there if present is None else present.expand(units, -1)
-    return Exchange(torch.zeros_like(delta), delta, delta, delta, gram, rows, present, there, previous)
+    return Exchange(torch.zeros_like(delta), delta, eye, delta, gram, rows, present, there, previous)
 
 
 def same_groups(found, labels):

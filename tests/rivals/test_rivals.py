@@ -229,7 +229,7 @@ def test_fedapa_takes_its_steps_by_hand():
     def exchange(delta, previous):
         delta = torch.tensor(delta)[..., None]  # [U, N, P] = [2, 2, 1]
         gram = delta @ delta.transpose(1, 2)
-        return Exchange(delta * 0, delta, delta, delta, gram, torch.ones(2), there, there, previous)
+        return Exchange(delta * 0, delta, eye, delta, gram, torch.ones(2), there, there, previous)
 
     weights, memory = fedapa(exchange([[1.0, 2.0], [0.0, 1.0]], None), method)
     assert torch.equal(weights, eye)
@@ -262,7 +262,8 @@ def test_fedapas_gradient_is_autograds_of_a_loss_at_the_mixture():
     past = Past(delta, sources, weights.detach().expand(2, 3, 3), memory)
     there = torch.ones(2, 3, dtype=torch.bool)
     gram = delta @ delta.transpose(1, 2)
-    step = Exchange(delta * 0, delta, delta, delta, gram, torch.ones(3), there, there, past)
+    eye = torch.eye(3).expand(2, 3, 3)
+    step = Exchange(delta * 0, delta, eye, delta, gram, torch.ones(3), there, there, past)
     assert torch.allclose(fedapa(step, METHODS["fedapa"])[1]["velocity"], want, atol=1e-5)
 
 
