@@ -40,7 +40,7 @@ OFTEN_AND_RARE = (True, False, True, False, True, False)  # in both groups, larg
 AS_IT_IS = {}  # the generator's defaults, which are a level of most factors and are trained once
 PICKED = "picked"  # after a search, since a module did something there: never part of a map or of an average
 LEVELS = (
-    Level("likeness of the two groups", "-0.5", {"across": -0.5}),
+    Level("likeness of the two groups", "−0.5", {"across": -0.5}),
     Level("likeness of the two groups", "0", {"across": 0.0}),
     Level("likeness of the two groups", "0.3", AS_IT_IS),
     Level("likeness of the two groups", "0.6", {"across": 0.6}),

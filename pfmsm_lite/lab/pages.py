@@ -50,9 +50,8 @@ A seed changes the start of a training and the order of its rows.
 Where a section says so, it also changes the data or their split.
 *p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
 **Bold** marks an interval that excludes zero.
-The maps of the modules and the weights on KuaiRand are older than the rule `kin`.
+The weights on KuaiRand and the search for quiet modules are older than the rule `kin`.
 There `pf_msmtrec` is what `pf_msmtrec_partners` is now.
-A module's worth is its worth beside that rule.
 [fidelity.md](fidelity.md) says of each part what the paper says and what is ours."""
 
 
