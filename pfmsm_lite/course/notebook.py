@@ -188,14 +188,14 @@ def _say_held(result=None):
     held, _here["held"] = _here["held"], []
     if not held:
         return
-    text = f"✓ {held[0]}" if len(held) == 1 else f"✓ {len(held)} statements hold: {'; '.join(held)}"
+    text = f"✓ {held[0]}" if len(held) == 1 else f"✓ {len(held)} statements hold"
     if not _kernel():
         print(text)
         return
     from IPython.display import display
 
     items = "".join(f"<li>{html.escape(one)}</li>" for one in held)
-    folded = f"<details><summary>✓ {len(held)} statements hold</summary><ul>{items}</ul></details>"
+    folded = f"<details><summary>{text}</summary><ul>{items}</ul></details>"
     data = {"text/plain": text} | ({"text/html": folded} if len(held) > 1 else {})
     display(data, raw=True)
 

@@ -50,7 +50,7 @@ A seed changes the start of a training and the order of its rows.
 Where a section says so, it also changes the data or their split.
 *p (Holm)* is the p-value of the paired t-test after Holm's correction for the number of lines in its table.
 **Bold** marks an interval that excludes zero.
-The weights on KuaiRand and the search for quiet modules are older than the rule `kin`.
+The weights on KuaiRand, and the search where quiet modules do something, are older than the rule `kin`.
 There `pf_msmtrec` is what `pf_msmtrec_partners` is now.
 [fidelity.md](fidelity.md) says of each part what the paper says and what is ours."""
 

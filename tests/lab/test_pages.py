@@ -49,7 +49,16 @@ def test_the_page_on_speed_is_what_its_file_gives():
 
 def test_the_page_has_every_method_of_every_comparison_and_where_it_comes_from():
     page = pages.page(KEPT)
-    for name in ("kuairand", "synthetic", "worlds", "pmtrec", *COMPARED, "modules", "picked"):
+    for name in (
+        "kuairand",
+        "synthetic",
+        "worlds",
+        "pmtrec",
+        *COMPARED,
+        "modules",
+        "picked",
+        "picked-kin",
+    ):
         config = json.loads((KEPT / name / "config.json").read_text(encoding="utf-8"))
         assert f"Made by `{config['command']}` on {config['date']}; {config['machine']}" in page, name
     for name in COMPARED:
@@ -214,8 +223,12 @@ def test_the_map_of_the_modules_follows_from_its_trainings():
 
 
 def test_the_two_kinds_of_data_that_a_search_led_to_were_trained_on_new_seeds():
+    now = results("picked-kin", "aucs.csv")
+    pd.testing.assert_frame_equal(modules.table(now), results("picked-kin", "map.csv"))
+    assert set(now["method"]) == set(modules.METHODS_USED)
     aucs, gains = results("picked", "aucs.csv"), results("picked", "map.csv")
     pd.testing.assert_frame_equal(modules.table(aucs), gains)
+    assert set(now["seed"]) == set(aucs["seed"])
     searched = results("picked", "searched.csv")
     worlds = json.loads((KEPT / "picked" / "searched.json").read_text())
     assert not set(aucs["seed"]) & set(searched["seed"]) and aucs["seed"].nunique() == 10
