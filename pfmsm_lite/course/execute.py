@@ -21,8 +21,12 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def chapters(folder):
-    """The numbered notebooks of a folder, in order. Raises UserError where there are none."""
-    found = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    """The numbered notebooks of a folder, those in its further/ after them, in order.
+
+    raises  UserError where there are none
+    """
+    parts = Path(folder), Path(folder) / "further"
+    found = [path for part in parts for path in sorted(part.glob("[0-9][0-9]_*.ipynb"))]
     if not found:
         raise UserError(f"There are no notebooks such as 00_start_here.ipynb in {folder}.")
     return found
@@ -68,7 +72,8 @@ def digest(notebook, path):
         found.update(f"{cell.cell_type}\0{cell.source}\0".encode())
     files = sources(notebook, Path(path).name[:2])
     if any(ON_DISK.search(cell.source) for cell in notebook.cells):
-        files += sorted((Path(path).resolve().parent / "results").glob("*/*.*"))
+        folder = next(part for part in Path(path).resolve().parents if part.name != "further")
+        files += sorted((folder / "results").glob("*/*.*"))
     for file in files:
         found.update(file.name.encode() + file.read_bytes().replace(b"\r\n", b"\n"))
     return found.hexdigest()[:16]

@@ -101,9 +101,8 @@ def begin(chapter, fast=False, threads=1):
     if wrong:
         raise UserError(f"{' '.join(wrong)} In the project's folder run: {INSTALL}, and restart the kernel.")
     folder = home()
-    if not list((folder / "notebooks").glob(f"{chapter}.ipynb")):
-        names = [path.stem for path in sorted((folder / "notebooks").glob("[0-9]*.ipynb"))]
-        choose("chapter", chapter, names)
+    parts = folder / "notebooks", folder / "notebooks" / "further"
+    choose("chapter", chapter, [path.stem for part in parts for path in sorted(part.glob("[0-9]*.ipynb"))])
     import torch
 
     torch.set_num_threads(threads)

@@ -1,94 +1,48 @@
-"""Chapter 09: solutions pass, plausible mistakes are refused with the hint for that mistake."""
+"""Chapter 09: its solutions pass, its likeliest mistakes get the hint that is meant for them; its table."""
 
-import math
+from dataclasses import replace
 
 import torch
-from solving import exercise_tests, solutions
+from solving import exercise_tests
 
-from pfmsm_lite.rivals.pmtrec import combine, task_weights
+from pfmsm_lite.aggregation import cosines
+from pfmsm_lite.course.shops import ROWS, SHOPS, shop_log
+from pfmsm_lite.methods import METHODS
 
-SOLUTIONS = solutions("09")
-
-
-def test_the_numbers_of_the_first_exercise_are_those_of_the_package():
-    from pfmsm_lite.rivals.m3oe import VARIANTS as READINGS
-    from pfmsm_lite.rivals.m3oe import Fusion
-
-    fusion = Fusion(3, 2, READINGS["paper"])
-    given = {"alpha_domain": 0.2, "alpha_task": [0.5, 0.8], "beta_domain": 0.5, "beta_task": 0.75}
-    with torch.no_grad():
-        for name, value in given.items():
-            getattr(fusion, name).copy_(torch.logit(torch.tensor(value)))
-        shared, domain = torch.ones(2, 3, 1, 1), torch.tensor([6.0, 2.0, 4.0])[:, None, None]
-        z = fusion(shared, domain, torch.tensor([3.0, 7.0])[:, None, None])
-    assert torch.allclose(z[:, 0, 0, 0], SOLUTIONS["ex1"])
+PF = METHODS["pf_msmtrec"]
 
 
-def test_the_numbers_of_the_third_exercise_are_those_of_the_package():
-    gradients = torch.tensor([[[4.0, 0.0], [0.0, 7.0], [0.0, 0.0]]])
-    weights = task_weights(gradients.norm(dim=-1), epoch=2, alpha=1.5, temperature=1 / math.log(2))
-    assert torch.allclose(combine(gradients, weights)[0], SOLUTIONS["ex3"])
+def made(weigh, normal=True):
+    """A rule from (cosines, rows) → weights."""
 
+    def rule(exchange, method):
+        found = weigh(cosines(exchange.gram), exchange.rows)
+        return (found / found.sum(-1, keepdim=True) if normal else found), {}
 
-def always(names):
-    return [
-        name for name in names if not name.startswith("fusion.alpha") or not name.startswith("fusion.beta")
-    ]
-
-
-def only_alpha(names):
-    return [name for name in names if not name.startswith("fusion.alpha")]
-
-
-def listed(names):
-    return [name for name in names if not name.startswith(("fusion.alpha", "fusion.beta"))]
-
-
-def containing(names):
-    return [name for name in names if "fusion" not in name]
-
-
-def by_letters(names):
-    return [name for name in names if "alpha" not in name and "beta" not in name]
-
-
-def beginning(names):
-    return [name for name in names if not name.startswith("fusion")]
+    return rule
 
 
 WRONG = [
-    ("ex1", torch.tensor([3.9, 6.7]), "code's reading"),
-    ("ex1", torch.tensor([3.05, 4.8]), "S is missing"),
-    ("ex1", torch.tensor([4.8, 7.0]), "number of the others"),
-    ("ex1", torch.tensor([4.6, 7.2]), "level 1 is missing"),
-    ("ex1", torch.tensor([5.8, 4.05]), "wrong order"),
-    ("ex1", torch.zeros(2), "level 1 first"),
-    ("ex1", torch.zeros(3), "expected shape (2,)"),
-    ("ex1", 4.05, "expected a tensor or an array"),
-    ("ex2", always, "nothing is left out"),
-    ("ex2", only_alpha, "fusion.beta_domain is still among them"),
-    ("ex2", listed, "fusion.gamma"),
-    ("ex2", containing, "looks alike"),
-    ("ex2", by_letters, "looks alike"),
-    ("ex2", beginning, "looks alike"),
-    ("ex2", lambda names: [], "everything is left out"),
-    ("ex2", lambda names: names[:1], "all of them and in their order"),
-    ("ex2", lambda names: len(names), "must return a list"),
-    ("ex2", lambda: [], "TypeError"),
-    ("ex2", ["gates.weight"], "expected a function"),
-    ("ex3", torch.tensor([3.195, 1.3978]), "no task of a user"),
-    ("ex3", torch.tensor([0.4444, 6.2222]), "Task Focusing is missing"),
-    ("ex3", torch.tensor([1.3333, 4.6667]), "α² times"),
-    ("ex3", torch.tensor([7.2, 1.4]), "not the gradient"),
-    ("ex3", torch.tensor([0.8, 0.2]), "these are the weights"),
-    ("ex3", torch.tensor([3.5232, 0.8344]), "that is τ = 1"),
-    ("ex3", torch.tensor([2.0, 3.5]), "9 against 7"),
-    ("ex3", torch.tensor([1.3333, 2.3333]), "takes no part"),
-    ("ex3", torch.tensor([4.0, 7.0]), "sum to one"),
-    ("ex3", torch.tensor([1.4, 3.2]), "wrong way round"),
-    ("ex3", torch.tensor([-3.2, -1.4]), "minus sign stays outside"),
-    ("ex3", torch.ones(2), "times α²: 9 and 7"),
-    ("ex3", "(3.2, 1.4)", "expected a tensor"),
+    ("ex1", "fedavg", "asked for is a shop"),
+    ("ex1", "west", "deepest red"),
+    ("ex2", lambda exchange, method: cosines(exchange.gram), "returns two things"),
+    ("ex2", lambda exchange, method: (torch.ones(3, 3) / 3, {}), "must be [U, N, N]"),
+    ("ex2", made(lambda cosine, rows: cosine * rows, normal=False), "negative"),
+    ("ex2", made(lambda cosine, rows: (cosine > 0) * rows, normal=False), "sum to one"),
+    ("ex2", made(lambda cosine, rows: (cosine > 0) * 1.0), "by their rows"),
+    ("ex2", made(lambda cosine, rows: torch.ones_like(cosine) * rows), "no friends"),
+    ("ex2", made(lambda cosine, rows: 1.0 - torch.eye(3)[None]), "its own friend"),
+    ("ex3", "pf_msmtrec", "expected a Method"),
+    ("ex3", replace(PF, name="x"), "still leaves home"),
+    ("ex3", METHODS["local"], "change one thing only"),
 ]
-
 test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("09", WRONG)
+
+
+def test_the_log_is_as_messy_as_it_says():
+    log = shop_log(seed=3)
+    assert set(log["shop"]) == set(SHOPS) and not log["order"].duplicated().any()
+    assert log["days_to_delivery"].notna().sum() >= log["bought"].eq(1).sum()
+    assert 0.01 < log["bought"].isna().mean() < 0.03
+    assert log["shop"].value_counts().index[-1] == "kiosk" and len(log) > sum(ROWS)
+    assert log["shop"].head(50).nunique() > 2  # in mixed order

@@ -1,11 +1,11 @@
-"""Drawings of chapter 09: who gets weight in PMTRec, and what it is worth."""
+"""Drawings of chapter 14: who gets weight in PMTRec, and what it is worth."""
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from pfmsm_lite.course.drawings.chapter09 import DOMAIN, GROUPS, TASK, TRAIN, VALID
+from pfmsm_lite.course.drawings.chapter13 import DOMAIN, GROUPS, TASK, TRAIN, VALID
 from pfmsm_lite.lab.statistics import paired_interval
 from pfmsm_lite.lab.style import GREY, INK, finish, interval_line, minus, styled
 from pfmsm_lite.rivals.pmtrec import combine, task_weights

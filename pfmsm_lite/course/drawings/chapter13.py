@@ -1,4 +1,4 @@
-"""Drawings of chapter 09: who gets weight in M3oE, beside PMTRec and the matrix of a federation."""
+"""Drawings of chapter 13: who gets weight in M3oE, beside PMTRec and the matrix of a federation."""
 
 from collections.abc import Mapping, Sequence
 

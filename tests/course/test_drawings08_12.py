@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from pfmsm_lite.course.drawings.chapter08 import HARMED, rivals
-from pfmsm_lite.course.drawings.chapter10 import again, along
+from pfmsm_lite.course.drawings.chapter12 import again, along
 from pfmsm_lite.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""The drawings of chapter 09's PMTRec half: what they mark and say."""
+"""The drawings of chapter 13's PMTRec half: what they mark and say."""
 
 import numpy as np
 import pandas as pd

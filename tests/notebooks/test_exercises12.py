@@ -33,4 +33,4 @@ WRONG = [
     ("ex3", "mean", "give a Method"),
 ]
 
-test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("10", WRONG)
+test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("12", WRONG)

@@ -1,4 +1,4 @@
-"""Exercises of chapter 10."""
+"""Exercises of chapter 12."""
 
 from pfmsm_lite.course.notebook import Exercise, hint_for
 from pfmsm_lite.methods import Method
