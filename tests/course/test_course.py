@@ -1,5 +1,6 @@
 """The notebooks' helpers: they say what is wrong and what to do, and never show a student a traceback."""
 
+import io
 import json
 import re
 from importlib.metadata import PackageNotFoundError
@@ -12,7 +13,18 @@ from matplotlib.figure import Figure
 
 from pfmsm_lite.course import execute as notebooks
 from pfmsm_lite.course import notebook as course
-from pfmsm_lite.course.notebook import Exercise, begin, check, claim, explore, fault, problems, show, verdict
+from pfmsm_lite.course.notebook import (
+    Exercise,
+    begin,
+    check,
+    claim,
+    explore,
+    fault,
+    given,
+    problems,
+    show,
+    verdict,
+)  # fmt: skip
 from pfmsm_lite.course.pipeline import pipeline
 from pfmsm_lite.errors import UserError
 
@@ -296,6 +308,37 @@ def test_check_gives_the_hint_after_the_second_miss_and_never_a_traceback(monkey
     assert "your code stopped with RuntimeError: below the ground" in capsys.readouterr().out
     check("ex9", 1)
     assert "no such exercise" in capsys.readouterr().out
+
+
+def test_a_cell_behind_an_exercise_uses_the_answer_only_where_it_is_right(monkeypatch, capsys):
+    monkeypatch.setattr(course, "exercises", lambda chapter: {"ex2": NUMBER})
+    monkeypatch.setitem(course._here, "chapter", "06_x")
+    monkeypatch.setitem(course._here, "misses", {})
+    monkeypatch.setitem(course._here, "solved", set())
+    found = []
+    for answer in (..., 3, 4, 5):
+        check("ex2", answer)
+        capsys.readouterr()
+        found.append(given("ex2", answer, "ours"))
+        assert ("exercise 2 first" in capsys.readouterr().out) == (found[-1] == "ours")
+    assert found == ["ours", "ours", 4, "ours"]
+
+
+def test_a_picture_keeps_its_size_and_its_white_and_is_sharper():
+    from PIL import Image
+
+    figure = Figure(figsize=(4, 2), dpi=100)
+    ax = figure.subplots()
+    ax.imshow(np.linspace(-1, 1, 512)[None].repeat(200, 0), cmap="RdBu", aspect="auto")
+    figure.alt = "A gradient from red over white to blue."
+    png, output = course._image(figure)
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    assert picture.size == (600, 300) and output["metadata"]["image/png"]["width"] == 400
+    assert picture.getpixel((2, 2)) == (255, 255, 255) and figure.dpi == 100
+    figure.set_dpi(150)
+    figure.canvas.draw()
+    whole = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+    assert np.abs(np.asarray(picture).astype(int) - whole).max() <= 32  # no colour is lost
 
 
 def test_a_widget_draws_both_ends_before_a_student_does(monkeypatch):
