@@ -21,7 +21,12 @@ sync_api = pytest.importorskip(
 )
 pytestmark = pytest.mark.timeout(2 * LONG)  # for what hangs; a chapter took 30 s on two busy cores
 
-CHAPTERS = ("00_start_here", "06_conflict_coordination", "07_personalized_aggregation", "10_where_it_helps")
+CHAPTERS = (
+    "00_start_here",
+    "06_conflict_coordination",
+    "07_personalized_aggregation",
+    "09_your_data_your_rule",
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HARMLESS = {}  # what a console error may hold → why it is none of the notebook's
 

@@ -7,12 +7,19 @@ import nbformat
 import pytest
 from solving import solved
 
-from pfmsm_lite.course.execute import faults, run_one, stale
+from pfmsm_lite.course.execute import FOLDED, chapters, faults, run_one, stale
 from pfmsm_lite.course.grade import silence, verdicts_in
 from pfmsm_lite.course.notebook import VERDICTS, exercises
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+CHAPTERS = chapters(FOLDER)
+CORE = [path for path in CHAPTERS if path.parent == FOLDER]
+WORDS, ALL_WORDS, CELLS, LINES = (
+    2000,
+    20_000,
+    47,
+    15,
+)  # of a chapter, of the core; cells; lines of a cell to read
 each = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
 
@@ -39,7 +46,29 @@ def test_a_chapter_has_the_form_of_a_chapter(path):
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert "<details>" in prose and prose.startswith("# ")
     assert any("claim(" in cell.source for cell in code)
-    assert len([cell for cell in code if len(cell.source.splitlines()) > 25]) == 0
+    assert words(path) <= WORDS and len(notebook.cells) <= CELLS
+    for cell in code:
+        closed = re.search(r"\b(claim|begin)\(", cell.source) or FOLDED in cell.metadata.get("tags", ())
+        assert len(cell.source.splitlines()) <= (25 if closed else LINES), cell.source
+
+
+@each
+def test_every_link_of_a_notebook_leads_to_a_file(path):
+    cells = nbformat.read(path, as_version=4).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for target in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", prose):
+        assert (path.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_core_is_read_in_a_day():
+    assert [path.name[:2] for path in CORE] == [f"{number:02d}" for number in range(10)]
+    assert sum(map(words, CORE)) <= ALL_WORDS
+
+
+def words(path):
+    """Words of a notebook's prose."""
+    cells = nbformat.read(path, as_version=4).cells
+    return sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
 
 
 @each
