@@ -56,8 +56,8 @@ def _formula(tex):
         depth = math_to_image(f"${tex[1]}$", svg, prop=FontProperties(size=12), dpi=72, format="svg")
     except ValueError:
         return f"`{tex[1]}`"
-    data = base64.b64encode(svg.getvalue()).decode()
-    return f'<img alt="{html.escape(tex[1])}" style="vertical-align: -{depth:.0f}px" src="data:image/svg+xml;base64,{data}">'
+    data, style = base64.b64encode(svg.getvalue()).decode(), f"vertical-align: -{depth:.0f}px"
+    return f'<img alt="{html.escape(tex[1])}" style="{style}" src="data:image/svg+xml;base64,{data}">'
 
 
 def _html(text):
