@@ -35,6 +35,7 @@ exclude_patterns = [".*", "build", "runs", "my_course", "tests", "figures", "**/
 suppress_warnings = ["toc.not_included"]  # pages that a table or a text links to
 
 nb_execution_mode = "off"
+nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
 nb_ipywidgets_js = {}  # from a CDN, otherwise
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
