@@ -7,8 +7,9 @@ BIN := .venv/bin
 endif
 ARGS ?=
 DATA ?=
+REPOSITORY ?=
 
-.PHONY: course run test test-browser lint bench report lab notebooks pages clean
+.PHONY: course run test test-browser lint bench report lab notebooks pages book slides try-binder clean
 
 course: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite course $(ARGS)
@@ -41,6 +42,22 @@ report: .venv/run.stamp
 pages: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite.lab.pages $(ARGS)
 
+# The committed notebooks as a site: nothing is executed, a warning is an error.
+book: .venv/book.stamp
+	rm -rf build/book
+	REPOSITORY=$(REPOSITORY) $(BIN)/python -m sphinx -q -E -W --keep-going -d build/doctrees -c book . build/book
+	@echo "build/book/index.html$(if $(REPOSITORY),,: no buttons for Binder and Colab without REPOSITORY=https://github.com/owner/name)"
+
+slides: .venv/run.stamp
+	$(BIN)/python -m pfmsm_lite.course.slides $(ARGS)
+
+# A fresh environment from the file that Binder and Colab read, and chapter 00 in it: some minutes.
+try-binder:
+	rm -rf build/binder
+	$(PYTHON) -m venv build/binder
+	$(BIN:.venv/%=build/binder/%)/python -m pip install --quiet --disable-pip-version-check -r .binder/requirements.txt
+	$(BIN:.venv/%=build/binder/%)/python -m papermill --cwd notebooks notebooks/00_start_here.ipynb build/binder/00.ipynb
+
 bench: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite bench
 
@@ -55,8 +72,12 @@ bench: .venv/run.stamp
 	touch $@
 
 .venv/browser.stamp: .venv/test.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser,book]'
+	touch $@
+
+.venv/book.stamp: .venv/run.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[book]'
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build

@@ -1,0 +1,111 @@
+"""The course as a static site: `make book` shows the committed notebooks, executes nothing, needs no network.
+
+REPOSITORY in the environment, such as https://github.com/owner/name, adds the buttons for Binder and Colab.
+"""
+
+import ast
+import json
+import os
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.parsers import Parser
+
+ROOT = Path(__file__).parents[1]
+REPOSITORY = os.environ.get("REPOSITORY", "").rstrip("/")
+SLIDERS = "*Here are sliders, in a running notebook: see [how to run it](/book/index.md#run-it).*"
+
+project = "pfmsm_lite"
+author = "the pfmsm_lite authors"
+extensions = ["myst_nb"]
+root_doc = "book/index"
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".py": "python"}
+include_patterns = [
+    "book/*.md",
+    "*.md",
+    "notebooks/**.md",
+    "notebooks/**.ipynb",
+    "notebooks/solutions/*.py",
+    "pfmsm_lite/**.py",
+]
+exclude_patterns = [".*", "build", "runs", "my_course", "tests", "figures", "**/.*"]
+suppress_warnings = ["toc.not_included"]  # pages that a table or a text links to
+
+nb_execution_mode = "off"
+nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
+nb_ipywidgets_js = {}  # from a CDN, otherwise
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4
+
+html_theme = "sphinx_book_theme"
+html_title = "pfmsm_lite: the course"
+mathjax_path = "tex-svg.js"  # of MathJax one file is enough: it draws with paths and needs no fonts
+MATHJAX = Path(find_spec("sphinx-mathjax-offline").submodule_search_locations[0], "static", "mathjax")
+html_static_path = ["book.css", str(MATHJAX / mathjax_path)]
+html_css_files = ["book.css"]
+html_extra_path = ["index.html"]
+html_theme_options = {"show_toc_level": 2, "navbar_persistent": []}
+if REPOSITORY:
+    tags.add("online")  # noqa: F821  Sphinx gives it
+    html_theme_options |= {
+        "repository_url": REPOSITORY,
+        "repository_branch": "main",
+        "use_repository_button": True,
+        "launch_buttons": {
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+            "notebook_interface": "jupyterlab",
+        },
+    }
+
+
+class Program(Parser):
+    """A Python file as a page: the first line of its docstring, then all of it."""
+
+    supported = ("python",)
+
+    def parse(self, inputstring, document):
+        title = (ast.get_docstring(ast.parse(inputstring)) or "Code").splitlines()[0].rstrip(".")
+        section = nodes.section("", nodes.title("", title), ids=["program"])
+        section += nodes.literal_block(inputstring, inputstring, language="python")
+        document += section
+
+
+def prepare(app, docname, source):
+    """A notebook's figures get their alt texts; the first sliders are named where they would be."""
+    if docname == root_doc:
+        source[0] = source[0].replace("ADDRESS", REPOSITORY)
+        if not (ROOT / "notebooks" / "further").is_dir():
+            source[0] = re.sub(r"```{toctree}[^`]*/further/[^`]*```", "", source[0])
+    if app.env.doc2path(docname).suffix != ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
+                cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code" and re.search(r"^explore\(", "".join(cell["source"]), re.M):
+            said = {"cell_type": "markdown", "id": "sliders", "metadata": {}, "source": SLIDERS}
+            notebook["cells"].insert(number + 1, said)
+            break
+    source[0] = json.dumps(notebook)
+
+
+def folders(app, doctree):
+    """A link to a folder leads to the repository; where there is none it is plain text."""
+    for node in list(doctree.findall(pending_xref)):
+        folder = (Path(doctree["source"]).parent / node["reftarget"]).resolve()
+        if folder.is_dir():
+            address = f"{REPOSITORY}/tree/main/{folder.relative_to(ROOT).as_posix()}"
+            linked = nodes.reference("", "", *node.children, refuri=address, internal=False)
+            node.replace_self(linked if REPOSITORY else node.children)
+
+
+def setup(app):
+    app.add_source_parser(Program)
+    app.connect("source-read", prepare)
+    app.connect("doctree-read", folders)
