@@ -69,6 +69,15 @@ def _add_grade(commands):
     grading.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="files; names may differ from ours")
     grading.add_argument("--csv", metavar="FILE", help="write the lines for all notebooks there too")
     grading.add_argument(
+        "--gradebook", metavar="FILE", help="write a line per student there, a point per exercise"
+    )
+    grading.add_argument(
+        "--form",
+        choices=("plain", "moodle", "canvas"),
+        default="plain",
+        help="what reads the gradebook: a spreadsheet (plain), or the import of Moodle or Canvas",
+    )
+    grading.add_argument(
         "--seconds",
         type=float,
         metavar="S",
@@ -137,7 +146,10 @@ def grade(options: Namespace) -> int:
     from pfmsm_lite.course.grade import grade_all
 
     try:
-        grade_all(options.notebooks, options.csv, options.seconds, options.memory, options.full)
+        grade_all(
+            options.notebooks, options.csv, options.seconds, options.memory, options.full,
+            gradebook=options.gradebook, form=options.form,
+        )  # fmt: skip
     except KeyboardInterrupt:
         print("\nInterrupted. The notebooks above are graded.", file=sys.stderr)
         return 130

@@ -6,6 +6,7 @@ unknown people in a container.
 
 import contextlib
 import csv
+import functools
 import gc
 import json
 import logging
@@ -269,10 +270,10 @@ def save(rows, target):
     os.replace(part, target)
 
 
-def writable(target):
+def writable(option, target):
     """Raises UserError where a CSV file cannot be written: better known before an hour of grading."""
     if target.suffix == ".ipynb":
-        raise UserError(f"--csv {target} would overwrite a notebook. Name a file such as marks.csv.")
+        raise UserError(f"{option} {target} would overwrite a notebook. Name a file such as marks.csv.")
     try:
         if target.is_dir():
             raise IsADirectoryError(0, "it is a folder")
@@ -281,14 +282,19 @@ def writable(target):
         if target.exists() and not os.access(target, os.W_OK):
             raise PermissionError(0, "it is write-protected")
     except OSError as error:
-        raise UserError(f"--csv {target} cannot be written: {error.strerror}. Name another file.") from error
+        raise UserError(
+            f"{option} {target} cannot be written: {error.strerror}. Name another file."
+        ) from error
 
 
-def grade_all(paths, target=None, seconds=None, memory=MEMORY, full=False, show=print):
+def grade_all(
+    paths, target=None, seconds=None, memory=MEMORY, full=False, show=print, gradebook=None, form="plain"
+):
     """Grade notebooks one after the other, print one line per exercise, keep them as CSV after each notebook.
 
-    target   the CSV file, or None
-    raises   UserError for an impossible limit, an unwritable CSV, or where no notebook could be graded
+    target     the CSV file, or None
+    gradebook  another, with a line per student, in a form of gradebook.FORMS; or None
+    raises     UserError for an impossible limit, an unwritable CSV, or where no notebook could be graded
     """
     try:
         import nbclient  # noqa: F401
@@ -296,13 +302,22 @@ def grade_all(paths, target=None, seconds=None, memory=MEMORY, full=False, show=
         raise UserError(
             f"To grade, Jupyter is needed. Install it in the project's folder with: {INSTALL}"
         ) from error
+    from pfmsm_lite.course import gradebook as book
+
     if seconds is None:
         seconds = SECONDS_FULL if full else SECONDS
     if not 1 <= seconds < math.inf or memory < 0:
         raise UserError("--seconds must be at least 1, --memory at least 0 (no limit).")
-    if target:
-        target = Path(target)
-        writable(target)
+    kept = [
+        (option, Path(file), keep)
+        for option, file, keep in (
+            ("--csv", target, save),
+            ("--gradebook", gradebook, functools.partial(book.save, form=form)),
+        )
+        if file
+    ]
+    for option, file, _ in kept:
+        writable(option, file)
     rows, terminal = [], sys.stderr.isatty()
     for path in dict.fromkeys(paths):
 
@@ -316,8 +331,8 @@ def grade_all(paths, target=None, seconds=None, memory=MEMORY, full=False, show=
         for row in new:
             show(line(row))
         rows += new
-        if target:
-            save(rows, target)
+        for _, file, keep in kept:
+            keep(rows, file)
     if all(row.state == "not graded" for row in rows):
         raise UserError(f"None of the {len(set(paths))} files could be graded: the lines above say why.")
     counts = Counter(row.state for row in rows)
