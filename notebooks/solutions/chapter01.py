@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 ctcvr_of_a = 10 / 1000
 
 
-# Exercise 2. One AUC a scenario, then the plain mean: a small scenario counts as much as a large one.
+# Exercise 2. One AUC per scenario, then the plain mean: a small scenario counts as much as a large one.
 def auc_by_scenario(labels, scores, scenario):
     found = []
     for number in set(scenario.tolist()):

@@ -14,7 +14,7 @@ def at_home(kind, outputs, inputs, tasks):
 
 
 # 3. The gradient of a part is the gradient of the product times the other two parts. With local = 0
-#    only the local part's own gradient survives (scenario · task): training starts late. With local
+#    only the local part's own gradient survives (shared · task): training starts late. With local
 #    and task at zero nothing moves ever: the composed weight is zero, and so is every gradient.
 #    That is why hadamard starts at ones.
 moving = "local"
@@ -22,7 +22,8 @@ moving = "local"
 # 4. (open) Declare share={"embedding": "mean", "expert.local": "mean", "tower": "mean"} and run it
 #    on seeds and data that were not used to choose it, with validation rows choosing the round,
 #    beside the chapter's reading, both with the same aggregation. Under a plain mean the other
-#    reading did not lose here. That is no verdict on the paper: its scenario parts are mixed
-#    personally, one mixture a client (chapter 07), and its equations were not at hand.
+#    reading did not lose with two groups, and lost a little where all are alike. That is no verdict
+#    on the paper: its parts are mixed personally, one mixture per client (chapter 07), and its
+#    equations were not at hand.
 
 SOLUTIONS = {"ex1": composed, "ex2": at_home, "ex3": moving}

@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 INSTALL = "python -m pip install -r requirements.txt"
 KEEP_FIGURES = "PFMSM_KEEP_FIGURES"  # environment variable; set while the maintainers' `notebooks` runs
 VERDICTS = "PFMSM_VERDICTS"  # environment variable; while `grade` runs: the file that takes the verdicts
-SHARPER = 1.5  # pixels of a picture for each pixel of its size on the page
+SHARPER = 1.25  # pixels of a picture for each pixel of its size on the page
 STOPPED = "your code stopped"  # so begins what is said of an answer that crashed
 UNFINISHED = "the check of this answer did not finish"
 _here = {"chapter": None, "misses": {}, "fast": False, "held": [], "solved": set()}
@@ -125,10 +125,7 @@ def fault(figure):
 
 
 def _image(figure):
-    """(PNG bytes of a Figure, output of a cell that shows it), at SHARPER times the resolution of its size.
-
-    256 colours, evenly spread (an octree): a third of the size, and no rare colour of a colour bar is lost.
-    """
+    """(PNG bytes of a Figure, output of a cell that shows it), SHARPER times as fine as on the page."""
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -140,12 +137,29 @@ def _image(figure):
     canvas.draw()  # once: savefig would draw twice and pack the picture for nothing
     figure.set_dpi(dpi)
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.putpalette([255 if level >= 253 else level for level in few.getpalette()])  # white stays white
-    few.save(png, format="png", optimize=True)
+    _few_colours(picture).save(png, format="png", optimize=True)
     data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": figure.alt}
     metadata = {"image/png": {"alt": figure.alt, "width": round(picture.width / SHARPER)}}
     return png.getvalue(), {"output_type": "display_data", "data": data, "metadata": metadata}
+
+
+def _few_colours(picture):
+    """An RGB image in 256 colours, half the size: the 128 most frequent ones exactly, so that white stays
+    white and the cells of a heatmap theirs; the others, such as a colour bar's, spread evenly (an octree)."""
+    import numpy as np
+    from PIL import Image
+
+    levels = np.asarray(picture).astype(np.int32)
+    packed = levels[..., 0] << 16 | levels[..., 1] << 8 | levels[..., 2]  # [height, width]
+    colours, index, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    often = colours[np.argsort(-counts, kind="stable")[:128]]
+    spread = picture.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).getpalette()
+    split = [np.stack([c >> 16, c >> 8 & 255, c & 255], -1).astype(np.float32) for c in (colours, often)]
+    palette = np.concatenate([split[1], np.array(spread, np.float32).reshape(-1, 3)])[:256]
+    nearest = ((palette**2).sum(1) - 2 * split[0] @ palette.T).argmin(1)  # per colour of the picture
+    found = Image.fromarray(nearest[index].reshape(packed.shape).astype(np.uint8), "P")
+    found.putpalette(palette.astype(np.uint8).tobytes())
+    return found
 
 
 def show(figure, name=None):

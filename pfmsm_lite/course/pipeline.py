@@ -3,26 +3,31 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
+from pfmsm_lite.coordination import coordinate
 from pfmsm_lite.errors import choose
 from pfmsm_lite.lab.heatmaps import heatmap
 from pfmsm_lite.lab.style import INK, SEQUENTIAL, finish, styled
 
 SHARED, HOME, EDGE = "#0072B2", "#E69F00", "#777777"
+COLORS = (SHARED, "#D55E00", "#009E73")  # of three clients, at the server
+UPDATES = ((-1.05, 0.05), (0.75, 0.7), (0.2, 1.0))  # theirs, on the map
+TIMES = "⊙  multiplied entry by entry: the\n     three parts make an expert"
 STAGES = {  # stage → what it does, in a few words
     "rows": "the rows of a scenario never leave it",
     "train": "every client trains an MMoE of its own",
     "upload": "blue parts are sent, orange parts stay at home",
     "normalize": "the same mean and\nspread of parameters\nfor every client",
-    "coordinate": "every update is\nturned a little\ntowards the others",
+    "coordinate": "every update is\nturned a little\ntowards the mean",
     "aggregate": "every client has\nits own mixture\nof all of them",
     "download": "every client receives its own mixture",
 }
 PARTS = (  # part of a model, width on the map, whether it is sent
     ("embedding", 7.0, True),
-    ("expert:\nscenario", 5.9, True),
+    ("expert:\nshared", 5.9, True),
     ("⊙ client", 5.2, False),
     ("⊙ task", 4.6, False),
     ("gate", 3.6, False),
@@ -59,6 +64,8 @@ def pipeline(
     board.text(1, 45.2, "Clients", weight="bold", fontsize=12)
     _number(board, 11, 45.8, "rows", faded)
     _number(board, 20, 45.8, "train", faded)
+    seen = max(faded["train"], faded["upload"])
+    board.text(30, 6.1, TIMES, fontsize=8.5, va="top", linespacing=1.5, alpha=seen)
     for y, name in zip((32.5, 20.5, 8.5), clients, strict=True):
         _client(board, y, name, faded)
     board.text(54, 45.2, "Server", weight="bold", fontsize=12)
@@ -84,20 +91,25 @@ def pipeline(
         board.add_patch(arrow)
         _number(board, 43, y, stage, faded)
     for x, y, stage in ((1, 4.6, "rows"), (1, 2, "train"), (54, 4.6, "upload"), (54, 2, "download")):
-        number = list(STAGES).index(stage) + 1
-        board.text(x, y, f"{number}  {STAGES[stage]}", fontsize=9, alpha=faded[stage])
+        board.text(x, y, f"{_place(stage)}  {STAGES[stage]}", fontsize=9, alpha=faded[stage])
     text = "; ".join(f"{k}. {stage}: {what}" for k, (stage, what) in enumerate(STAGES.items(), 1))
     title = "PF-MSMTrec: rows stay, parameters travel, and every client gets a model of its own"
     if lit is not None:
-        title = f"Where we are: {list(STAGES).index(lit) + 1}. {lit}"
+        title = f"Where we are: {_place(lit)}. {lit}"
     return finish(figure, title, None, f"A round in seven stages. {text.replace(chr(10), ' ')}.")
+
+
+def _place(stage):
+    """The number of a stage, from 1."""
+    return list(STAGES).index(stage) + 1
 
 
 def _number(board, x, y, stage, faded):
     """A stage's number in a disc, and its name."""
-    number = list(STAGES).index(stage) + 1
     disc = {"boxstyle": "circle,pad=0.25", "fc": INK, "ec": "none", "alpha": faded[stage]}
-    board.text(x, y, number, color="white", fontsize=8, weight="bold", ha="center", va="center", bbox=disc)
+    board.text(
+        x, y, _place(stage), color="white", fontsize=8, weight="bold", ha="center", va="center", bbox=disc
+    )
     style = {"fontsize": 11, "weight": "bold", "va": "center", "alpha": faded[stage]}
     board.text(x + 1.7, y - 0.1, stage, **style)
 
@@ -126,7 +138,7 @@ def _client(board, y, name, faded):
 def _bells(ax, alpha):
     """Three distributions of parameters, above as uploaded, below after normalization."""
     x = np.linspace(-4, 4, 200)
-    moments = ((-1.6, 0.45, SHARED), (0.0, 1.0, "#D55E00"), (1.5, 0.7, "#009E73"))
+    moments = tuple(zip((-1.6, 0.0, 1.5), (0.45, 1.0, 0.7), COLORS, strict=True))
     for mean, spread, color in moments:
         ax.plot(
             x, 1.25 + 0.4 * np.exp(-((x - mean) ** 2) / (2 * spread**2)) / spread, color=color, alpha=alpha
@@ -136,14 +148,21 @@ def _bells(ax, alpha):
     ax.annotate("", (0, 0.88), (0, 1.2), arrowprops={"arrowstyle": "-|>", "color": EDGE, "alpha": alpha})
 
 
+def turned() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The clients' updates on the map: (before [3, 2], after coordination [3, 2], their mean [2])."""
+    before = torch.tensor(UPDATES, dtype=torch.float64)
+    mean = before.mean(0)
+    return before.numpy(), coordinate(before, mean).numpy(), mean.numpy()
+
+
 def _arrows(ax, alpha):
-    """Two updates at odds, and one of them turned, by 20 degrees: no radius of 0.4 turns by more than 24."""
-    ax.set(xlim=(-1.2, 1.2), ylim=(-0.5, 1.6))
-    old, new, other = (-1.0, 0.35), (-0.82, 0.67), (0.95, 0.55)
-    for end, color, line in ((old, SHARED, ":"), (new, SHARED, "-"), (other, "#D55E00", "-")):
-        style = {"arrowstyle": "-|>", "mutation_scale": 12, "shrinkA": 0, "shrinkB": 0}
-        ax.add_patch(FancyArrowPatch((0, 0), end, lw=2, color=color, ls=line, alpha=alpha, **style))
-    style = {"arrowstyle": "-|>", "mutation_scale": 8, "color": EDGE, "alpha": alpha}
-    ax.add_patch(FancyArrowPatch((-0.76, 0.3), (-0.66, 0.5), connectionstyle="arc3,rad=-0.3", **style))
-    for x, y, text in ((-0.8, 0.02, "before"), (-0.75, 0.76, "after"), (0.75, 0.67, "the others")):
-        ax.text(x, y, text, fontsize=8, ha="center", alpha=alpha)
+    """Every client's update before and after it is turned towards their mean, computed by the package."""
+    ax.set(xlim=(-1.2, 1.2), ylim=(-0.55, 1.55))
+    before, after, mean = turned()
+    ends = [(end, color, ":", 1.4) for end, color in zip(before, COLORS, strict=True)]
+    ends += [(end, color, "-", 2) for end, color in zip(after, COLORS, strict=True)]
+    for end, color, line, width in (*ends, (mean, EDGE, "-", 4)):
+        style = {"arrowstyle": "-|>", "mutation_scale": 11, "shrinkA": 0, "shrinkB": 0}
+        ax.add_patch(FancyArrowPatch((0, 0), end, lw=width, color=color, ls=line, alpha=alpha, **style))
+    words = "dotted: before\nsolid: after\ngrey: their mean"
+    ax.text(0, -0.15, words, fontsize=8, ha="center", va="top", alpha=alpha)

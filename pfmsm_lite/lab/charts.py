@@ -101,7 +101,7 @@ def standings(table: pd.DataFrame, reference: str, data: str, varies: str = "see
 def module_map(
     gains: pd.DataFrame, limit: float = 2.0, title: str | None = None, note: str | None = None
 ) -> Figure:
-    """What each module gains (blue) or costs (red), one line a module, one column a level of a knob.
+    """What each module gains (blue) or costs (red), a line per module, a column per level of a knob.
 
     gains    as `pfmsm_lite.lab.map.table` makes it;  limit: AUC points at which the colours end
     title, note  default: where each module gains or costs most, of what is clear; what is subtracted

@@ -1,10 +1,12 @@
-"""The drawings of chapters 08 and 10: what they count, mark and say."""
+"""The drawings of chapters 08, 11 and 12: what they count, mark and say."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from pfmsm_lite.course.drawings.chapter08 import HARMED, rivals
+from pfmsm_lite.course.drawings.chapter08 import WORSE, failures, harmed, intervals
+from pfmsm_lite.course.drawings.chapter11 import HARMED, equal_steps, rivals, searching, two_lucks
 from pfmsm_lite.course.drawings.chapter12 import again, along
 from pfmsm_lite.errors import UserError
 
@@ -31,12 +33,12 @@ def test_a_line_of_the_map_shows_every_seed_its_mean_and_its_interval():
     assert drawn[2].get_ydata() == pytest.approx([1.0]) and drawn[5].get_ydata() == pytest.approx([-3.2 / 3])
     assert drawn[2].get_markerfacecolor() == "white" != drawn[5].get_markerfacecolor()
     title = " ".join(figure.get_suptitle().split())
-    assert title == "template: most at sizes 1 : 4 (+1.00 points), clear on 1 of 2 kinds of data"
+    assert title == "template: best +1.00 (sizes 1 : 4), clear on 1 of 2 kinds of data"
     assert "sizes 1 : 30 -1.07" in figure.alt
     alone = along(runs[runs["seed"] < 1], "template")
     assert "sizes 1 : 4 +1.00" in alone.alt and "there is no interval" in alone.get_supxlabel()
     failed = runs[(runs["level"] != "1 : 4") | (runs["method"] == "pf_msmtrec")]
-    assert "most at noise 0 (+1.00 points)" in " ".join(along(failed, "template").get_suptitle().split())
+    assert "best +1.00 (noise 0)" in " ".join(along(failed, "template").get_suptitle().split())
     with pytest.raises(UserError, match="no no_coordination"):
         along(runs, "coordination")
     with pytest.raises(UserError, match="no seed has both"):
@@ -85,23 +87,70 @@ def test_the_picture_of_several_comparisons_shows_the_mean_and_the_worst_client(
     ]  # fmt: skip
     tables = {"one": pd.DataFrame(one, columns=names)}
     tables["two"] = tables["one"].query("method != 'fedavg'").replace({"best_set": {0: 1}})
-    figure = rivals(tables)
-    title = " ".join(figure.get_suptitle().split())
-    assert title.startswith("In the best set everywhere: pf_msmtrec, pooled; no client a point below local")
-    assert title.endswith("anywhere: pf_msmtrec, logistic")
+    figure = rivals(tables, "A title")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == [
-        "fedavg",
-        "logistic",
-        "pooled (all rows)",
-        "pf_msmtrec",
-    ]  # no line of what is 0, or no method
-    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [[], ["not run"]]
+    assert labels == ["fedavg", "logistic", "pf_msmtrec", "pooled"]  # no line of what is 0, or no method
+    said = [[text.get_text() for text in ax.texts] for ax in figure.axes]
+    assert said == [["1/3"], ["not run", "1/2"]]
     dots = {labels[int(c.get_ydata()[0])]: c for c in figure.axes[0].lines if c.get_marker() == "o"}
     filled = {name: dot.get_markerfacecolor() != "white" for name, dot in dots.items()}
-    assert filled == {"fedavg": False, "logistic": False, "pooled (all rows)": True, "pf_msmtrec": True}
+    assert filled == {"fedavg": False, "logistic": False, "pooled": True, "pf_msmtrec": True}
     assert dots["fedavg"].get_xdata()[0] == -6  # at the edge
     worst = {labels[int(c.get_ydata()[0])]: c for c in figure.axes[0].lines if c.get_marker() == "v"}
     red = {name for name, mark in worst.items() if mark.get_color() == HARMED}
-    assert red == {"pooled (all rows)", "fedavg"} and worst["pf_msmtrec"].get_xdata()[0] == 1.2
-    assert "two: pf_msmtrec +4.0, worst +1.2" in figure.alt
+    assert red == {"pooled", "fedavg"} and worst["pf_msmtrec"].get_xdata()[0] == 1.2
+    assert "two: pooled +3.9, worst -2.0, pf_msmtrec +4.0, worst +1.2" in figure.alt
+
+
+def test_an_interval_has_its_seeds_its_ends_in_words_and_an_axis_that_stays():
+    figure = intervals({"starts": [1.0, 2.0, 3.0], "tables": [-4.0, 2.0, 8.0]}, "A title", (-20, 20))
+    ax = figure.axes[0]
+    low, high = stats.t.interval(0.95, 2, 2.0, stats.sem([1.0, 2.0, 3.0]))
+    zero, seeds, line, dot, *_ = ax.lines
+    assert list(seeds.get_xdata()) == [1, 2, 3] and list(line.get_xdata()) == pytest.approx([low, high])
+    assert ax.texts[0].get_text() == "+2.0 [−0.5, +4.5]" and dot.get_markerfacecolor() == "white"
+    assert ax.get_xlim() == (-20, 20) and "tables +2.0 [−12.9, +16.9]" in figure.alt
+    clear = intervals({"starts": [2.0, 2.1, 1.9]}, "A title", (-20, 20)).axes[0].lines[3]
+    assert clear.get_markerfacecolor() != "white"
+
+
+def test_curves_of_a_failure_show_every_seed_and_their_mean():
+    curve = np.array([[0.5, 0.6, 0.7], [0.5, 0.7, 0.8]])
+    figure = failures({"one": {"local": curve, "rate 0.1": curve - 0.2}, "two": {"local": curve}}, "A title")
+    one, two = figure.axes
+    bold = [line for line in one.lines if line.get_linewidth() == 3]
+    assert [list(line.get_ydata()) for line in bold] == [
+        pytest.approx([0.5, 0.65, 0.75]),
+        pytest.approx([0.3, 0.45, 0.55]),
+    ]
+    assert sum(line.get_linewidth() == 0.8 and len(line.get_xdata()) == 3 for line in one.lines) == 4
+    assert "one: rate 0.1 ends at 0.550" in figure.alt and two.get_title(loc="left") == "two"
+
+
+def test_the_odd_client_stands_beside_the_mean_of_the_others_seed_by_seed():
+    index = pd.MultiIndex.from_product([["fedavg", "pf_msmtrec"], [0, 1]], names=["method", "seed"])
+    points = pd.DataFrame({"a": [1, 2, 3, 4], "b": [3, 4, 5, 6], "odd": [-9, -8, 1, 0]}, index=index)
+    figure = harmed(points, "odd", "A title")
+    marks = [line for line in figure.axes[0].lines if line.get_marker() in "ov"]
+    found = [(mark.get_marker(), list(mark.get_xdata()), mark.get_ydata()[0]) for mark in marks]
+    assert found == [("o", [2, 3], 0), ("v", [-9, -8], 0), ("o", [4, 5], 1), ("v", [1, 0], 1)]
+    assert marks[1].get_color() == WORSE
+    assert "fedavg: the odd one −9.0, −8.0; the others +2.5" in figure.alt
+
+
+def test_the_pictures_of_a_fair_comparison_say_what_they_show():
+    figure = searching({"a": [0, 1.5], "b": [0, 1.0], "c": [0, 0.0]}, (1, 12), "A title")
+    assert "a: +1.5 at 12" in figure.alt and figure.axes[0].get_ylim() == (-0.25, 4.1)
+    auc = pd.Series({"local": 0.70, "pf_msmtrec": 0.75, "ditto": 0.74})
+    less = pd.Series({"local": 0.70, "pf_msmtrec": 0.73})
+    figure = equal_steps({"one": (auc.drop("ditto"), less)}, ["pf_msmtrec", "ditto"], "A title")
+    hollow, filled = (line for line in figure.axes[0].lines if line.get_marker() == "o")
+    assert hollow.get_xdata()[0] == pytest.approx(5) and filled.get_xdata()[0] == pytest.approx(3)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["not run"]
+    columns = ["difference", "low", "high"]
+    narrow = pd.DataFrame([(1.0, 0.5, 1.5), (0.5, -0.1, 1.1)], ["a", "b"], columns)
+    wide = pd.DataFrame([(1.0, -1.0, 3.0), (0.5, -2.0, 3.0), (np.nan,) * 3], ["a", "b", "local"], columns)
+    figure = two_lucks(narrow, wide, "A title")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["b", "a"]
+    dots = [line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert dots[0] == "white" != dots[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 
-from pfmsm_lite.course.pipeline import STAGES, pipeline
+from pfmsm_lite.course.pipeline import STAGES, TIMES, pipeline, turned
 from pfmsm_lite.errors import UserError
 
 
@@ -42,3 +42,19 @@ def test_bad_input_is_refused_by_name():
         pipeline(lit="coordinat")
     with pytest.raises(ValueError, match=r"\(3, 2\)"):
         pipeline(np.ones((3, 2)))
+
+
+def test_every_update_on_the_map_is_turned_a_little_towards_the_mean_and_none_beyond_the_radius():
+    before, after, mean = turned()
+
+    def angle(first, second):
+        lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+        return np.degrees(np.arccos((first * second).sum(-1) / lengths))
+
+    assert (angle(before, after) > 1).all() and (angle(before, after) <= np.degrees(np.arcsin(0.4))).all()
+    assert (angle(after, mean) < angle(before, mean)).all()
+    assert np.allclose(np.linalg.norm(before, axis=-1), np.linalg.norm(after, axis=-1))
+
+
+def test_what_the_sign_of_multiplication_means_stands_beside_it():
+    assert any(text.get_text() == TIMES for ax in pipeline().axes for text in ax.texts)

@@ -30,6 +30,11 @@ def wiped(model):
             tensor.zero_()
 
 
+def with_gradients(model):
+    for weight in model.experts.scenario:
+        weight[1:] = weight[0]
+
+
 WRONG = [
     ("ex1", torch.tensor([2.0, 1.0]), "swapped"),
     ("ex1", torch.tensor([3.5, -0.5]), "plain mean"),
@@ -52,6 +57,7 @@ WRONG = [
     ("ex3", weights_only, "biases"),
     ("ex3", experts_only, "gates are not even"),
     ("ex3", wiped, "all experts are zero"),
+    ("ex3", with_gradients, "inside `with torch.no_grad():`"),
     ("ex3", 1, "expected a function"),
 ]
 

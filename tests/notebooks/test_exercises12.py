@@ -1,4 +1,4 @@
-"""Chapter 10: its solutions pass, wrong answers get the hint that is meant for them."""
+"""Chapter 12: its solutions pass, wrong answers get the hint that is meant for them."""
 
 from dataclasses import replace
 
@@ -18,19 +18,13 @@ WRONG = [
     ("ex1", np.array([0.03, 0.01, 0.04, 0.20]), "nothing is corrected"),
     ("ex1", np.array([0.09, 0.04]), "shape"),
     ("ex1", [0.09, 0.04, 0.09, 0.20], "expected a tensor or an array"),
-    ("ex2", 0.358, "probability of none"),
-    ("ex2", 1.0, "on average"),
-    ("ex2", 0.377, "exactly one"),
-    ("ex2", 0.05, "alone"),
-    ("ex2", 0.0, "all of them"),
-    ("ex2", "64 %", "expected a number"),
-    ("ex3", replace(PF, coordinate="none"), "looks at the clients' updates"),
+    ("ex2", replace(PF, coordinate="none"), "looks at the clients' updates"),
     (
-        "ex3",
+        "ex2",
         replace(PF, aggregate="mean", share={"embedding": "mean"}, normalize="none", coordinate="none"),
         "leave `share`",
     ),
-    ("ex3", "mean", "give a Method"),
+    ("ex2", "mean", "give a Method"),
 ]
 
 test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("12", WRONG)

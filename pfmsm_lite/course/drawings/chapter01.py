@@ -1,18 +1,20 @@
-"""Drawings of chapter 01: starving, wronging, the misleading average, the funnel from view to purchase."""
+"""Drawings of chapter 01: the generator, starving, wronging, the misleading average, a live training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from pfmsm_lite.lab.style import GREY, INK, band, finish, method_style, styled
+from pfmsm_lite.course.drawings.chapter00 import draw_worlds, group_share
+from pfmsm_lite.lab.heatmaps import heatmap
+from pfmsm_lite.lab.style import DIVERGING, GREY, INK, band, finish, method_style, minus, styled
 
 DASHED = {"color": INK, "linewidth": 2, "linestyle": (0, (2, 1))}
+PAIRS = (("#D55E00", "o"), ("#0072B2", "D"))  # colour and marker of two kinds of dots
 WORDS = {"local": "one model each", "pooled": "one model for all"}
 
 
@@ -78,7 +80,9 @@ def draw_relatedness(table: pd.DataFrame, at: float) -> Figure:
         words.append(f"{gain:+.0f} for the {name}".replace("-", "−"))
     axes[0].set_ylabel("AUC on its test rows")
     axes[0].legend(loc="lower right")
-    title = f"Relatedness {at:+.1f}: one model for all against one each, in AUC points: {', '.join(words)}"
+    title = (
+        f"Relatedness {at:+.1f}: what one model for all gains over one each, in points: {', '.join(words)}"
+    )
     note = f"Lines: mean of {table['seed'].nunique()} seeds; bands: range. Grey bar: what the title is about."
     return finish(
         figure, title.replace(" -", " −"), note, f"A panel for each of {' and '.join(names)}. {note}"
@@ -94,9 +98,9 @@ def average_aucs(
     gap     how much more often B is clicked than A: base rates are 0.5 − gap/2 and 0.5 + gap/2
     """
     true, labels, rates = [], [], (0.5 - gap / 2, 0.5 + gap / 2)
-    for logit, lot, rate in zip(logits, chance, rates, strict=True):
-        constant = brentq(lambda b, x=logit, r=rate: expit(x + b).mean() - r, -40, 40)
-        true.append(expit(logit + constant))
+    for score, lot, rate in zip(logits, chance, rates, strict=True):
+        constant = brentq(lambda b, x=score, r=rate: expit(x + b).mean() - r, -40, 40)
+        true.append(expit(score + constant))
         labels.append(lot < true[-1])
     known = [np.full(len(p), rate) for p, rate in zip(true, rates, strict=True)]
     scores = {"knows only the scenario": known, "knows only the rows": list(logits), "best reachable": true}
@@ -127,7 +131,7 @@ def draw_average(logits: Sequence[np.ndarray], chance: Sequence[np.ndarray], gap
         ax.plot(np.arange(4) + shift, values, marker, color=color, markersize=10, label=name)
         for x, value in enumerate(values):
             place = (x + shift, value - 0.045)
-            ax.text(*place, f"{value:.2f}", ha="center", va="center", color=color, fontsize=9)
+            ax.text(*place, f"{value:.2f}", ha="center", va="center", fontsize=9)
     ax.axvspan(2.5, 3.5, color="#f4f4f4", linewidth=0, zorder=0)
     names = [f"scenario A\n{low:.0%} clicks", f"scenario B\n{high:.0%} clicks", "mean of\nA and B"]
     ax.set_xticks(range(4), [*names, "all rows\ntogether"])
@@ -140,54 +144,63 @@ def draw_average(logits: Sequence[np.ndarray], chance: Sequence[np.ndarray], gap
     )
     title = (
         f"Over all rows, knowing nothing of a row ({blind[3]:.2f}) {verdict} ranking every scenario as well "
-        f"as can be ({rows[3]:.2f})"
+        f"as possible ({rows[3]:.2f})"
     )
     note = f"Inside the scenarios it is {blind[2]:.2f} against {rows[2]:.2f}. Rates {low:.0%}, {high:.0%}."
     return finish(figure, title, note, f"Dots for three ways to score rows. {note}")
 
 
 @styled
-def draw_funnel(rates: pd.DataFrame, aucs: pd.DataFrame) -> Figure:
-    """The conversion rate after a click, true and predicted, by whether a row was clicked; and the ranking.
+def draw_generator(
+    products: pd.DataFrame, tastes: Mapping[str, tuple], probability: np.ndarray, labels: np.ndarray
+) -> Figure:
+    """How a label comes about: hidden numbers, the scenario's taste, a chance, a coin.
 
-    rates  DataFrame with columns rows (clicked, not clicked), true, predicted; one line per seed
-    aucs   DataFrame, one line per seed, one column per way to rank impressions by click-and-buy; the last
-           column is the best reachable
+    products     hidden numbers of a user (lines) times those of an item (columns)
+    tastes       name of a pair of scenarios → their tastes, two arrays [D]
+    probability  true P(click) of some rows [R];  labels [R]: how the coins fell
     """
-    figure = Figure(figsize=(7.8, 3.8))
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
-    means = rates.groupby("rows", sort=False)[["true", "predicted"]].mean()
-    single = rates.melt("rows", ["true", "predicted"], var_name="rate", value_name="purchases")
-    single = {"data": single, "x": "rows", "y": "purchases", "hue": "rate", "ax": left}
-    sns.barplot(**single, palette=[INK, "#D55E00"], saturation=1, width=0.72, errorbar=None)
-    sns.stripplot(**single, palette=[GREY, GREY], dodge=True, jitter=False, size=3, legend=False)
-    for bars in left.containers:
-        for bar in bars:
-            place = (bar.get_x() + bar.get_width() / 2, 0.02)
-            left.text(*place, f"{bar.get_height():.2f}", ha="center", color="white", fontsize=10)
-    left.set_xticks(range(len(means)), [f"rows that were\n{name}" for name in means.index])
-    left.set(xlabel="", ylabel="", ylim=(0, 1.25 * float(rates[["true", "predicted"]].max().max())))
-    left.set_title("purchases per click", fontweight="bold")
-    left.legend(loc="upper right")
-    ways, best = list(aucs.columns[:-1]), float(aucs.iloc[:, -1].mean())
-    for y, way in enumerate(ways):
-        right.plot([aucs[way].min(), aucs[way].max()], [y, y], color="#0072B2")
-        right.plot(aucs[way].mean(), y, "D", color="#0072B2")
-        place = (float(aucs[way].mean()), y - 0.22)
-        right.text(*place, f"{aucs[way].mean():.2f}", ha="center", color="#0072B2", fontsize=10)
-    right.axvline(best, **DASHED)
-    right.text(best, -0.62, f"best reachable {best:.2f} ", ha="right", va="center", fontsize=9)
-    right.set_yticks(range(len(ways)), ways)
-    right.set(ylim=(len(ways) - 0.5, -0.85), xlim=(0.5, 1.0), xlabel="AUC for click-and-buy")
-    right.set_title("all impressions, ranked by", fontweight="bold")
-    right.grid(axis="x")
-    gone = means.loc["not clicked"]
+    figure = Figure(figsize=(7.6, 3.5))
+    left, middle, right = figure.subplots(1, 3, width_ratios=[0.8, 1, 1.15])
+    texts = products.map(lambda v: f"{v:g}".replace("-", "−")).values
+    heatmap(left, products, DIVERGING, (-2.5, 2.5), texts, square=True, xticklabels=True, yticklabels=True)
+    left.set_title("1  products", fontweight="bold")
+    left.set(xlabel="item", ylabel="user")
+    for (name, (first, second)), (color, marker) in zip(tastes.items(), PAIRS, strict=True):
+        said = minus(f"{np.corrcoef(first, second)[0, 1]:.2f}")
+        middle.plot(first, second, marker, color=color, markersize=4, label=f"{name}: {said}")
+    middle.set(xlabel="weights in one scenario", ylabel="in another")
+    low, high = middle.get_ylim()
+    middle.set_ylim(low - 0.35 * (high - low), high)
+    middle.set_title("2  taste", fontweight="bold")
+    middle.legend(loc="lower center", fontsize=9)
+    score = logit(probability)
+    line = np.linspace(-6, 6, 100)
+    right.plot(line, expit(line), color=INK, label="chance")
+    for value, name in ((1, "clicked"), (0, "not clicked")):
+        color, marker = PAIRS[value]
+        rows = labels == value
+        right.plot(score[rows], expit(score[rows]), marker, color=color, markersize=4, label=name)
+    right.set(xlabel="score", ylabel="chance of a click", xlim=(-6, 6), ylim=(-0.04, 1.04), xticks=(-5, 0, 5))
+    right.set_title("3  coin", fontweight="bold")
+    right.legend(loc="upper left", fontsize=9)
+    unlikely = int(((probability < 0.5) & (labels == 1)).sum())
     title = (
-        f"Trained on clicked rows only, it expects {gone['predicted']:.2f} purchases per click where nobody "
-        f"clicked; true: {gone['true']:.2f}"
+        f"A click is a coin toss, and taste sets the chance: of {int(labels.sum())} clicks here, {unlikely} "
+        "came at a chance below one half"
     )
-    note = f"{len(aucs)} seeds: small dots left, range right."
-    alt = "; ".join(f"{way.replace(chr(10), ' ')} {aucs[way].mean():.3f}" for way in ways)
-    return finish(
-        figure, title, note, f"Bars of purchases per click; ranking: {alt}, best reachable {best:.3f}."
-    )
+    note = f"Middle: correlations of tastes. Right: {len(labels)} rows of one scenario. One seed."
+    alt = f"Panels: products of hidden numbers; tastes of two pairs of scenarios; chance by score. {note}"
+    return finish(figure, title, note, alt)
+
+
+def draw_across(worlds: Mapping[float, tuple], groups: Sequence, names: Sequence[str]) -> Figure:
+    """Weights that a short training has found, for one value of `across` or several, beside the truth.
+
+    worlds  across → (weights [N, N], relatedness [N, N])
+    """
+    named = {minus(f"across {value:+.2f}"): found for value, found in worlds.items()}
+    shares = [100 * group_share(weights, groups) for weights, _ in worlds.values()]
+    said = ", ".join(f"{share:.0f}\u00a0% ({name})" for name, share in zip(named, shares, strict=True))
+    title = f"After a short training a client takes from its own group: {said}"
+    return draw_worlds(named, groups, names, title, numbers=False)

@@ -1,74 +1,80 @@
-"""Drawings of chapter 02: the model as boxes, gates as they specialize, tasks at odds."""
+"""Drawings of chapter 02: the model as boxes, gates as they specialize, two tasks at odds."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from pfmsm_lite.lab.heatmaps import heatmap
-from pfmsm_lite.lab.style import GREY, INK, SEQUENTIAL, band, finish, styled
+from pfmsm_lite.lab.style import GREY, INK, SEQUENTIAL, finish, signed, styled
 
 TASK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-PART_STYLE = {  # part of the model → colour, marker
-    "embedding": ("#009E73", "o"),
-    "experts, layer 1": ("#0072B2", "D"),
-    "experts, layer 2": ("#D55E00", "^"),
-}
+MOMENT_STYLE = ((GREY, "s", 0.04), ("#0072B2", "o", 0.0), ("#D55E00", "v", -0.04))  # before, early, late
 
 
-def _box(ax, x, y, text, color="white", width=1.5):
+def _box(ax, x, y, text, width, color="white", edge="#777777"):
     shape = "round,pad=0,rounding_size=0.12"
     ax.add_patch(
-        FancyBboxPatch((x - width / 2, y - 0.32), width, 0.64, shape, fc=color, ec="#777777", lw=0.8)
+        FancyBboxPatch((x - width / 2, y - 0.36), width, 0.72, shape, fc=color, ec=edge, lw=1, zorder=2)
     )
-    ax.text(x, y, text, ha="center", va="center", fontsize=10, color=INK)
+    ax.text(x, y, text, ha="center", va="center", fontsize=10, color=INK, zorder=3)
+
+
+def _line(ax, start, end, color=GREY, **options):
+    arrow = {"arrowstyle": "-|>", "color": color, "lw": 1.2, "shrinkA": 0, "shrinkB": 0} | options
+    ax.annotate("", end, start, arrowprops=arrow, zorder=1)
+
+
+def _task(ax: Axes, t: int, name: str, gate: np.ndarray, heights: tuple, experts: np.ndarray):
+    """All that belongs to one task: its gate, its lines from the experts, its mixture and its tower.
+
+    gate  [E];  heights: of the gate and of the tower;  experts: [E] heights
+    """
+    color, (above, y) = TASK_COLORS[t], heights
+    _line(ax, (3.0, 2.0), (4.0, above), color, linestyle="--")
+    _box(ax, 5, above, f"{name}\ngate", 2.0, edge=color)
+    _line(ax, (6.0, above), (8.05, y + 0.3 * np.sign(above - y)), color, linestyle="--")
+    for weight, height in zip(gate, experts, strict=True):
+        ax.plot((6.0, 8.2), (height, y), color=color, lw=10 * weight + 0.3, alpha=0.7, zorder=0)
+    percent = " + ".join(f"{100 * weight:.0f} %" for weight in gate)
+    ax.text(7.3, above, percent, color=color, fontsize=10, ha="left", va="center")
+    ax.plot(8.35, y, "o", markersize=19, markerfacecolor="white", markeredgecolor=color, zorder=2)
+    ax.text(8.35, y, "Σ", ha="center", va="center", fontsize=11, color=INK, zorder=3)
+    _line(ax, (8.7, y), (9.3, y), color)
+    _box(ax, 10.3, y, f"{name}\ntower", 2.0, edge=color)
+    _line(ax, (11.3, y), (11.8, y), color)
+    ax.text(11.9, y, f"P({name})", fontsize=10, va="center")
 
 
 @styled
 def draw_model(gates: np.ndarray, tasks: Sequence[str] = ("click", "conversion")) -> Figure:
     """An MMoE as boxes; a line from an expert to a task is as thick as the gate's weight.
 
-    gates    [T, E] weights of the gates, each row adding up to 1
-    tasks    names of the T tasks, at most 4
+    gates    [2, E] weights of the gates, each row adding up to 1;  tasks: names of the two tasks
     returns  Figure
     raises   ValueError where a row does not add up to 1, or for another number of tasks
     """
     gates = np.asarray(gates, float)
-    if gates.ndim != 2 or len(gates) != len(tasks) or not np.allclose(gates.sum(1), 1, atol=1e-3):
+    if gates.ndim != 2 or not len(gates) == len(tasks) == 2 or not np.allclose(gates.sum(1), 1, atol=1e-3):
         raise ValueError(f"gates of shape {gates.shape} for {len(tasks)} tasks; every row must add up to 1")
-    count = gates.shape[1]
-    figure = Figure(figsize=(8, 3.6))
-    ax = figure.add_subplot(xlim=(-1, 10.2), ylim=(-0.6, 3.9))
+    figure = Figure(figsize=(8.4, 3.7))
+    ax = figure.add_subplot(xlim=(-1.35, 13.9), ylim=(-0.5, 4.5))
     ax.axis("off")
-    across, down = np.linspace(0.4, 3.2, count), np.linspace(0.5, 3.1, len(tasks))[::-1]
-    for e, y in enumerate(across[::-1]):
-        ax.annotate("", (2.2, y), (0.8, 1.8), arrowprops={"arrowstyle": "-", "color": GREY, "lw": 1})
-        for t, place in enumerate(down):
-            ax.plot(
-                (3.8, 6), (y, place), color=TASK_COLORS[t], lw=9 * gates[t, e] + 0.2, alpha=0.75, zorder=0
-            )
-        _box(ax, 3, y, f"expert {e}")
-    _box(ax, 0, 1.8, "row x")
-    for t, (task, y) in enumerate(zip(tasks, down, strict=True)):
-        ax.text(
-            6,
-            y + 0.42,
-            f"gate: {', '.join(f'{v:.2f}' for v in gates[t])}",
-            fontsize=9.5,
-            ha="center",
-            bbox={"fc": "white", "ec": "none", "pad": 1},
-        )
-        _box(ax, 6, y, f"mixture {t}", "#f3f3f3")
-        arrow = {"arrowstyle": "-|>", "color": TASK_COLORS[t], "lw": 1.5}
-        ax.annotate("", (7.5, y), (6.75, y), arrowprops=arrow)
-        ax.annotate("", (9, y), (8.75, y), arrowprops=arrow)
-        _box(ax, 8.1, y, f"tower {t}", width=1.3)
-        ax.text(9.1, y, f"P({task})", fontsize=10, va="center")
-    most = [f"{task} listens most to expert {e}" for task, e in zip(tasks, gates.argmax(1), strict=True)]
-    title = f"All experts see the row; {' and '.join(most)}"
-    note = "Thickness of a coloured line: the gate's weight. A task's weights add up to 1."
-    return finish(figure, title, note, f"Boxes and lines. {note}")
+    experts = np.linspace(2.7, 1.3, gates.shape[1])
+    _box(ax, -0.2, 2.0, "one row:\nids, numbers", 2.1)
+    _line(ax, (0.85, 2.0), (1.2, 2.0))
+    _box(ax, 2.1, 2.0, "embedding\n→ input x", 1.8, "#e8f4ee")
+    for e, y in enumerate(experts):
+        _line(ax, (3.0, 2.0), (4.0, y))
+        _box(ax, 5, y, f"expert {e}", 2.0, "#f3f3f3")
+    for t, heights in enumerate(((4.0, 3.0), (0.0, 1.0))):
+        _task(ax, t, tasks[t], gates[t], heights, experts)
+    title = "Experts and gates read the same row; of expert 0, "
+    title += f"{tasks[0]} takes {100 * gates[0, 0]:.0f} % and {tasks[1]} {100 * gates[1, 0]:.0f} %"
+    note = "Solid: what experts say, as thick as the gate's weight. Dashed: what a gate reads and sets."
+    return finish(figure, title, note, f"Boxes and arrows from a row through experts to two towers. {note}")
 
 
 @styled
@@ -110,41 +116,36 @@ def draw_gates(
 
 
 @styled
-def draw_conflict(
-    cosines: Mapping[str, np.ndarray], correlations: Sequence[float], epochs: Sequence[int]
-) -> Figure:
-    """Cosine of the two tasks' gradients by part of the model, over the tasks' true correlation.
+def draw_conflict(cosines: Mapping[int, np.ndarray], correlations: Sequence[float]) -> Figure:
+    """Cosine of the two tasks' gradients over the tasks' true correlation, at three moments of training.
 
-    cosines       part → [C, S, epochs + 1]: correlation × seed × epoch
-    correlations  the C correlations of the tasks' teachers;  epochs: the ones to show, a panel each
-    returns       Figure
-    raises        ValueError for an epoch that was not recorded
+    cosines       epochs trained → [C, S]: correlation × seed; the first before training, then two more
+    correlations  the C correlations of the tasks' teachers
+    returns       Figure;  raises ValueError for another number of moments
     """
-    recorded = min(np.shape(values)[2] for values in cosines.values())
-    if not all(0 <= epoch < recorded for epoch in epochs):
-        raise ValueError(f"epochs {list(epochs)}: only 0 to {recorded - 1} were recorded")
-    figure = Figure(figsize=(8, 3.9))
-    axes = figure.subplots(1, len(epochs), squeeze=False, sharey=True)[0]
-    for ax, epoch in zip(axes, epochs, strict=True):
-        ax.axhline(0, color=INK, lw=0.8)
-        for part, values in cosines.items():
-            color, marker = PART_STYLE[part]
-            band(ax, correlations, np.asarray(values)[:, :, epoch], color, marker=marker, label=part)
-        ax.set(xlabel="true correlation of the tasks", ylim=(-1.05, 1.05), xlim=(-1, 1))
-        ax.set_title(f"after {epoch} epoch{'' if epoch == 1 else 's'}" if epoch else "before training")
-        ax.grid(axis="y")
-    axes[0].set_ylabel("cosine of the two gradients")
-    axes[0].legend(loc="lower left", fontsize=9)
-    spread = [np.mean([np.mean(v, 1)[-1, e] - np.mean(v, 1)[0, e] for v in cosines.values()]) for e in epochs]
-    rises = [f"{abs(v):.1f}" if v > -0.05 else f"−{abs(v):.1f}" for v in spread]
-    moments = ["before training" if e == 0 else f"after {e} epoch{'s' * (e > 1)}" for e in epochs]
-    best = int(np.argmax(spread))
-    title = f"{moments[best].capitalize()} the cosine rises with the tasks' correlation, by {rises[best]}"
-    others = [f"{rises[k]} {moments[k]}" for k in range(len(epochs)) if k != best]
-    title += (
-        f" ({', '.join(others)}; means of {len(cosines)} parts)"
-        if others
-        else f" (mean of {len(cosines)} parts)"
-    )
-    note = "Lines: mean over seeds; bands: range. Below 0: one task's step undoes the other's."
-    return finish(figure, title, note, f"Lines by part of the model in {len(epochs)} panels. {note}")
+    if len(cosines) != len(MOMENT_STYLE):
+        raise ValueError(f"{len(cosines)} moments of training: before, early and late are expected")
+    figure = Figure(figsize=(7.4, 3.9))
+    ax = figure.subplots()
+    ax.axhspan(-1, 0, color="#f7ece4", linewidth=0, zorder=0)
+    ax.axhline(0, color=INK, lw=0.8)
+    for (epoch, values), (color, marker, shift) in zip(cosines.items(), MOMENT_STYLE, strict=True):
+        words = f"after {epoch} epochs" if epoch else "before training"
+        ax.plot(correlations, np.mean(values, 1), color=color, marker=marker, lw=2.4, markersize=7)
+        for seed in np.transpose(values):
+            ax.plot(np.add(correlations, shift), seed, ".", color=color, alpha=0.35, markersize=5)
+        ax.text(1.0, np.mean(values[-1]) - 0.09 * (epoch == 0), words, color=color, va="center", fontsize=10)
+    ax.text(-0.9, 0.86, "above 0: one step helps both tasks", color=INK, fontsize=9.5)
+    ax.text(-0.9, -0.93, "below 0: each undoes part of the other's step", color=INK, fontsize=9.5)
+    ticks = {-0.9: "−0.9\nopposite wishes", 0.0: "0\nunrelated", 0.9: "0.9\nnearly the same"}
+    ax.set_xticks(list(ticks), list(ticks.values()))
+    ax.set_yticks([-1, -0.5, 0, 0.5, 1])
+    ax.set(ylim=(-1, 1), xlim=(-1, 1.65), ylabel="cosine of the two gradients")
+    ax.set_xlabel("what the two tasks truly want", loc="left")
+    (_, early, late), ends = cosines, [np.mean(values, 1)[[0, -1]] for values in cosines.values()]
+    (low, high), (first, last) = ends[1:]
+    title = f"After {early} epochs the cosine tells opposite tasks ({signed(low)}) from related ones "
+    title += f"({signed(high)}); after {late} it no longer does ({signed(first)} and {signed(last)})"
+    seeds = len(next(iter(cosines.values()))[0])
+    note = f"All shared weights together. Lines: mean of {seeds} seeds; dots: single seeds."
+    return finish(figure, title, note, f"Three lines over five degrees of likeness. {note}")

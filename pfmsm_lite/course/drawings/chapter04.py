@@ -1,14 +1,13 @@
-"""Figures of chapter 04: drift in one dimension, local epochs, what one choice is worth."""
+"""Figures of chapter 04: round after round, drift in one dimension, local epochs, what a choice is worth."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from pfmsm_lite.lab.style import GREY, INK, band, finish, styled
+from pfmsm_lite.lab.style import GREY, INK, finish, handle, signed, styled
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
-MARKERS = ("o", "s", "D", "^", "v", "P")
 
 
 def after_steps(start: float, steps: int, size: float, curvature: float, minimum: float) -> float:
@@ -75,88 +74,115 @@ def draw_drift(
 
 
 @styled
-def draw_epochs(curves: Mapping[int, np.ndarray]) -> Figure:
-    """Validation AUC by work at home and by traffic, one line per number of local epochs.
+def draw_rounds(auc: np.ndarray, kilobytes: float, first_group: int, last: int = 20) -> Figure:
+    """Validation AUC of every client, round by round, up to the present round.
 
-    curves   {local epochs: [S, rounds] average validation AUC of S seeds}; the first one is the yardstick:
-             drawn are AUC points against its best round, seed by seed, since seeds differ by more
-    returns  Figure: left by epochs at home, right by rounds
+    auc          [R, N] of N clients after each of R rounds
+    kilobytes    what one client sends per round
+    first_group  so many clients, from the first on, are of the first group
+    last         the axis ends at this round, however many have been played
+    returns      Figure
     """
-    figure = Figure(figsize=(8, 4.3))
-    axes = figure.subplots(1, 2, sharey=True)
-    yardstick = np.max(next(iter(curves.values())), axis=1, keepdims=True)
-    last, work = {}, set()
-    for (epochs, values), color, marker in zip(curves.items(), COLORS, MARKERS, strict=False):
-        points = 100 * (np.asarray(values) - yardstick)
-        mean = points.mean(0)
-        rounds = np.arange(1, len(mean) + 1)
-        for ax, x in zip(axes, (rounds * epochs, rounds), strict=True):
-            band(ax, x, points.T, color, marker=marker, markersize=5, label=f"{epochs} per round")
-        last[epochs] = mean[-1]
-        work.add(len(mean) * epochs)
-    low = next(iter(curves))
-    axes[0].set(xlabel="epochs at home", ylabel=f"AUC points to the best with {low} per round")
-    axes[0].set_ylim(-6, 2)
-    axes[1].set(xlabel="rounds (traffic)", xscale="log")
-    axes[1].set_xticks([1, 2, 5, 10, 20, 40], [1, 2, 5, 10, 20, 40])
-    axes[1].minorticks_off()
-    axes[1].legend(title="local epochs", loc="lower right")
-    for ax in axes:
-        ax.grid(axis="y")
-    seeds, high = len(yardstick), max(curves)
-    when = f"At equal work ({max(work)} epochs at home)" if len(work) == 1 else "In the last round"
-    gap = last[high] - last[low]
-    side = f"{abs(gap):.1f} AUC points {'lower' if gap < 0 else 'higher'} than"
-    side = "level with" if abs(gap) < 0.05 else side
-    title = f"{when}, {high} local epochs per round end {side} {low}"
-    note = f"Lines: mean of {seeds} seeds; bands: their range. Rounds further below are cut off."
-    ends = ", ".join(f"{value:+.1f} with {epochs}" for epochs, value in last.items()).replace("-", "−")
-    alt = f"AUC points to the best with {low} per round, by epochs at home and by rounds; at the end {ends}."
-    return finish(figure, title, note, f"{alt} {note}")
+    rounds = np.arange(1, len(auc) + 1)
+    figure = Figure(figsize=(8, 4))
+    ax = figure.subplots()
+    for n, values in enumerate(np.transpose(auc)):
+        color = COLORS[0] if n < first_group else COLORS[1]
+        ax.plot(rounds, values, "o-", color=color, linewidth=1, markersize=3, alpha=0.7)
+    mean = auc.mean(axis=1)
+    ax.plot(rounds, mean, "o-", color=INK, linewidth=2.6, markersize=6)
+    ax.axhline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (2, 1)))
+    ax.text(last + 0.4, 0.503, "guessing", ha="right", va="bottom", fontsize=10, color="#555555")
+    ax.set(xlim=(0.5, last + 0.5), ylim=(0.42, 0.74), xlabel="round", ylabel="AUC on validation rows")
+    ax.set_xticks(range(1, last + 1))
+    ax.grid(axis="y")
+    lines = [("mean of all", INK), ("a client of the first group", COLORS[0]), ("of the second", COLORS[1])]
+    ax.legend(handles=[handle(label, color, "o", linestyle="-") for label, color in lines], loc="upper left")
+    played = "1 round" if len(auc) == 1 else f"{len(auc)} rounds"
+    sent = f"each client has sent {len(auc) * kilobytes:.0f} kB"
+    title = f"After {played} the mean AUC is {mean[-1]:.3f}, and {sent}"
+    note = "FedAvg, one seed. Another seed makes other data."
+    ends = f"first group {auc[-1, :first_group].mean():.3f}, second {auc[-1, first_group:].mean():.3f}"
+    return finish(figure, title, note, f"One line per client; {ends}. {note}")
+
+
+@styled
+def draw_epochs(points: Mapping[int, Sequence[float]], kilobytes: Mapping[int, float], work: int) -> Figure:
+    """What local epochs cost and save at equal work: AUC points, and traffic.
+
+    points     {local epochs per round: [S] AUC points to the fewest, in the last round}
+    kilobytes  {local epochs per round: what one client sends in all rounds}
+    work       epochs at home, the same for all
+    returns    Figure: left the cost, right the traffic
+    """
+    figure = Figure(figsize=(8, 3.9))
+    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    means = {epochs: float(np.mean(values)) for epochs, values in points.items()}
+    left.axhline(0, color=GREY, linewidth=1.2)
+    for x, (epochs, values) in enumerate(points.items()):
+        color = INK if x == 0 else COLORS[1]
+        left.plot([x] * len(values), values, "o", color=color, markersize=5, alpha=0.45)
+        left.plot(x, means[epochs], "D", color=color, markersize=9)
+        left.text(x + 0.16, means[epochs], signed(means[epochs]) if x else "0", va="center", fontsize=11)
+    low, high = min(points), max(points)
+    left.set(ylabel=f"AUC points over {low} epoch", xlim=(-0.4, len(points) - 0.3))
+    left.set_title("what it costs", fontweight="bold")
+    left.grid(axis="y")
+    bars = right.bar(range(len(kilobytes)), list(kilobytes.values()), color=COLORS[0], width=0.6)
+    right.bar_label(bars, [f"{value:,.0f}" for value in kilobytes.values()], padding=2, fontsize=11)
+    right.set(ylabel="kB sent per client", ylim=(0, 1.15 * max(kilobytes.values())))
+    right.set_title("what it saves", fontweight="bold")
+    for ax in (left, right):
+        ax.set_xticks(range(len(points)), [f"{epochs}" for epochs in points])
+        ax.set_xlabel("local epochs per round")
+    less = kilobytes[low] / kilobytes[high]
+    title = f"At equal work, {high} local epochs per round send {less:.0f} times less and cost "
+    title += f"{-means[high]:.1f} AUC points"
+    said = ", ".join(f"{epochs}: {signed(mean)} points" for epochs, mean in means.items())
+    rounds = ", ".join(str(work // epochs) for epochs in points)
+    seeds = len(points[low])
+    note = f"{work} epochs at home for all, in {rounds} rounds. Diamond: mean of {seeds} seeds; dots: seeds."
+    return finish(figure, title, note, f"Local epochs per round, against {low}: {said}. {note}")
 
 
 @styled
 def draw_worth(
     differences: Mapping[str, Mapping[str, Sequence[float]]],
     reference: str,
-    subject: str,
-    about: str | None = None,
+    title: str,
+    told: Sequence[str] = (),
 ) -> Figure:
     """What choices are worth against a reference: each dot is a seed, the diamond their mean.
 
     differences  {panel: {choice: [S] AUC points against the reference}}
-    reference    its name, at zero;  subject: the beginning of the title
-    about        the choice that the title tells of; None: the one with the largest mean
+    reference    its name, at zero
+    title        the finding, in a sentence
+    told         choices that the title speaks of: they are in colour, the others grey; (): all in colour
     returns      Figure, one panel beside the other
     """
     names = list(next(iter(differences.values())))
     figure = Figure(figsize=(8, 1.9 + 0.55 * len(names)))
     axes = figure.subplots(1, len(differences), sharex=True, sharey=True, squeeze=False)[0]
-    phrases, last = [], None
     for ax, (panel, choices) in zip(axes, differences.items(), strict=True):
         ax.axvline(0, color=GREY, linewidth=1.2)
-        means = {name: float(np.mean(points)) for name, points in choices.items()}
         for y, (name, points) in enumerate(choices.items()):
-            color = COLORS[y % len(COLORS)]
+            mean = float(np.mean(points))
+            color = COLORS[0] if name in (told or names) else "#6f6f6f"
             ax.plot(points, [y] * len(points), "o", color=color, markersize=4.5, alpha=0.5)
-            ax.plot(means[name], y, "D", color=color, markersize=8)
-            ax.text(means[name], y - 0.24, f"{means[name]:+.1f}".replace("-", "−"), ha="center", fontsize=10)
-        ax.set_title(panel, fontweight="bold")
+            ax.plot(mean, y, "D", color=color, markersize=8)
+            ax.text(mean, y - 0.24, signed(mean), ha="center", fontsize=10)
+        if len(differences) > 1:
+            ax.set_title(panel, fontweight="bold")
         ax.set_xlabel(f"AUC points over {reference}")
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.5, -0.6)
         ax.margins(x=0.12)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
-        top = about or max(means, key=means.get)
-        told = f"{top} " if top != last else ""
-        phrases.append(f"{told}{means[top]:+.1f}" + (f" ({panel})" if len(differences) > 1 else ""))
-        last = top
-    head = subject if about else f"{subject}: most for"
-    title = f"{head}{':' if about else ''} {' and '.join(phrases)} points over {reference}".replace("-", "−")
     said = "; ".join(
-        f"{panel}: " + ", ".join(f"{name} {np.mean(p):+.2f}" for name, p in choices.items())
+        f"{panel}: " + ", ".join(f"{name} {signed(np.mean(p), 2)}" for name, p in choices.items())
         for panel, choices in differences.items()
     )
-    note = "Diamond: mean over the seeds; dots: single seeds."
+    seeds = len(next(iter(next(iter(differences.values())).values())))
+    note = f"Diamond: mean over {seeds} seeds; dots: single seeds."
     return finish(figure, title, note, f"{said}. {note}")

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from pfmsm_lite.coordination import turn
-from pfmsm_lite.lab.style import GREY, INK, band, finish, styled
+from pfmsm_lite.lab.heatmaps import client_map
+from pfmsm_lite.lab.style import DIVERGING, GREY, INK, band, finish, signed, styled
 
 OWN, MEAN, TURNED, DISC = "#0072B2", "#E69F00", "#D55E00", "#56B4E9"
 
@@ -27,70 +28,78 @@ def _degrees(u, v):
     return float(np.degrees(np.arccos(np.clip(u @ v / lengths, -1, 1)))) if lengths > 0 else 0.0
 
 
-def _arrow(ax, end, color, label, **options):
-    style = {"arrowstyle": "-|>", "lw": 2.4, "color": color, "shrinkA": 0, "shrinkB": 0, **options}
-    if np.linalg.norm(end) > 0.02:
-        ax.annotate("", end, (0, 0), arrowprops=style)
-    place = end * (1 + 0.13 / max(np.linalg.norm(end), 0.13)) if label else end
+def _arrow(ax, end, color, label, start=(0, 0)):
+    """An arrow with its letter behind the tip; too short a one is the letter alone."""
+    end, start = np.asarray(end, float), np.asarray(start, float)
+    way = end - start
+    size = float(np.linalg.norm(way))
+    if size > 0.02:
+        style = {"arrowstyle": "-|>", "lw": 2.4, "color": color, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", end, start, arrowprops=style)
+    place = end + way * 0.16 / max(size, 0.16)
     ax.text(*place, label, color=color, weight="bold", ha="center", va="center")
 
 
 @styled
 def draw_turn(angle: float, length: float = 1.0, radius: float = 0.4, rescale: str = "none") -> Figure:
-    """Two updates in the plane, the disc in which U may lie, the dual, and both inner products.
+    """Two updates in the plane, the disc in which U may lie, and both inner products, before and after.
 
-    angle    degrees from a, which has length 1, to b;  length: of b
+    angle    degrees from a, which has length 1, to b;  length: of b, up to 2
     radius   of the disc around a, 0 ≤ radius < 1;  rescale: see `coordinate`
-    returns  Figure
+    returns  Figure; its axes are the same for every value
     """
     a = np.array([1.0, 0.0])
     b = length * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
     free, u = _turned(a, b, radius, "none"), _turned(a, b, radius, rescale)
-    w = np.linspace(0, 1, 1001)
-    g = w[:, None] * a + (1 - w[:, None]) * b
-    dual = g @ a + radius * np.linalg.norm(g, axis=1)
-    best = int(dual.argmin())
-
-    figure = Figure(figsize=(9, 3.7))
-    plane, curve, bars = figure.subplots(1, 3, width_ratios=[1.5, 1, 1])
-    plane.set_aspect("equal")
-    reach = max(1.5, length) + 0.25
-    plane.set(xlim=(-reach, reach), ylim=(-0.7, reach), xticks=[], yticks=[])
-    plane.spines[:].set_visible(False)
-    plane.add_patch(Circle(a, radius, fc=DISC, ec=DISC, alpha=0.25))
-    plane.plot(*np.stack([a, b]).T, color=GREY, lw=1, ls=":")
-    if radius > 0 and length > 0:
-        plane.plot(*g[best], "o", mec=INK, mfc="none", mew=1.5, ms=11)
-    _arrow(plane, a, OWN, "")
-    plane.text(1.0, -0.14, "a", color=OWN, weight="bold", ha="center", va="center")
-    _arrow(plane, b, MEAN, "b")
-    _arrow(plane, u, TURNED, "U")
-    if not np.allclose(free, u):
-        plane.plot(*free, "x", color=TURNED, ms=8, mew=2)
-    plane.set_title("the plane (disc: where U may lie)")
-
-    curve.plot(w, dual, color=INK)
-    curve.plot(w[best], dual[best], "o", color=TURNED)
-    curve.set(xlabel="w (0: b counts, 1: a)", ylim=(dual.min() - 0.2, dual.max() + 0.2))
-    curve.set_title(f"the dual, least at w = {w[best]:.2f}")
-
+    figure = Figure(figsize=(8, 3.8))
+    plane, bars = figure.subplots(1, 2, width_ratios=[1.25, 1])
+    _draw_plane(plane, a, b, free, u, radius)
     before, after = (a @ a, b @ a), (a @ u, b @ u)
-    for k, (values, color, label) in enumerate(((before, OWN, "U = a"), (after, TURNED, "U"))):
-        bars.bar(np.arange(2) + 0.38 * k - 0.19, values, 0.36, color=color, label=label)
+    for k, (values, color, label) in enumerate(((before, OWN, "before, U = a"), (after, TURNED, "after"))):
+        places = np.arange(2) + 0.4 * k - 0.2
+        bars.bar(places, values, 0.36, color=color, label=label)
+        for place, value in zip(places, values, strict=True):
+            up = value >= 0
+            text = f"{value:.2f}".replace("-", "−")
+            bars.text(place, value, text, ha="center", va="bottom" if up else "top", fontsize=9)
     bars.axhline(0, color=INK, lw=0.8)
-    bars.set_xticks([0, 1], ["⟨a, U⟩", "⟨b, U⟩"])
-    low, high = min(*before, *after, 0), max(*before, *after)
-    bars.set_ylim(low - 0.1, high + 0.35 * (high - low))
-    bars.legend(loc="upper right", ncols=2, handlelength=1)
-    bars.set_title("both inner products")
+    bars.set_xticks([0, 1], ["⟨a, U⟩\nfor the client", "⟨b, U⟩\nfor the others"])
+    bars.set(ylim=(-2.6, 4.8), yticks=[])
+    bars.set_title("how well U serves each side")
+    bars.legend(loc="upper left", fontsize=9)
 
-    turned, stretch = _degrees(a, u), float(np.linalg.norm(u))
-    said = f"b at {angle:.0f}°: U is a turned by {turned:.0f}°, {stretch:.2f} times as long"
-    title = f"{said}; ⟨b, U⟩ from {before[1]:.2f} to {after[1]:.2f}"
-    note = _advice(angle, length, radius) or "Dotted: all mixtures of a and b. Ring: the one with weight w."
+    what = "there is no conflict with b"
+    if b @ a < -1e-9:
+        what = "the conflict with b stays" if b @ u < -1e-9 else "the conflict with b is gone"
+    turned, size = _degrees(a, u), float(np.linalg.norm(u))
+    title = f"a turned by {turned:.0f}°, {size:.2f} times as long: {what}, "
+    title += f"⟨b, U⟩ goes from {before[1]:.2f} to {after[1]:.2f}"
+    note = _advice(angle, length, radius)
     if not np.allclose(free, u):
         note += " Cross: U before its length was set."
-    return finish(figure, title.replace("-", "−"), note, f"Arrows a and b, a disc around a, and U. {note}")
+    return finish(figure, title.replace("-", "−"), note, f"Arrows a, b and U, a disc around a; bars. {note}")
+
+
+def _draw_plane(ax, a, b, free, u, radius):
+    """The arrows and the disc, and what they are."""
+    ax.set_aspect("equal", anchor="W")
+    ax.set(xlim=(-2.2, 2.2), ylim=(-1.1, 2.15), xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.add_patch(Circle(a, radius, fc=DISC, ec=DISC, alpha=0.25))
+    _arrow(ax, b, MEAN, "b")
+    _arrow(ax, a, OWN, "")
+    ax.text(0.98, -0.16, "a", color=OWN, weight="bold", ha="center", va="center")
+    _arrow(ax, u, TURNED, "U")
+    if not np.allclose(free, u):
+        ax.plot(*free, "x", color=TURNED, ms=8, mew=2)
+    lines = (
+        ("a: the update of one client", OWN),
+        ("b: the mean update of all", MEAN),
+        ("disc: where U may lie", INK),
+        ("U: what takes its place", TURNED),
+    )
+    for k, (text, color) in enumerate(lines):
+        ax.text(-2.2, -0.34 - 0.22 * k, text, color=color, fontsize=9, va="center")
 
 
 def _advice(angle, length, radius):
@@ -100,11 +109,9 @@ def _advice(angle, length, radius):
     if radius == 0:
         return "Radius 0: the disc is the single point a, so U = a."
     if angle == 0:
-        return (
-            "Same direction: there is no conflict, and nothing to turn. Without rescaling U only gets longer."
-        )
+        return "Same direction: nothing to turn. Without rescaling U only gets longer."
     if angle == 180 and length <= 1:
-        return "Opposite: turning is no help. Without rescaling U only gets shorter: (1 − radius)·a."
+        return "Opposite: turning is no help. Without rescaling U only gets shorter."
     return ""
 
 
@@ -119,7 +126,7 @@ def draw_sweep(radius: float = 0.4, length: float = 1.0) -> Figure:
     found = {rule: [_turned(a, b, radius, rule) for b in ends] for rule in ("none", "sqrt", "cagrad", "norm")}
     turned = np.array([_degrees(a, u) for u in found["none"]])
 
-    figure = Figure(figsize=(8, 3.3))
+    figure = Figure(figsize=(7, 2.8))
     left, right = figure.subplots(1, 2)
     left.plot(angles, turned, color=TURNED)
     left.set(xlabel="angle between a and b (degrees)", ylim=(-1, max(6, 1.15 * turned.max())))
@@ -137,7 +144,7 @@ def draw_sweep(radius: float = 0.4, length: float = 1.0) -> Figure:
         ax.grid(axis="y")
     most = int(turned.argmax())
     where = f", most at {angles[most]:.0f}°" if turned[most] > 0.05 else ""
-    title = f"Radius {radius:g} turns by {turned[most]:.0f}° at the very most{where}"
+    title = f"Radius {radius:g} turns by {turned[most]:.0f}° at most{where.replace(', most', ',')}"
     sizes = np.array([np.linalg.norm(u) for u in found["none"]])
     shorter = angles[sizes < 1 - 1e-9]
     title += f"; without rescaling it lengthens below {shorter[0]:.0f}°" if len(shorter) else ""
@@ -146,6 +153,31 @@ def draw_sweep(radius: float = 0.4, length: float = 1.0) -> Figure:
     )
     alt = f"Two curves over the angle: degrees turned, and the length of U under four rules. {note}"
     return finish(figure, title, note, alt)
+
+
+@styled
+def draw_worlds(cosines: Mapping[str, np.ndarray], groups: Sequence[int]) -> Figure:
+    """The same map of conflicts in several worlds, side by side, before coordination.
+
+    cosines  {world: [N, N]};  groups  [N], sorted
+    returns  Figure
+    """
+    figure = Figure(figsize=(6.6, 3.1))
+    names, apart = [f"s{k}" for k in range(len(groups))], np.not_equal.outer(groups, groups)
+    means = {world: signed(np.asarray(matrix)[apart].mean(), 2) for world, matrix in cosines.items()}
+    for ax, (world, matrix) in zip(figure.subplots(1, len(cosines)), cosines.items(), strict=True):
+        shown = np.array(matrix, float)
+        np.fill_diagonal(shown, np.nan)
+        texts = np.vectorize(lambda value: signed(value, 2))(np.nan_to_num(shown))
+        client_map(ax, shown, names, list(groups), DIVERGING, (-1, 1), texts)
+        ax.set_title(world)
+    title = f"Strangers are red only where tastes oppose: {', '.join(means.values())}"
+    return finish(
+        figure,
+        title,
+        "Cosines, last round, before coordination, one seed. Title: mean between groups.",
+        "Two maps, 4 × 4.",
+    )
 
 
 @styled
@@ -166,7 +198,7 @@ def draw_probe(
     returns        Figure
     """
     alignment, by_difference = np.asarray(alignment), np.asarray(by_difference)
-    figure = Figure(figsize=(8, 3.4))
+    figure = Figure(figsize=(7.2, 3))
     left, right = figure.subplots(1, 2)
     place = np.arange(len(epochs))
     for ax, values in ((left, alignment), (right, by_difference)):
@@ -211,16 +243,24 @@ def _points(values):
 
 
 @styled
-def draw_control(points: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """What turning, lengthening and other rules do to the AUC, against the same run without.
+def draw_control(
+    points: Mapping[str, Mapping[str, Sequence[float]]],
+    controls: Sequence[str],
+    finding: str = "",
+    zero: str = "no coordination",
+    seed: str = "data and starts of its own",
+) -> Figure:
+    """What single changes do to the AUC, against the same run without any.
 
-    points   {world: {arm: [S] AUC points over the run without coordination, paired by seed}}
-    returns  Figure
+    points    {world: {arm: [S] AUC points over the run called `zero`, paired by seed}}
+    controls  arms that are drawn as controls
+    finding   the title; "": what the first arm does;  seed: what a seed changes
+    returns   Figure
     """
     arms = list(next(iter(points.values())))
-    figure = Figure(figsize=(8, 1.4 + 0.28 * len(arms)))
+    figure = Figure(figsize=(7.2, 1.5 + 0.28 * len(arms)))
     axes = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
-    colors = [MEAN if arm.startswith(("longer", "step", "own, not")) else TURNED for arm in arms]
+    colors = [MEAN if arm in controls else TURNED for arm in arms]
     places = np.arange(len(arms))
     for ax, (world, found) in zip(axes, points.items(), strict=True):
         seeds = pd.DataFrame(found)[arms]
@@ -228,17 +268,17 @@ def draw_control(points: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         ax.vlines(seeds.mean(), places - 0.3, places + 0.3, colors, lw=3)
         ax.axvline(0, color=INK, lw=0.8)
         ax.set_title(world)
-        ax.set_xlabel("AUC points over no coordination")
+        ax.set_xlabel(f"AUC points over {zero}")
         ax.grid(axis="x")
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)
     worlds = list(points)
     parts = [f"{_points(points[world][arms[0]])} where {world}" for world in worlds]
-    title = f"Turning alone ({arms[0]}): {', '.join(parts)}"
-    seeds = len(next(iter(points[worlds[0]].values())))
-    note = f"Dot: one of {seeds} seeds; bar: their mean. Zero: the same run without coordination."
+    title = finding or f"Turning alone: {', '.join(parts)}"
+    count = len(next(iter(points[worlds[0]].values())))
+    note = f"Dot: one of {count} seeds ({seed}). Bar: mean. Yellow: controls."
     alt = "; ".join(
         f"{world}: " + ", ".join(f"{arm} {np.mean(found[arm]):+.2f}" for arm in arms)
         for world, found in points.items()
     )
-    return finish(figure, title.replace("-", "−"), note, alt)
+    return finish(figure, title.replace("-", "−"), note, alt.replace("-", "−"))

@@ -1,80 +1,65 @@
-"""Drawings of chapter 07: who learns from whom as a graph, what noise looks like, why weights go home."""
+"""Drawings of chapter 07: who learns from whom, why weights go home, and who is harmed."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 
 from pfmsm_lite.lab.heatmaps import client_map, ratios
+from pfmsm_lite.lab.statistics import EVEN
 from pfmsm_lite.lab.style import DIVERGING, GREY, INK, band, finish, styled
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 TRAIN, VALID = "#D55E00", "#0072B2"
 
 
-def _node(number, count):
-    angle = np.pi / 2 + 2 * np.pi * (count - 1 - number) / count + np.pi / count
-    return np.array([np.cos(angle), np.sin(angle)])
+def _most(names, n, ratio):
+    """From whom client n takes most, in words; ratio [N] to the even share."""
+    found = np.nan_to_num(ratio, nan=-1.0)
+    return f"{names[n]} " + (f"most from {names[found.argmax()]}" if found.max() >= EVEN else "evenly")
 
 
 @styled
-def draw_graph(
-    weights: np.ndarray, names: Sequence[str], rows: Sequence[int], clusters: Sequence, least: float = 0.05
+def draw_maps(
+    found: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    title: str,
+    groups: Mapping[str, list] | None = None,
 ) -> Figure:
-    """Who learns from whom: an arrow from a source to the client that takes from it, as wide as its weight.
+    """Mixture weights as maps, one line of maps per world and one map per seed. Colours always mean the same.
 
-    weights   [N, N] a row for each client, summing to one;  names [N]
-    rows      [N] training rows: size of a disc;  clusters [N]: its colour
-    least     weights below it are not drawn
-    returns   Figure
+    found    {world: [S, N, N] weights of S seeds, rows summing to one};  names [N] of the clients
+    title    what they show, in a sentence
+    groups   {world: [N] true groups}, drawn as boxes; worlds left out have none
+    returns  Figure; blue is more than an even split of what goes to others, red less, grey the own weight
     """
-    weights, count = np.asarray(weights, float), len(names)
-    figure = Figure(figsize=(7, 4.4))
-    ax = figure.subplots()
-    ax.set(xlim=(-2.0, 2.0), ylim=(-1.45, 1.45), xticks=[], yticks=[])
-    ax.set_aspect("equal")
-    ax.spines[:].set_visible(False)
-    labels = list(dict.fromkeys(clusters))
-    size = 0.13 + 0.13 * np.sqrt(np.asarray(rows, float) / max(rows))
-    drawn = 0
-    for n in range(count):
-        for m in range(count):
-            if m == n or weights[n, m] < least:
-                continue
-            start, end = _node(m, count), _node(n, count)
-            along = (end - start) / np.linalg.norm(end - start)
-            ends = (start + along * size[m], end - along * size[n])
-            same = clusters[n] == clusters[m]
-            color = COLORS[labels.index(clusters[m]) % len(COLORS)] if same else GREY
-            style = {"arrowstyle": "-|>", "mutation_scale": 10 + 12 * weights[n, m], "lw": 7 * weights[n, m]}
-            arrow = FancyArrowPatch(*ends, connectionstyle="arc3,rad=0.12", color=color, alpha=0.75, **style)
-            ax.add_patch(arrow)
-            drawn += 1
-    for n in range(count):
-        place = _node(n, count)
-        color = COLORS[labels.index(clusters[n]) % len(COLORS)]
-        ax.plot(*place, "o", ms=128 * size[n], color=color, mec="white", zorder=3)
-        ax.text(*place, names[n], color="white", weight="bold", ha="center", va="center", zorder=4)
-        outside = place * (1.16 + size[n]) + [0.28 * place[0], 0]
-        text = f"{rows[n]:,} rows\nown {100 * weights[n, n]:.0f} %"
-        ax.text(*outside, text, ha="center", va="center", fontsize=9, color=INK)
-    same = np.equal.outer(clusters, clusters)
-    mates = weights[same & ~np.eye(count, dtype=bool)].sum() / count
-    title = (
-        f"Of what a client takes, {100 * np.diag(weights).mean():.0f} % is its own, {100 * mates:.0f} % is "
-    )
-    title += f"from its own cluster, {100 * weights[~same].sum() / count:.0f} % from strangers"
-    note = "Colour: true cluster. Grey arrows: from another cluster. " + (
-        f"Weights below {100 * least:.0f} % are not drawn." if drawn else "Nobody takes from anybody else."
-    )
-    alt = "; ".join(
-        f"{names[n]} takes {100 * np.delete(weights[n], n).max():.0f} % from "
-        f"{names[np.where(np.arange(count) == n, -1, weights[n]).argmax()]}"
-        for n in range(count)
-    )
-    return finish(figure, title, note, f"A graph of {count} clients. {alt}.")
+    seeds = len(next(iter(found.values())))
+    figure = Figure(figsize=(8 if seeds > 1 else 5.5, 0.9 + 2.2 * len(found) + (seeds == 1)))
+    axes = figure.subplots(len(found), seeds, squeeze=False, sharex=True, sharey=True)
+    alt = []
+    for line, (world, weights) in zip(axes, found.items(), strict=True):
+        weights = np.asarray(weights, float)
+        shown = ratios(weights)
+        for number, (ax, own, ratio) in enumerate(zip(line, weights, shown, strict=True), 1):
+            logs = np.log2(ratio.clip(2.0**-6))
+            image = client_map(ax, logs, names, (groups or {}).get(world), DIVERGING, (-2, 2))
+            for n, weight in enumerate(np.diag(own)):
+                ax.text(n + 0.5, n + 0.5, f"{100 * weight:.0f}", ha="center", va="center", fontsize=8)
+            ax.tick_params(labelleft=ax is line[0], labelbottom=line is axes[-1])
+            if line is axes[0] and seeds > 1:
+                ax.set_title(f"seed {number} of {seeds}")
+            ax.set_xlabel("… learns from" if line is axes[-1] else "")
+        line[0].set_ylabel(f"{world}\nclient …")
+        alt += [
+            f"{world}, seed {number}: " + ", ".join(_most(names, n, row) for n, row in enumerate(ratio))
+            for number, ratio in enumerate(shown, 1)
+        ]
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=25, ticks=[-2, -1, 0, 1, 2])
+    bar.ax.set_yticklabels(["1/4", "1/2", "even", "2 ×", "4 ×"])
+    bar.set_label("times its even share")
+    note = "Grey: own weight in %. Expert 0." + (" Boxes: true groups." if groups else "")
+    note += "" if seeds > 1 else " One seed."
+    return finish(figure, title.replace("-", "−"), note, f"Maps of weights. {'; '.join(alt)}. {note}")
 
 
 @styled
@@ -84,7 +69,7 @@ def draw_home(
     """Learned weights over the rounds, and the two losses that pull them to different places.
 
     own     {group of clients: [K, S] own weight over K rounds and S seeds}
-    shares  [P] own share of a mixture that was tried by hand, the rest from cluster mates
+    shares  [P] own share of a mixture that was tried by hand, the rest evenly from the others
     train   [P, S] loss of it on training rows, valid [P, S] on validation rows; mean over clients
     returns Figure
     """
@@ -101,7 +86,7 @@ def draw_home(
     left.set_yticklabels(["0 %", "50 %", "100 %"])
     left.set_title("own weight under `learned`")
     left.grid(axis="y")
-    left.legend(loc="center right", fontsize=9)
+    left.legend(loc="center", bbox_to_anchor=(0.52, 0.7), fontsize=9)
     best = {}
     words = {True: "nothing but oneself", False: "a mixture"}
     for values, color, name in ((train, TRAIN, "training rows"), (valid, VALID, "validation rows")):
@@ -113,92 +98,46 @@ def draw_home(
     right.set_title("loss against 100 %, thousandths")
     right.legend(fontsize=9)
     title = "Training rows want {}, validation rows {}".format(*best.values())
-    note = "Band: range over seeds. Right: the last round, the rest taken evenly from cluster mates."
+    note = "Band: range over seeds. Right: one taste, the last round; the rest comes evenly from the others."
     alt = "; ".join(f"{name} end at {100 * end:.0f} % own weight" for name, end in ends.items())
     return finish(figure, title, note, f"Own weight by round, and loss by own share. {alt}. {note}")
 
 
-KINDS = {"same taste": "#0072B2", "same base rate": "#E69F00", "neither": GREY}
-
-
 @styled
-def draw_borrowed(shares: pd.DataFrame) -> Figure:
-    """From whom a client borrows, where every other client shares its taste, its base rate, or neither.
+def draw_harmed(points: Mapping[str, np.ndarray], odd: int, title: str) -> Figure:
+    """What methods give to one odd client, and to the others: a dot per seed, a mark for the mean.
 
-    shares   DataFrame, one line per bar, columns as in KINDS: shares of what is borrowed, summing to one; the
-             first two lines are those of the experts without and with base rates at home
+    points   {method: [S, N] test AUC in points, S seeds}; the first one is what both panels are held against
+    odd      number of the odd client;  title: what it shows, in a sentence
     returns  Figure
     """
-    figure = Figure(figsize=(8, 1.3 + 0.55 * len(shares)))
-    ax = figure.subplots()
-    places, left = np.arange(len(shares)), np.zeros(len(shares))
-    for kind, color in KINDS.items():
-        values = 100 * shares[kind].to_numpy(float)
-        ax.barh(places, values, left=left, height=0.7, color=color, label=kind)
-        for place, start, value in zip(places, left, values, strict=True):
-            if value >= 8:
-                ax.text(
-                    start + value / 2,
-                    place,
-                    f"{value:.0f}",
-                    color="white",
-                    weight="bold",
-                    ha="center",
-                    va="center",
-                )
-        left += values
-    for edge in (100 / 3, 200 / 3):
-        ax.axvline(edge, color=INK, lw=0.8, ls=":")
-    ax.set_yticks(places, shares.index)
-    ax.set(xlim=(0, 100), ylim=(len(shares) - 0.5, -0.5), xlabel="% of what a client borrows")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
-    first, second = (shares.iloc[k] for k in (0, 1))
-    title = (
-        f"Here experts borrow {100 * first['same base rate']:.0f} % from the same base rate; once base rates "
-        f"stay at home, {100 * second['same taste']:.0f} % from the same taste"
+    methods, places = list(points), np.arange(len(points))
+    figure = Figure(figsize=(8, 1.5 + 0.36 * len(methods)))
+    panels = {"the odd client": [], "mean of the others": []}
+    for values in points.values():
+        values = np.asarray(values, float)
+        panels["the odd client"].append(values[:, odd])
+        panels["mean of the others"].append(np.delete(values, odd, 1).mean(1))
+    alt = []
+    limits = (20, 90), (65, 90)
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, limit, (name, values) in zip(axes, limits, panels.items(), strict=True):
+        values = np.array(values)  # [M, S]
+        means = values.mean(1)
+        alone = means[0]
+        ax.axvline(alone, color=INK, lw=1)
+        ax.axvspan(0, 50, color=GREY, alpha=0.15, lw=0)
+        for place, own, mean in zip(places, values, means, strict=True):
+            ax.plot(own, np.full(len(own), place), "o", ms=5, mfc="none", mec=GREY)
+            ax.plot(mean, place, "D", ms=7, color=TRAIN if mean < alone - 2 else VALID)
+            ax.text(1.02, place, f"{mean:.0f}", transform=ax.get_yaxis_transform(), va="center")
+        ax.set(xlim=limit, ylim=(len(methods) - 0.5, -0.5), xlabel="test AUC, points")
+        ax.set_title(name)
+        ax.grid(axis="x")
+        alt.append(f"{name}: " + ", ".join(f"{m} {v:.0f}" for m, v in zip(methods, means, strict=True)))
+    figure.axes[0].set_yticks(places, methods)
+    note = (
+        f"Line: {methods[0]}. Circle: a seed, with data of its own. Orange: more than two points below the "
     )
-    alt = "; ".join(
-        f"{name}: " + ", ".join(f"{kind} {100 * row[kind]:.0f} %" for kind in KINDS)
-        for name, row in shares.iterrows()
-    )
-    return finish(
-        figure,
-        title,
-        "Dotted: where the borders would be if the other three gave the same.",
-        f"Stacked bars. {alt}.",
-    )
-
-
-@styled
-def draw_null(weights: np.ndarray, names: Sequence[str], largest: float, agreement: float) -> Figure:
-    """Learned weights in a world without structure, one map per seed: what noise looks like.
-
-    weights    [S, N, N] of one expert after the last round, S seeds;  names [N]
-    largest    mean share of the largest partner in what a client takes from others
-    agreement  mean correlation of the weights between two seeds
-    returns    Figure
-    """
-    weights = np.asarray(weights, float)
-    figure = Figure(figsize=(8, 3.1))
-    axes = figure.subplots(1, len(weights), squeeze=False, sharey=True)[0]
-    for number, (ax, ratio) in enumerate(zip(axes, ratios(weights), strict=True), 1):
-        logs = np.log2(ratio.clip(2.0**-6))
-        image = client_map(ax, logs, names, None, DIVERGING, (-2, 2))
-        ax.set_title(f"seed {number} of {len(weights)}")
-        ax.tick_params(labelleft=ax is axes[0])
-    axes[0].set_ylabel("client …")
-    axes[len(axes) // 2].set_xlabel("… learns from")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=20, ticks=[-2, 0, 2])
-    bar.ax.set_yticklabels(["1/4", "even", "4 ×"])
-    bar.set_label("times its even share")
-    count = len(names)
-    title = (
-        f"{count} clients of one taste: one partner gets {100 * largest:.0f} % of what a client takes from "
-        f"others, and seeds do not agree on which (correlation {agreement:.2f})"
-    )
-    note = f"Even: {100 / (count - 1):.0f} %. Grey: own weight. Maps: expert 0; numbers: mean over experts."
-    favourites = "; ".join(
-        f"seed {number}: " + ", ".join(f"{names[n]} from {names[m]}" for n, m in enumerate(row))
-        for number, row in enumerate(np.nan_to_num(ratios(weights), nan=-1).argmax(-1), 1)
-    )
-    return finish(figure, title.replace("-", "−"), note, f"Maps of weights. Takes most, {favourites}. {note}")
+    note += "line. Grey: worse than a coin."
+    return finish(figure, title, note, f"Points by method. {'; '.join(alt)}. {note}")

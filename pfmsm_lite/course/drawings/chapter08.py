@@ -1,8 +1,8 @@
-"""Chapter 08: who is ahead by how much, what it costs, and a look into a run."""
+"""Chapter 08: what an interval is about, one module less, three failures; and a look into a run."""
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,9 @@ from pfmsm_lite.lab.style import (
     finish,
     interval_line,
     method_style,
+    signed,
     styled,
 )
-from pfmsm_lite.lab.verdict import named
 
 MODULES = {  # the method without it → the module
     "no_template": "template",
@@ -43,71 +43,90 @@ PLACES = {  # panel → left, bottom, width, height, as shares of the figure
     "before": (0.04, 0.12, 0.19, 0.231),
     "after": (0.25, 0.12, 0.19, 0.231),
 }
-
-
-HARMED = METHOD_STYLE["pf_msmtrec"][0]
+WORSE = METHOD_STYLE["pf_msmtrec"][0]
 
 
 @styled
-def rivals(tables: Mapping[str, pd.DataFrame], reach: float = 6.0, reference: str = "local") -> Figure:
-    """What each method gives on average, and to the client that fares worst with it: a panel per comparison.
+def intervals(lines: Mapping[str, Sequence[float]], title: str, reach: tuple[float, float]) -> Figure:
+    """Paired differences, a line for each comparison: single seeds, their mean and its 95 % interval.
 
-    tables   data's name → compare.csv of that comparison, its differences to `reference`
-    reach    AUC points at which an axis ends; what lies beyond is drawn at its edge
-    returns  Figure; the same lines in all panels, the best average place on top
+    lines    what is compared → differences [S] in AUC points
+    reach    ends of the axis: given, so that nothing jumps under a slider
+    returns  Figure
     """
-    found = {name: table.dropna(subset="best_set").set_index("method") for name, table in tables.items()}
-    ranks = pd.concat([table["auc"].rank(ascending=False) for table in found.values()], axis=1).mean(axis=1)
-    methods = [m for m in ranks.sort_values(ascending=False).index if m != reference]
-    figure = Figure(figsize=(2.2 + 2.1 * len(found), 1.6 + 0.26 * len(methods)))
-    axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for ax, (name, table) in zip(axes, found.items(), strict=True):
-        ax.axvline(0, color=INK, linewidth=1)
-        for y, method in enumerate(methods):
-            if method not in table.index:
-                ax.text(0.3, y, "not run", color=GREY, va="center", fontsize=7)
-                continue
-            _gain_and_harm(ax, y, table.loc[method], reach)
-        ax.set_xlim(-1.06 * reach, 1.06 * reach)
-        ax.set_title(name, fontweight="bold")
-        ax.grid(axis="x")
-    axes[0].set_yticks(
-        range(len(methods)), [f"{m}{' (all rows)' if m in pooled_names() else ''}" for m in methods]
-    )
-    axes[0].set_ylim(-0.6, len(methods) - 0.4)
-    axes[len(axes) // 2].set_xlabel(f"AUC points over {reference}")
-    best = [m for m in methods[::-1] if all(table["best_set"].get(m) == 1 for table in found.values())]
-    kind = [m for m in methods[::-1] if all(table["worst"].get(m, -9) >= -1 for table in found.values())]
-    title = f"In the best set everywhere: {named(best, most=3) or 'none'}; no client a point below "
-    title += f"{reference} anywhere: {named(kind, most=3) or 'none'}"
-    note = "Dot: mean, with its 95 % interval; filled: in the best set. Triangle: the client that "
-    note += (
-        f"fares worst; red: more than a point below {reference}. At the edge: beyond the axis. (all rows): "
-    )
-    note += "one model that sees everybody's rows."
-    said = "; ".join(
-        f"{name}: " + ", ".join(
-            f"{m} {table.difference[m]:+.1f}, worst {table.worst[m]:+.1f}"
-            for m in reversed(methods) if m in table.index
-        )
-        for name, table in found.items()
-    )  # fmt: skip
-    return finish(figure, title, note, f"Points over {reference}, mean and worst client. {said}.")
-
-
-def _gain_and_harm(ax, y, row, reach):
-    """A line of `rivals`: the mean with its interval, and the worst client."""
-    low, high, mean, worst = np.clip([row.low, row.high, row.difference, row.worst], -reach, reach)
-    ax.plot([low, high], [y, y], color=INK, linewidth=1.8)
-    ax.plot(mean, y, "o", color=INK, ms=5, mfc=INK if row.best_set else "white")
-    ax.plot(worst, y, "v", color=HARMED if row.worst < -1 else GREY, ms=5, zorder=3)
+    figure = Figure(figsize=(8, 1.6 + 0.5 * len(lines)))
+    ax, said = figure.subplots(), []
+    ax.axvline(0, color=INK, linewidth=1)
+    for y, seeds in enumerate(map(np.asarray, lines.values())):
+        mean, low, high = paired_interval(seeds, 0 * seeds)
+        interval_line(ax, y, seeds, mean, low, high, METHOD_STYLE["fedavg"][0])
+        said.append(f"{signed(mean)} [{signed(low)}, {signed(high)}]")
+        ax.text(1.02, y, said[-1], transform=ax.get_yaxis_transform(), va="center")
+    ax.set_yticks(range(len(lines)), list(lines))
+    ax.set(xlim=reach, ylim=(len(lines) - 0.5, -0.5), xlabel="AUC points")
+    ax.grid(axis="x")
+    note = "Grey: single seeds. Blue: their mean and its 95 % interval. Hollow: it includes zero."
+    found = "; ".join(f"{name} {text}" for name, text in zip(lines, said, strict=True))
+    return finish(figure, title, note, f"Differences in AUC points: {found}.")
 
 
 @styled
-def ablation(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these data") -> Figure:
+def failures(panels: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
+    """Validation AUC by round: the mean over seeds bold, single seeds thin; a panel for each case.
+
+    panels  case → {label: [S, R]};  returns Figure
+    """
+    figure, said = Figure(figsize=(8, 3.5)), []
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (case, lines) in zip(axes, panels.items(), strict=True):
+        for (label, seeds), other in zip(lines.items(), (GREY, CLUSTERS[3], WORSE), strict=False):
+            color = METHOD_STYLE[label][0] if label in METHOD_STYLE else other
+            rounds, mean = range(1, np.shape(seeds)[1] + 1), np.mean(seeds, 0)
+            ax.plot(rounds, np.transpose(seeds), color=color, linewidth=0.8, alpha=0.5)
+            ax.plot(rounds, mean, color=color, linewidth=3, label=label)
+            said.append(f"{case}: {label} ends at {mean[-1]:.3f}")
+        ax.axhline(0.5, color=INK, linewidth=0.8, linestyle=":")
+        ax.set_title(case, fontweight="bold")
+        ax.set_xlabel("round")
+        ax.legend(loc="upper left", ncols=len(lines), handlelength=1, borderaxespad=0.1)
+        ax.grid(axis="y")
+    axes[0].set(ylim=(None, axes[0].get_ylim()[1] + 0.05), ylabel="validation AUC")
+    note = "Bold: mean of the seeds, each with data of its own; thin: single seeds. Dotted: a coin."
+    return finish(figure, title, note, f"Validation AUC by round. {'; '.join(said)}.")
+
+
+@styled
+def harmed(points: pd.DataFrame, odd: str, title: str) -> Figure:
+    """What each method gives the one odd client, and the others on average, seed by seed.
+
+    points   AUC points over `local`: index (method, seed), a column for each client;  odd: one of them
+    returns  Figure
+    """
+    methods = list(dict.fromkeys(points.index.get_level_values("method")))
+    rest = points.drop(columns=odd).mean(axis=1)
+    figure, said = Figure(figsize=(8, 1.7 + 0.5 * len(methods))), []
+    ax = figure.subplots()
+    ax.axvline(0, color=INK, linewidth=1)
+    ax.grid(axis="y")
+    for y, method in enumerate(methods):
+        for seeds, mark, color in ((rest[method], "o", CLUSTERS[0]), (points[odd][method], "v", WORSE)):
+            ax.plot(seeds, [y] * len(seeds), mark, color=color, ms=9, alpha=0.75, mec="white")
+        values = ", ".join(map(signed, points[odd][method]))
+        said.append(f"{method}: the odd one {values}; the others {signed(rest[method].mean())}")
+    ax.set_yticks(range(len(methods)), methods)
+    ax.set(ylim=(len(methods) - 0.4, -0.6), xlabel="AUC points over local")
+    note = f"Triangle: the odd client, {odd}. Dot: the mean of the others. One mark for each seed, each "
+    return finish(figure, title, note + "with data of its own.", f"Points over local. {'; '.join(said)}.")
+
+
+@styled
+def ablation(
+    results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these data", title: str | None = None
+) -> Figure:
     """What is lost without each module: hero − method in AUC points, with 95 % intervals.
 
     results  rows of results.csv with the hero and at least one of MODULES over the same seeds
+    title    None: what is lost most, and how many intervals include zero
     returns  Figure;  raises  UserError where a method is missing, or a second seed
     """
     averages = per_seed(results)
@@ -125,21 +144,19 @@ def ablation(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these
         lost = 100 * (averages[hero] - averages[method])
         mean, low, high = lines[MODULES[method].replace("\n", " ")] = paired_interval(lost, 0 * lost)
         interval_line(ax, y, lost, mean, low, high, method_style(method)[0])
-        ax.text(1.02, y, f"{mean:+.2f}".replace("-", "−"), transform=ax.get_yaxis_transform(), va="center")
+        ax.text(1.02, y, signed(mean, 2), transform=ax.get_yaxis_transform(), va="center")
     ax.set_yticks(range(len(there)), [MODULES[method] for method in there])
-    ax.set_ylim(len(there) - 0.4, -0.6)
     reach = max(1.0, *(abs(x) for line in lines.values() for x in line if math.isfinite(x)))
     ax.set_xlim(-1.1 * reach, 1.1 * reach)  # at least one point to each side: small stays small
-    ax.set_xlabel("what is lost without it, AUC points")
+    ax.set(ylim=(len(there) - 0.4, -0.6), xlabel="what is lost without it, AUC points")
     ax.grid(axis="x")
     held = [name for name, (_, low, high) in lines.items() if low <= 0 <= high]
     most = max(lines, key=lambda name: lines[name][0])
-    title = f"Take one module away on {data}: most is lost without {most} ({lines[most][0]:+.2f} points), "
-    title += f"and {len(held)} of {len(lines)} intervals include zero"
-    note = f"Line: 95 % interval over {len(averages)} paired seeds. Hollow: it includes zero. Grey: "
-    note += "single seeds."
+    found = f"Take one module away on {data}: most is lost without {most} ({lines[most][0]:+.2f} points), "
+    found += f"and {len(held)} of {len(lines)} intervals include zero"
+    note = f"Line: 95 % interval over {len(averages)} paired seeds. Hollow: it includes zero. Grey: seeds."
     said = "; ".join(f"{name} {m:+.2f} [{low:+.2f}, {high:+.2f}]" for name, (m, low, high) in lines.items())
-    return finish(figure, title, note, f"Points lost without a module: {said}.")
+    return finish(figure, title or found, note, f"Points lost without a module: {said}.")
 
 
 @styled
@@ -160,8 +177,7 @@ def price(table: pd.DataFrame) -> Figure:
         else:
             ax.plot(row.kilobytes, row.auc, marker, color=color, ms=9)
     _beside(ax, sent)
-    ax.set_xlabel("a client's upload in a round, kilobytes")
-    ax.set_ylabel("average AUC, test rows")
+    ax.set(xlabel="a client's upload in a round, kilobytes", ylabel="average AUC, test rows")
     ax.grid()
     ax.margins(x=0.12, y=0.12)
     best = sent["auc"].idxmax()

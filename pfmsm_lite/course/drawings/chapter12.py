@@ -1,4 +1,4 @@
-"""Chapter 10: what each module gains on which data, on the whole map and along one knob after the other."""
+"""Drawings of chapter 12: what a module gains along one knob after the other, and again on new seeds."""
 
 import textwrap
 
@@ -7,9 +7,48 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.lab.charts import SENT
 from pfmsm_lite.lab.map import WHOLE, WITHOUT
 from pfmsm_lite.lab.statistics import paired_interval
 from pfmsm_lite.lab.style import GREY, INK, METHOD_STYLE, finish, interval_line, styled
+
+
+def _gained(aucs, module):
+    """AUC points that a module gains, by factor, level and seed; only seeds that have both methods."""
+    return (100 * (aucs[WHOLE] - aucs[WITHOUT[module]])).dropna()
+
+
+def _reach(aucs, module):
+    """Limits of the gains: the same for all modules; those of SENT have a scale of their own."""
+    alike = SENT if module in SENT else [name for name in WITHOUT if name not in SENT]
+    gains = [_gained(aucs, name) for name in alike if WITHOUT[name] in aucs]
+    found = [
+        paired_interval(own.to_numpy(), 0 * own.to_numpy())[1:]
+        for g in gains
+        for _, own in g.groupby(level=[0, 1])
+    ]
+    values = np.concatenate([*(g.to_numpy() for g in gains), np.ravel(found), [0.0]])
+    low, high = np.nanmin(values), np.nanmax(values)
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+
+
+def _line(ax, levels, seeds_of):
+    """One panel of `along`: the levels of a knob; returns level → (mean, low, high)."""
+    found, color = {}, METHOD_STYLE[WHOLE][0]
+    ax.axhline(0, color=INK, linewidth=1)
+    for x, level in enumerate(levels):
+        seeds = seeds_of(level)
+        if not len(seeds):  # its trainings failed
+            continue
+        mean, low, high = found[level] = paired_interval(seeds, 0 * seeds)
+        clear = low > 0 or high < 0
+        ax.plot(np.full(len(seeds), x + 0.22), seeds, ".", color=GREY, ms=5, zorder=1)
+        ax.plot([x, x], [low, high], color=color, linewidth=2.2, zorder=2)
+        ax.plot(x, mean, "o", color=color, mfc=color if clear else "white", ms=7, zorder=3)
+    ax.set_xticks(range(len(levels)), [level.replace("-", "−").replace(" : ", ":") for level in levels])
+    ax.set_xlim(-0.5, len(levels) - 0.3)
+    ax.grid(axis="y")
+    return found
 
 
 @styled
@@ -17,46 +56,34 @@ def along(results: pd.DataFrame, module: str) -> Figure:
     """One line of the map at full size: what a module gains along every knob, one dot per seed.
 
     results  as of `pfmsm_lite.lab.map.results`;  module: one of WITHOUT
-    returns  Figure
+    returns  Figure; the axis of the gains is the same for every module
     """
     rows = results.assign(level=results["level"].astype(str))
     aucs = rows.pivot(index=["factor", "level", "seed"], columns="method", values="auc")
     if lacking := {WHOLE, WITHOUT[choose("module", module, WITHOUT)]} - set(aucs):
         raise UserError(f"What {module} gains cannot be drawn: these results have no {', '.join(lacking)}.")
-    gained = (100 * (aucs[WHOLE] - aucs[WITHOUT[module]])).dropna()
+    gained = _gained(aucs, module)
     if gained.empty:
         raise UserError(
             f"What {module} gains cannot be drawn: no seed has both {WHOLE} and {WITHOUT[module]}."
         )
-    places = rows.set_index(["factor", "level"]).index.unique()
-    factors = {factor: [] for factor, _ in places}
-    for factor, level in places:
-        factors[factor].append(level)
+    factors = {}
+    for factor, level in rows.set_index(["factor", "level"]).index.unique():
+        factors.setdefault(factor, []).append(level)
     figure = Figure(figsize=(10, 3.6))
     axes = figure.subplots(
         1, len(factors), sharey=True, squeeze=False, width_ratios=[len(levels) for levels in factors.values()]
     )
-    found, color = {}, METHOD_STYLE[WHOLE][0]
+    found, keys = {}, gained.index.droplevel("seed")
     for ax, (factor, levels) in zip(axes[0], factors.items(), strict=True):
-        ax.axhline(0, color=INK, linewidth=1)
-        for x, level in enumerate(levels):
-            seeds = gained[gained.index.droplevel("seed") == (factor, level)].to_numpy()
-            if not len(seeds):  # its trainings failed
-                continue
-            mean, low, high = found[factor, level] = paired_interval(seeds, 0 * seeds)
-            clear = low > 0 or high < 0
-            ax.plot(np.full(len(seeds), x + 0.22), seeds, ".", color=GREY, ms=5, zorder=1)
-            ax.plot([x, x], [low, high], color=color, linewidth=2.2, zorder=2)
-            ax.plot(x, mean, "o", color=color, mfc=color if clear else "white", ms=7, zorder=3)
-        ax.set_xticks(range(len(levels)), [level.replace("-", "−").replace(" : ", ":") for level in levels])
-        ax.set_xlim(-0.5, len(levels) - 0.3)
+        panel = _line(ax, levels, lambda level, factor=factor: gained[keys == (factor, level)].to_numpy())
+        found |= {(factor, level): values for level, values in panel.items()}
         ax.set_title(textwrap.fill(factor, 7 * len(levels)), fontsize=10)
-        ax.grid(axis="y")
-    axes[0][0].set_ylabel("gain, AUC points")
+    axes[0][0].set(ylabel="gain, AUC points", ylim=_reach(aucs, module))
     most = max(found, key=lambda place: found[place][0])
     kinds = set(found.values())  # the same data under two knobs is one kind
     clear = [kind for kind in kinds if kind[1] > 0 or kind[2] < 0]
-    title = f"{module}: most at {' '.join(most)} ({found[most][0]:+.2f} points), "
+    title = f"{module}: best {found[most][0]:+.2f} ({' '.join(most)}), "
     title += f"clear on {len(clear)} of {len(kinds)} kinds of data"
     note = (
         "Dot: mean, with its 95 % interval over paired seeds. Hollow: it includes zero. Grey: single seeds."
@@ -95,9 +122,7 @@ def again(found: pd.DataFrame, tested: pd.DataFrame) -> Figure:
     axes[0].set_xlabel("gain, AUC points")
     clear = (pairs["low_new"] > 0) | (pairs["high_new"] < 0)
     kept = int((clear & (pairs["gain"] * pairs["gain_new"] > 0)).sum())
-    title = (
-        f"On new seeds {kept} of {len(pairs)} gains and costs are clear, of the sign that the search found"
-    )
+    title = f"On new seeds {kept} of {len(pairs)} gains and costs are clear, with the sign of the search"
     seeds = int(pairs["seeds_new"].max())
     note = "Grey: what the search showed. Line and dot: "
     note += f"{seeds} new seeds with their 95 % interval. Hollow: it includes zero."

@@ -1,10 +1,18 @@
 """Exercises of chapter 00: a mixture by hand, what is sent, one mixture for all."""
 
+from dataclasses import replace
+
+import pfmsm_lite.rivals  # noqa: F401 their rules are answers too
 from pfmsm_lite.course.notebook import Exercise
 from pfmsm_lite.methods import METHODS, Method
 
 HELD = (4.0, 6.0, -10.0)
-ROW = (0.1, 0.2, 0.7)  # client C's weights
+LINE = (0.1, 0.2, 0.7)  # client C's weights
+
+
+def one_mixture(method):
+    """Exercise 3, ours: the method with one mixture for all."""
+    return replace(method, aggregate="mean")
 
 
 def _mixture(answer):
@@ -12,14 +20,14 @@ def _mixture(answer):
     if abs(value + 5.4) < 1e-6:
         return ""
     if abs(value) < 1e-6:
-        return "that is the plain mean, the same for everybody. Use the weights in C's row."
+        return "that is the plain mean, the same for everybody. Use the weights in C's line."
     if abs(value + 6.0) < 1e-6:
-        return "those are the weights in C's column. What C receives stands in C's row."
+        return "those are the weights in C's column. What C receives stands in C's line."
     if abs(value - 1.6) < 1e-6:
         return "that leaves C itself out: its own value counts too, with its own weight."
     if abs(value - 5.4) < 1e-6:
         return "the sign: C holds a negative number."
-    return "multiply each weight in C's row by what that client holds, then add up the three products."
+    return "multiply each weight in C's line by what that client holds, then add up the three products."
 
 
 def _stays(answer):
@@ -28,7 +36,7 @@ def _stays(answer):
         return ""
     if word in ("rows", "row", "data"):
         return "rows stay too, but they are no part of the model. Look at the orange boxes on the map."
-    if word in ("embedding", "tower", "expert", "experts", "expert.scenario", "scenario"):
+    if word in ("embedding", "tower", "expert", "experts", "expert.scenario", "shared", "shared part"):
         return f"{word} does leave: it is blue on the map, and the list above has a line for it."
     if "local" in word or "task" in word or "client" in word:
         return "that stays, but it is a part of an expert's weights. Which WHOLE box on the map is orange?"

@@ -78,5 +78,9 @@ def _start_alike(answer):
 EXERCISES = {
     "ex1": Exercise("array", _mixture, "softmax first, then the weighted sum of the experts", (2,)),
     "ex2": Exercise("function", _mix, "mix(gates, hidden) takes [B, T, E] and [B, E, H]"),
-    "ex3": Exercise("function", _start_alike, "start_alike(model) changes an MMoE in place, inside no_grad"),
+    "ex3": Exercise(
+        "function",
+        _start_alike,
+        "start_alike(model) changes an MMoE in place: make all changes inside `with torch.no_grad():`",
+    ),
 }

@@ -4,17 +4,17 @@ import numpy as np
 
 from pfmsm_lite.course.notebook import Exercise, hint_for
 
-SCENARIO, LOCAL, TASK = (np.array(m, float) for m in ([[1, 2], [3, 4]], [[1, 2], [1, 1]], [[3, 1], [1, 0]]))
+SHARED, LOCAL, TASK = (np.array(m, float) for m in ([[1, 2], [3, 4]], [[1, 2], [1, 1]], [[3, 1], [1, 0]]))
 
 
 def _by_hand(answer):
     cases = (
-        (SCENARIO * LOCAL * TASK, ""),
-        (SCENARIO + LOCAL + TASK, "that is the sum, `additive`: hadamard multiplies entry by entry"),
-        (SCENARIO * LOCAL, "the task part is missing"),
-        (SCENARIO * TASK, "the local part is missing"),
-        (LOCAL * TASK, "the scenario part is missing"),
-        (SCENARIO @ LOCAL @ TASK, "that is the matrix product: hadamard multiplies entry by entry"),
+        (SHARED * LOCAL * TASK, ""),
+        (SHARED + LOCAL + TASK, "that is the sum, `additive`: hadamard multiplies entry by entry"),
+        (SHARED * LOCAL, "the task part is missing"),
+        (SHARED * TASK, "the local part is missing"),
+        (LOCAL * TASK, "the shared part is missing"),
+        (SHARED @ LOCAL @ TASK, "that is the matrix product: hadamard multiplies entry by entry"),
     )
     otherwise = "multiply the three numbers at each place of the matrices"
     return hint_for(answer, cases, otherwise, 1e-4)
@@ -32,7 +32,7 @@ def _numbers(answer):
             if found == right:
                 continue
             if kind == "none":
-                return "`none` has neither a local nor a task part: nothing but the scenario part exists"
+                return "`none` has neither a local nor a task part: nothing but the shared part exists"
             if found == right - right // (1 + tasks):
                 return "the local part is missing: one for the client, beside one for each task"
             if found == right // (1 + tasks) * 2:
@@ -48,16 +48,16 @@ def _numbers(answer):
 def _gradient(answer):
     hints = {
         "local": "",
-        "none": "the local part's gradient is scenario · task, and neither is zero. One part moves",
+        "none": "the local part's gradient is shared · task, and neither is zero. One part moves",
         "all": "a part's gradient is multiplied by the other two parts, and one of them is zero",
-        "scenario": "the scenario part's gradient is multiplied by local · task, and local is zero",
-        "task": "the task part's gradient is multiplied by scenario · local, and local is zero",
+        "shared": "the shared part's gradient is multiplied by local · task, and local is zero",
+        "task": "the task part's gradient is multiplied by shared · local, and local is zero",
     }
-    return hints.get(answer.strip().lower(), "answer with one word: all, scenario, local, task or none")
+    return hints.get(answer.strip().lower(), "answer with one word: all, shared, local, task or none")
 
 
 EXERCISES = {
     "ex1": Exercise("array", _by_hand, "multiply the three parts entry by entry", (2, 2)),
     "ex2": Exercise("function", _numbers, "at_home(kind, outputs, inputs, tasks) returns a whole number"),
-    "ex3": Exercise("text", _gradient, "answer with one word: all, scenario, local, task or none"),
+    "ex3": Exercise("text", _gradient, "answer with one word: all, shared, local, task or none"),
 }

@@ -51,18 +51,8 @@ def _clients(answer):
     return "A round multiplies w by 1 − 0.3·N. Find the smallest N for which that is below −1."
 
 
-def _diagnosis(answer):
-    letter = answer.strip().strip(".").lower()
-    if letter == "a":
-        return "If too much were shared for everybody, the other seven would not have got better."
-    if letter == "b":
-        return "A step that is too large shows in all clients' curves; seven of eight got better."
-    return "" if letter == "c" else 'Answer with one letter: "a", "b" or "c".'
-
-
 EXERCISES = {
     "ex1": Exercise("number", _weighted_mean, "Weight each value by its client's rows."),
     "ex2": Exercise("function", _by_use, "by_use(change [N], uses [N]) must return one number."),
     "ex3": Exercise("number", _clients, "A round multiplies w by 1 − 0.3·N."),
-    "ex4": Exercise("text", _diagnosis, "Who got better, and who got worse?"),
 }

@@ -1,7 +1,5 @@
 """Exercises of chapter 06, conflict coordination."""
 
-import torch
-
 from pfmsm_lite.course.notebook import Exercise
 
 
@@ -18,27 +16,6 @@ def _by_hand(answer):
     return "which of the two inner products is the smaller one? Go as far as the disc allows to raise it"
 
 
-def _project(answer):
-    a, b = torch.tensor([1.0, 0.0]), torch.tensor([-3.0, 4.0])  # in conflict, and b is not of length 1
-    right = a - (a @ b) / (b @ b) * b
-    given = answer(a, b)
-    if not isinstance(given, torch.Tensor) or given.shape != a.shape:
-        return "project(a, b) must return a tensor of the shape of a"
-    if torch.allclose(given, a - (a @ b) / b.norm() * b, atol=1e-4):
-        return "divide by the squared length of b, not by its length"
-    if torch.allclose(given, a - (a @ b) / (a @ a) * b, atol=1e-4):
-        return "divide by the squared length of b, not of a"
-    if torch.allclose(given, a, atol=1e-4):
-        return "these two conflict, their inner product is negative, but a came back as it was"
-    if not torch.allclose(given, right, atol=1e-4):
-        return "after the projection the inner product with b must be 0, and nothing else may have changed"
-    if not torch.allclose(answer(a, -b), a, atol=1e-4):
-        return "where the inner product is positive there is no conflict: return a as it is"
-    if not torch.allclose(answer(a, 0 * b), a, atol=1e-4):
-        return "with b = 0 there is nothing to project on: return a, not NaN"
-    return ""
-
-
 def _length(answer):
     value = float(answer)
     if abs(value - 2) < 0.05:
@@ -48,12 +25,29 @@ def _length(answer):
     if abs(value - 1.4) < 0.05:
         return "that is the length of U; the question is about the length of b"
     if value <= 1:
-        return "a b that is no longer than a always turns it: the shortcut. Look at longer ones"
+        return "a b that is no longer than a always turns it: the usual case. Look at longer ones"
     return "set U = (1 + c)·a and ask when ⟨b, U⟩ is no longer smaller than ⟨a, U⟩"
+
+
+def _control(answer):
+    said = answer.lower()
+    if "longer" in said and "not turned" in said:
+        return ""
+    if "no coordination" in said:
+        return "against that arm two things change at once, the direction and the length"
+    if "step" in said or "1.3" in said:
+        return "close: but 1.3 is the same for every client and round, and no update is as long as its U"
+    if "0.9" in said:
+        return "that arm turns too, and further; the control must not turn at all"
+    if "and longer" in said:
+        return "that is the arm under test; its control differs from it in one thing only"
+    if "turned" in said:
+        return "that arm is turned in the same way: it tells what the length does, not what the turn does"
+    return "look at the table of four: same length, but not turned"
 
 
 EXERCISES = {
     "ex1": Exercise("array", _by_hand, "U lies in the disc of radius c·‖a‖ around a", (2,)),
-    "ex2": Exercise("function", _project, "a − ⟨a, b⟩/⟨b, b⟩ · b, but only where ⟨a, b⟩ < 0"),
-    "ex3": Exercise("number", _length, "compare ⟨a, U⟩ and ⟨b, U⟩ at U = (1 + c)·a"),
+    "ex2": Exercise("number", _length, "compare ⟨a, U⟩ and ⟨b, U⟩ at U = (1 + c)·a"),
+    "ex3": Exercise("text", _control, "give the name of an arm as the figure has it"),
 }

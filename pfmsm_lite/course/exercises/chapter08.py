@@ -19,44 +19,57 @@ def _interval(answer):
     return hint_for(answer, cases, otherwise, 0.005)
 
 
-def _compared(name):
+def _twice(answer):
+    said = answer.strip().strip("`").lower()
+    if said == "logistic":
+        return ""
+    if said in ("pooled", "fedavg", "clustered", "pf_msmtrec"):
+        return f"the triangle of {said} is red in one panel only, however far it lies"
+    if said in ("boosted_tree", "local_finetune", "fedavg_sum"):
+        return f"no triangle of {said} is red: grey ones are at most a point below local"
+    return "a name from the left edge of the figure; look at the triangles, not at the dots"
+
+
+def _results():
+    """A small results.csv. Client d gains least; each hint's client comes out of one mistake of thought."""
     import pandas as pd
 
-    from pfmsm_lite.course.notebook import home
+    columns = ("local", "other", "valid")  # AUC on test rows of both, on validation rows of `other`
+    cells = {
+        ("a", 0): (0.55, 0.60, 0.70), ("a", 1): (0.55, 0.60, 0.70),  # the lowest AUC, yet it gains
+        ("b", 0): (0.70, 0.74, 0.50), ("b", 1): (0.70, 0.74, 0.50),  # the worst on validation rows
+        ("c", 0): (0.80, 0.65, 0.90), ("c", 1): (0.70, 0.85, 0.90),  # the worst in one seed, even on average
+        ("d", 0): (0.75, 0.70, 0.80), ("d", 1): (0.75, 0.70, 0.80),
+        ("e", 0): (0.60, 0.69, 0.85), ("e", 1): (0.60, 0.69, 0.85),  # gains most
+    }  # fmt: skip
+    rows = []
+    for (scenario, seed), values in cells.items():
+        local, other, valid = dict(zip(columns, values, strict=True)).values()
+        for task, shift in (("click", 0.02), ("buy", -0.02)):
+            known = {"scenario": scenario, "seed": seed, "task": task}
+            rows.append({**known, "method": "local", "split": "test", "auc": local + shift})
+            rows.append({**known, "method": "local", "split": "valid", "auc": 0.7 + shift})
+            rows.append({**known, "method": "other", "split": "test", "auc": other + shift})
+            rows.append({**known, "method": "other", "split": "valid", "auc": valid + shift})
+    return pd.DataFrame(rows)
 
-    file = home() / "notebooks" / "results" / f"rivals-{name}" / "compare.csv"
-    return pd.read_csv(file).dropna(subset="best_set").set_index("method")
 
-
-def _untold(answer):
-    table = _compared("oulad")
-    best = int(table["best_set"].sum())
-    clear = int((table["low"] > 0).sum())
-    cases = (
-        (best, ""),
-        (len(table), "that is how many there are in all"),
-        (len(table) - best, "that is how many can be told from the best"),
-        (clear, "that is how many are clearly above `local`: another question"),
-    )
-    return hint_for(answer, cases, "add up the column best_set of found['OULAD']", 0.1)
-
-
-def _by_rows(answer):
-    table = _compared("kuairand")
-    means = table[["auc", "auc_by_rows"]]
-    ahead = 100 * (means.loc["boosted_tree"] - means.loc["pf_msmtrec"])
-    cases = (
-        (ahead["auc_by_rows"], ""),
-        (-ahead["auc_by_rows"], "the sign: how far are the trees ahead?"),
-        (ahead["auc_by_rows"] / 100, "in AUC points: one point is 0.01"),
-        (ahead["auc"], "that counts every tab alike"),
-        (-ahead["auc"], "that counts every tab alike, and the sign is turned"),
-    )
-    return hint_for(answer, cases, "100 times the difference of the two methods' auc_by_rows", 0.005)
+def _worst(answer):
+    found = answer(_results(), "other")
+    hints = {
+        "d": "",
+        "a": "that client has the lowest AUC, but it gains: subtract local's AUC first",
+        "b": "those are validation rows: keep split == 'test' only",
+        "c": "that client loses most in one seed and gains in the next: take the mean over seeds first",
+        "e": "that client gains most: look for the smallest difference",
+    }
+    if not isinstance(found, str):
+        return f"return the name of a scenario; this returned {type(found).__name__}"
+    return hints.get(found, "return the scenario, such as s5")
 
 
 EXERCISES = {
     "ex1": Exercise("number", _interval, "use interval(points, 0 * points)"),
-    "ex2": Exercise("number", _untold, "the column best_set of found['OULAD'] has a 1 for each"),
-    "ex3": Exercise("number", _by_rows, "auc_by_rows of both, in the table kuai"),
+    "ex2": Exercise("text", _twice, "a method's name"),
+    "ex3": Exercise("function", _worst, "group by method and scenario, take the mean AUC, subtract local's"),
 }

@@ -1,4 +1,4 @@
-"""Exercises of chapter 13, centralized relatives."""
+"""Exercises of chapter 13."""
 
 from pfmsm_lite.course.notebook import Exercise, hint_for
 
@@ -48,27 +48,7 @@ def _for_main(answer):
     return ""
 
 
-def _step(answer):
-    cases = (
-        ([3.2, 1.4], ""),
-        ([3.1950, 1.3978], "`category` is no task of a user: it gets no weight, the two others sum to one"),
-        ([0.4444, 6.2222], "Task Focusing is missing: the main norm counts α^s = 2.25 times"),
-        ([1.3333, 4.6667], "in epoch 2 the main norm counts α² times, not α times"),
-        ([7.2, 1.4], "α^s lengthens the norm that the weights are made of, not the gradient"),
-        ([0.8, 0.2], "these are the weights: they multiply the raw gradients, which keep their lengths"),
-        ([3.5232, 0.8344], "that is τ = 1; at τ = 1 / ln 2 a softmax counts in powers of two, 2⁹ to 2⁷"),
-        ([2.0, 3.5], "these are equal weights; the norms decide: 9 against 7"),
-        ([4 / 3, 7 / 3], "these are equal weights, also for a task in which the user takes no part"),
-        ([4.0, 7.0], "weights sum to one: softmax of (9, 7) / τ"),
-        ([1.4, 3.2], "the right weights the wrong way round: the main task has the larger one"),
-        ([-3.2, -1.4], "the minus sign stays outside: the question asks for the vector Σ w·g"),
-    )
-    otherwise = "norms 4 and 7; the main one times α²: 9 and 7; weights 2⁹ : 2⁷; add up the raw gradients"
-    return hint_for(answer, cases, otherwise, 1e-3)
-
-
 EXERCISES = {
     "ex1": Exercise("array", _fused, "level 1 inside each module, then z = S + α·D + α·T", (2,)),
     "ex2": Exercise("function", _for_main, "keep a name if the part before its first dot is not `fusion`"),
-    "ex3": Exercise("array", _step, "focused norms, softmax over the user's own tasks, raw gradients", (2,)),
 }
