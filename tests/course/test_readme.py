@@ -274,7 +274,7 @@ def test_a_reader_is_added_as_contributing_says(tmp_path):
 def test_a_chapter_has_the_files_that_contributing_names():
     files, steps = blocks(part("Add a chapter"), "")
     for file in files.split():
-        found = list(ROOT.glob(file.replace("NN_your_question", "07_*").replace("NN", "07")))
+        found = list(ROOT.glob(file.replace("NN_your_question", "12_*").replace("NN", "12")))
         assert len(found) == 1, file
     for line in steps.splitlines():
         words = line.replace("NN", "07").split()
