@@ -74,6 +74,19 @@ class Program(Parser):
         document += section
 
 
+def one_figure_each(cell):
+    """A cell as cells with one figure at most: only to a cell can an alt text be given."""
+    parts = [cell | {"outputs": []}] if cell.get("outputs") else [cell]
+    for output in cell.get("outputs", ()):
+        if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
+            if "mystnb" in parts[-1]["metadata"]:
+                more = {"source": "# and", "outputs": [], "metadata": {"tags": ["remove-input"]}}
+                parts.append(cell | more | {"id": f"{cell['id']}-{len(parts)}"})
+            parts[-1]["metadata"] = parts[-1]["metadata"] | {"mystnb": {"image": {"alt": alt}}}
+        parts[-1]["outputs"].append(output)
+    return parts
+
+
 def prepare(app, docname, source):
     """A notebook's figures get their alt texts; the first sliders are named where they would be."""
     if docname == root_doc:
@@ -83,10 +96,7 @@ def prepare(app, docname, source):
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", ()):
-            if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
-                cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
+    notebook["cells"] = [part for cell in notebook["cells"] for part in one_figure_each(cell)]
     for number, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] == "code" and re.search(r"^explore\(", "".join(cell["source"]), re.M):
             said = {"cell_type": "markdown", "id": "sliders", "metadata": {}, "source": SLIDERS}
