@@ -34,6 +34,7 @@ TITLES = {  # folder → what its data are called, from the most real to the sim
     "rivals-hard": "Harder synthetic data",
     "rivals-synthetic": "Synthetic default",
 }
+LAST = {"kuairand-last": "KuaiRand-Pure, its last day, which nothing was chosen on"}
 HEAD = """# Results
 
 Written by `python -m pfmsm_lite.lab.pages` from the CSV files in this folder.
@@ -108,7 +109,11 @@ def rivals(folder):
         "rows: as declared first, then those that differ in one field, the method's own short list before "
         "the one for all. Where an end of a list wins, the list goes on, for all that have the field. The "
         "chosen setting is tested once on every seed.",
-        *(standing(folder, name, title) for name, title in titles.items()),
+        *(
+            standing(folder, name, title)
+            for name, title in (titles | LAST).items()
+            if (folder / name).exists()
+        ),
     )
 
 
