@@ -91,8 +91,6 @@ def prepare(app, docname, source):
     """A notebook's figures get their alt texts; the first sliders are named where they would be."""
     if docname == root_doc:
         source[0] = source[0].replace("ADDRESS", REPOSITORY)
-        if not (ROOT / "notebooks" / "further").is_dir():
-            source[0] = re.sub(r"```{toctree}[^`]*/further/[^`]*```", "", source[0])
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])

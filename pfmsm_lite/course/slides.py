@@ -88,9 +88,7 @@ def main(argv=None):
     options.add_argument("notebooks", nargs="*", type=Path, help="files; none: all chapters")
     options.add_argument("--out", type=Path, default=Path("build", "slides"), metavar="DIR")
     given = options.parse_args(argv)
-    folder = home() / "notebooks"
-    further = folder / "further"
-    for path in given.notebooks or chapters(folder) + (chapters(further) if further.is_dir() else []):
+    for path in given.notebooks or chapters(home() / "notebooks"):
         try:
             notebook = nbformat.read(path, as_version=4)
         except (OSError, nbformat.reader.NotJSONError) as error:

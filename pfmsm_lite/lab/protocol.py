@@ -135,8 +135,8 @@ def harm_said(table: pd.DataFrame) -> list[str]:
     if not len(harmful):
         return [f"No method puts a client more than 1 point below {LOCAL}."] if len(known) else []
     names = [f"{row.method} ({row.worst_client} {row.worst:+.1f})" for row in harmful.itertuples()]
-    with_ = named(names, most=MANY)
-    return [f"At least one client loses more than 1 point against {LOCAL} with {with_}."]
+    said = named(names, most=MANY)
+    return [f"At least one client loses more than 1 point against {LOCAL} with {said}."]
 
 
 def probabilities_said(table: pd.DataFrame) -> list[str]:

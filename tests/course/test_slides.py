@@ -76,3 +76,14 @@ def test_what_is_no_notebook_is_named(tmp_path):
     for name in ("a.ipynb", "missing.ipynb"):
         with pytest.raises(UserError, match=f"{name} cannot be read as a notebook"):
             slides.main([str(tmp_path / name)])
+
+
+def test_without_names_every_chapter_is_written_once_those_in_further_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(slides, "home", lambda: tmp_path)
+    names = ["notebooks/00_first.ipynb", "notebooks/further/10_more.ipynb"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(), tmp_path / name)
+    slides.main(["--out", str(tmp_path / "out")])
+    written = capsys.readouterr().out.splitlines()
+    assert written == [f"{tmp_path}/out/{name}.html: 0 figures" for name in ("00_first", "10_more")]
