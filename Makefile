@@ -8,6 +8,7 @@ endif
 ARGS ?=
 DATA ?=
 REPOSITORY ?=
+SHARP ?=
 
 .PHONY: course run test test-browser lint bench report lab notebooks pages book slides try-binder clean
 
@@ -38,12 +39,15 @@ notebooks: .venv/test.stamp
 report: .venv/run.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pfmsm_lite report $(DATA) $(ARGS)
 
-# The pages of notebooks/results, from the CSVs there.
+# The pages of notebooks/results, from the CSVs there, and those of notebooks/teaching that the chapters give.
 pages: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite.lab.pages $(ARGS)
+	$(BIN)/python -m pfmsm_lite.course.handouts
 
-# The committed notebooks as a site: nothing is executed, a warning is an error.
+# The committed notebooks as a site: a warning is an error. Nothing is executed, but with SHARP=1: then all
+# chapters are run once (some minutes), for pictures twice as sharp.
 book: .venv/book.stamp
+	$(if $(SHARP),OMP_NUM_THREADS=1 $(BIN)/python -m pfmsm_lite notebooks --sharp build/sharp)
 	rm -rf build/book
 	REPOSITORY=$(REPOSITORY) $(BIN)/python -m sphinx -q -E -W --keep-going -d build/doctrees -c book . build/book
 	@echo "build/book/index.html$(if $(REPOSITORY),,: no buttons for Binder and Colab without REPOSITORY=https://github.com/owner/name)"

@@ -16,7 +16,7 @@ from sphinx.parsers import Parser
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = os.environ.get("REPOSITORY", "").rstrip("/")
-SLIDERS = "*Here are sliders, in a running notebook: see [how to run it](/book/index.md#run-it).*"
+SLIDERS = "*In a running notebook there are sliders here: see [how to run it](/book/index.md#run-it).*"
 
 project = "pfmsm_lite"
 author = "the pfmsm_lite authors"
@@ -75,7 +75,7 @@ class Program(Parser):
 
 
 def one_figure_each(cell):
-    """A cell as cells with one figure at most: only to a cell can an alt text be given."""
+    """A cell as several with at most one figure each: an alt text can only be given to a whole cell."""
     parts = [cell | {"outputs": []}] if cell.get("outputs") else [cell]
     for output in cell.get("outputs", ()):
         if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
@@ -87,13 +87,21 @@ def one_figure_each(cell):
     return parts
 
 
+def sharpest(notebook, path):
+    """The same notebook with sharper pictures, where `make book SHARP=1` made one from the same sources."""
+    path = path.with_suffix(".ipynb")
+    sharp = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"metadata": {}}
+    own, other = (found["metadata"].get("pfmsm_lite") for found in (notebook, sharp))
+    return sharp if own and own == other else notebook
+
+
 def prepare(app, docname, source):
-    """A notebook's figures get their alt texts; the first sliders are named where they would be."""
+    """A notebook's figures get their alt texts; a line says where the first sliders would be."""
     if docname == root_doc:
         source[0] = source[0].replace("ADDRESS", REPOSITORY)
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
-    notebook = json.loads(source[0])
+    notebook = sharpest(json.loads(source[0]), ROOT / "build/sharp" / Path(docname).relative_to("notebooks"))
     notebook["cells"] = [part for cell in notebook["cells"] for part in one_figure_each(cell)]
     for number, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] == "code" and re.search(r"^explore\(", "".join(cell["source"]), re.M):
@@ -104,7 +112,7 @@ def prepare(app, docname, source):
 
 
 def folders(app, doctree):
-    """A link to a folder leads to the repository; where there is none it is plain text."""
+    """A link to a folder leads to the repository; where none is known it is plain text."""
     for node in list(doctree.findall(pending_xref)):
         folder = (Path(doctree["source"]).parent / node["reftarget"]).resolve()
         if folder.is_dir():

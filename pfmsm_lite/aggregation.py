@@ -18,7 +18,7 @@ from pfmsm_lite.registry import is_finite, lookup, refuse, register
 class Past(NamedTuple):
     """What is remembered of a round: delta and sources [U, N, P], weights [U, N, N], the rule's memory.
 
-    While the next round is served delta is empty, for stacks are large.
+    While the next round is served, delta is empty, since stacks are large.
     """
 
     delta: Tensor
@@ -70,14 +70,14 @@ def aggregate(sources: Tensor, weights: Tensor) -> Tensor:
     Fidelity: unknown
     """
     if weights.shape[-1] != sources.shape[-2]:
-        raise ValueError(f"{weights.shape[-1]} weights a client for {sources.shape[-2]} sources")
+        raise ValueError(f"{weights.shape[-1]} weights per client for {sources.shape[-2]} sources")
     return weights @ sources
 
 
 def present_only(weights: Tensor, present: Tensor, receives: Tensor) -> Tensor:
     """Take absent clients out of every mixture: their columns become 0, rows sum to one again.
 
-    Who does not receive, or is left with nobody, keeps what it has.
+    A client that does not receive, or is left with nobody, keeps what it has.
     weights [U, N, N], present and receives [U, N] bool  →  [U, N, N]
     """
     weights = weights * present[:, None, :] * receives[:, :, None]
@@ -99,7 +99,7 @@ def mean(exchange: Exchange, method) -> tuple[Tensor, dict]:
 
     Source: FedAvg (McMahan et al., AISTATS 2017)
     Paper: the mean of the clients' parameters, weighted by their rows
-    Ours: so
+    Ours: the same
     Fidelity: same
     """
     return (exchange.rows / exchange.rows.sum()).expand_as(exchange.gram), {}
@@ -126,11 +126,11 @@ def kinship(helped: Tensor, own: Tensor) -> Tensor:
 def kin(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """FedAvg among kin: clients whose steps lower each other's validation loss
 
-    In the first `kin_rounds` rounds clients send g_n, too, the gradient of their validation loss at what they
+    In the first `kin_rounds` rounds clients also send g_n, the gradient of their validation loss at what they
     received. C_nm adds up −⟨g_n, Δ_m⟩ over these rounds and all units. Δ was trained on other rows, so the
     noise of the two is independent, given what was received. Kinship ρ (see `kinship`) becomes a share
     s = ρ³ / (ρ³ + (1 − ρ)³), one's own is 1, and a client's mixture is weighted by s · rows: all alike gives
-    FedAvg, groups FedAvg in each; who is like nobody, or gives no evidence, keeps these units at home.
+    FedAvg, groups FedAvg in each; a client like no other, or without evidence, keeps these units at home.
 
     Source: PF-MSMTrec, as a summary tells it; relatives: FedFomo (Zhang et al., ICLR 2021), which asks
         whether another's model lowers one's own validation loss, clustered learning (Sattler et al.)
@@ -179,6 +179,6 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
     sources = memory.get("sources", exchange.sources)
     if sources is not exchange.sources and not is_finite(sources, shape := tuple(exchange.sources.shape)):
         refuse("aggregate", name, sources, f"memory['sources'] [U, N, P] = {shape}, finite")
-    # a mixture of one's own is kept through a round in which one was absent
+    # a client's own mixture is kept through a round in which it was absent
     common = getattr(lookup("aggregate", name), "common", False)
     return present_only(weights, exchange.present, exchange.has if common else exchange.present), memory

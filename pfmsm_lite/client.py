@@ -1,4 +1,4 @@
-"""The client: its rows, its model, its optimizer. What it tells the server are messages of named tensors.
+"""The client: its rows, its model, its optimizer. It talks to the server in messages of named tensors.
 
 A first message, then in every round an upload and a download: {name: tensor}. Rows never go into one.
 """
@@ -55,7 +55,7 @@ def log_odds(labels: Tensor, product: tuple[int, int] | None = None) -> Tensor:
 
 def eager(optimizer: type) -> type:
     """The same optimizer of torch.optim, without its doors to torch.compile: they would import torch._dynamo,
-    which takes longer than many a training. Only this class is another one, torch.optim stays as it is."""
+    which takes longer than many trainings do. Only this class differs; torch.optim stays as it is."""
     doors = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
     plain = {name: torch.no_grad()(inspect.unwrap(getattr(optimizer, name))) for name in doors}
     return type(optimizer.__name__, (optimizer,), plain)
@@ -74,7 +74,7 @@ def keep_memory() -> None:
 
 
 class Client:
-    """One scenario's side of the federation, complete after its construction.
+    """One scenario's side of the federation, complete once it is constructed.
 
     name      of the scenario;  tasks: their names [T];  has_task [T] bool: those with training labels
     model     whose embedding table holds the entries of `held` alone; from now on it is the client's own
@@ -220,7 +220,7 @@ class Client:
                   parameter ← (parameter + ηλ·value) / (1 + ηλ), which is exact for any λ, infinity included
 
         Source: PF-MSMTrec, as a secondary source tells it
-        Paper: a personalization regularizer stands beside the cross-entropy; its form is not told
+        Paper: a personalization regularizer is added to the cross-entropy; its form is not given
         Ours: λ/2·‖w_shared − w_received‖² as in FedProx, or a second model as in Ditto; none by default
         Fidelity: unknown
         """
@@ -394,6 +394,6 @@ def evaluate(views: list, tasks: tuple, predict, split: str, calibrate=None) -> 
     return found
 
 
-register("calibrate", "none", lambda: None, "probabilities are as the model gives them")
+register("calibrate", "none", lambda: None, "probabilities stay as the model gives them")
 register("optimizer_state", "keep", lambda client: None, "each client keeps its Adam moments over the rounds")
 register("optimizer_state", "reset", Client.forget_optimizer, "each round starts with fresh Adam moments")

@@ -31,7 +31,7 @@ def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm
     the derivative then has one zero, in closed form.
     """
     like = aa
-    # in float64, for a reference much shorter than the update cancels; on the CPU, for MPS has no float64
+    # in float64, as a reference much shorter than the update cancels; on the CPU, as MPS has no float64
     aa, ab, bb = (product.cpu().double() for product in (aa, ab, bb))
     # a along itself and b split into its part along a and the rest, in units of ‖a‖
     length = aa.clamp(min=0).sqrt()
@@ -103,7 +103,7 @@ def two_vector(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tens
     Source: PF-MSMTrec, eq. 13; CAGrad (Liu et al., NeurIPS 2021)
     Paper: alignment of local and global update, their difference constrained; CAGrad: one update for all
         tasks, in a ball around the mean
-    Ours: an update of its own for each client, in a ball around its own one, as long as before
+    Ours: an update of its own for each client, in a ball around that client's own, and as long as before
     Fidelity: unknown
     """
     # inner products of each update with the mean, and of the mean with itself: [..., N]

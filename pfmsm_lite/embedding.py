@@ -105,7 +105,7 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
 
 
 # How changes of shared entries add up: (SharedTable, here [N] 0 or 1) → per client [R_n], what the change of
-# each of its entries counts for in the new one; what is missing to a sum of one stays with the old entry. A
+# each of its entries counts for in the new one; what is missing from a sum of one stays with the old entry. A
 # rule's attribute `trust`: (uses [R_n], own_rows) → [R_n], how much of its own entry a client keeps.
 @register("embedding", "used", text="each entry by how often a client's training rows use it")
 def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
@@ -131,7 +131,7 @@ def rows_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
 
     Source: FedAvg (McMahan et al., AISTATS 2017)
     Paper: the mean of the clients' parameters, weighted by their rows
-    Ours: so
+    Ours: the same
     Fidelity: same
     """
     total = max(sum(h * size for h, size in zip(here, table.sizes, strict=True)), 1.0)
@@ -145,7 +145,7 @@ def sum_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
 
     Source: FedSubAvg, as `used`
     Paper: a parameter's change is the average over the clients that involve it
-    Ours: the sum, so a step as many times as long as there are clients that use the entry
+    Ours: the sum, so with n clients that use the entry the step is up to n times as long
     Fidelity: differs
     """
     return [h * (uses > 0) for h, uses in zip(here, table.uses, strict=True)]

@@ -9,12 +9,12 @@ class UserError(ValueError):
     """Bad input or a bad setting: one paragraph that names the place and the remedy."""
 
     def _render_traceback_(self) -> list[str]:
-        """In a notebook IPython shows this in the place of a traceback."""
+        """In a notebook IPython shows this in place of a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
 def at_least_one(**numbers: int) -> None:
-    """Refuse, by the name of its option, a number below 1 or none that is whole."""
+    """Refuse, by the name of its option, a number that is below 1 or not whole."""
     for name, number in numbers.items():
         if not isinstance(number, Integral) or number < 1:
             raise UserError(f"--{name.replace('_', '-')} is {number!r}, but it must be at least 1 and whole.")
@@ -23,7 +23,7 @@ def at_least_one(**numbers: int) -> None:
 def choose(kind: str, name: str, choices: Iterable) -> str:
     """Return `name` if it is one of `choices`; else raise a UserError that suggests the nearest.
 
-    Nearest are names that look alike, that hold it, or that it abbreviates: lr for learning_rate.
+    Nearest are names that look alike, that contain it, or that it abbreviates: lr for learning_rate.
     """
     choices = list(choices)
     if name in choices:

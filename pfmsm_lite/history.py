@@ -21,7 +21,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int, floa
     """(rows with a label, positives, AUC, logloss); AUC is NaN where only one class is there.
 
     labels [R] 0, 1 or NaN, probabilities [R]. The AUC is counted: the share of pairs of a positive and a
-    negative row that are in the right order, half of it where they are level (Mann and Whitney).
+    negative row that are in the right order, half where the two tie (Mann and Whitney).
     """
     there = ~np.isnan(labels)
     labels, probabilities = labels[there], probabilities[there].astype(np.float64)
@@ -46,7 +46,7 @@ def average_auc(scores: list[tuple], place: int = 4) -> float:
 class Round(NamedTuple):
     """What one round of N clients gave.
 
-    record    name → [units, ...], as of Server.serve
+    record    name → [units, ...], as in Server.serve
     valid     per client the lines of Client.evaluate("valid");  test: likewise, or None: not the best round
     losses    [N, T] training losses;  seconds, bytes: per client;  accepted: [N] bool
     elapsed   seconds of the whole round

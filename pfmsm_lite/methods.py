@@ -177,7 +177,7 @@ class Settings:
     device: str = option("cpu", "where clients train", ("cpu", "cuda", "mps"))
     choose: str = option("auc", "what chooses the round, on validation rows", ("auc", "logloss"))
     calibrate: str = operator("calibrate", "none", "a client corrects probabilities on its validation rows")
-    patience: int = option(0, "stop after so many rounds without a better AUC; 0: never", at_least=0)
+    patience: int = option(0, "stop after this many rounds without a better AUC; 0: never", at_least=0)
     probe: int = option(0, "rows of a fixed batch whose true gradient is recorded; 0: none", at_least=0)
 
     def __post_init__(self):

@@ -30,7 +30,7 @@ def uniform(*shape: int, fan_in: int, generator: torch.Generator | None) -> nn.P
 
 
 def drawn_layers(count: int, layers: list, generator, bias: bool = False) -> nn.ParameterList:
-    """Of each layer (I, O) `count` weights [count, O, I], or their biases [count, O]."""
+    """For each layer (I, O) `count` weights [count, O, I], or their biases [count, O]."""
     shapes = [(count, o) if bias else (count, o, i) for i, o in layers]
     sizes = zip(shapes, layers, strict=True)
     return nn.ParameterList([uniform(*s, fan_in=i, generator=generator) for s, (i, _) in sizes])

@@ -48,7 +48,7 @@ def moment(stack: Tensor) -> tuple[Tensor, Tensor]:
 
     Source: PF-MSMTrec, eq. 8
     Paper: the shared parameters are "normalized across all clients"
-    Ours: statistics of each client's tensor, then their average over clients; no source suggests just this
+    Ours: statistics of each client's tensor, then their average over clients; no source suggests exactly this
     Fidelity: unknown
     """
     # per client, over the entries of the tensor: [..., N, 1]
@@ -62,7 +62,7 @@ def elementwise(stack: Tensor) -> tuple[Tensor, Tensor]:
 
     Source: PF-MSMTrec, eq. 8
     Paper: the shared parameters are "normalized across all clients"
-    Ours: statistics over the clients, entry by entry: of our candidates the nearest to these words
+    Ours: statistics over the clients, entry by entry: of our candidates the closest to these words
     Fidelity: unknown
     """
     # per entry, over the clients: [..., 1, P]

@@ -34,7 +34,7 @@ def nothing(client, epochs: int, pull: float) -> None:
 def blend(client, epochs: int, pull: float) -> None:
     """with it and a model trained at home alone, their logits mixed by log loss on its own validation rows
 
-    Tasks with one class only among the validation rows have no say; where none has, what the server sent
+    Tasks whose validation rows have only one class have no say; where no task has one, what the server sent
     is used as it is.
 
     Ours: an ensemble of a local and a federated model, its weight found at home

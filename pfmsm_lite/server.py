@@ -53,7 +53,7 @@ class Block:
         return torch.cat([tensor.flatten() for tensor in tensors])[None]
 
     def read(self, uploads: list) -> Tensor:
-        """Clients' uploads → [U, N, P]. Where nothing was sent stands what that client had received."""
+        """Clients' uploads → [U, N, P]. For a client that sent nothing: what it had received."""
         return self._filled(self.received.clone(), uploads)
 
     def gradients(self, uploads: list) -> Tensor | None:
@@ -92,7 +92,7 @@ def normalized(block: Block, trained: Tensor, kind: str) -> tuple[Tensor, Tensor
         return block.received, trained, None, torch.zeros(trained.shape[:2], device=trained.device)
     # what was received goes through the same map, so that the update is a difference of like things
     found, affine = normalize(trained, kind, block.segments)
-    # unit by unit, for stacks are large
+    # unit by unit, since stacks are large
     moved = torch.stack([(new - old).norm(dim=-1) for new, old in zip(found, trained, strict=True)])
     moved /= trained.norm(dim=-1).clamp(min=1e-12)
     return affine.apply(block.received, out=trained), found, affine, moved
@@ -110,7 +110,7 @@ def coordinated(delta: Tensor, accepted: Tensor, kind: str, method) -> tuple[Ten
 
 
 class Server:
-    """What meets the clients' messages: one Block per shared group, and the shared embedding table.
+    """What handles the clients' messages: one Block per shared group, and the shared embedding table.
 
     method  whose stages it runs;  tasks: their names
     start   group → {name: tensor} that every client starts from;  table [V, K]: all entries at their start
@@ -145,7 +145,7 @@ class Server:
         Ours: in this order; embedding entries come last
         Fidelity: same
         """
-        # [N] bool: whose upload there is
+        # [N] bool: whose upload arrived
         accepted = torch.tensor([upload is not None for upload in uploads], device=self.rows.device)
         downloads: list[dict] = [{} for _ in uploads]
         records = []
@@ -176,13 +176,13 @@ class Server:
         Fidelity: unknown
         """
         method, personal = self.method, block.policy == "personalized"
-        if block.previous is not None:  # room: the last round's deltas are not asked for
+        if block.previous is not None:  # frees memory: nobody needs the last round's deltas
             block.previous = block.previous._replace(delta=trained.new_empty(0))
         normalizing = method.normalize if personal and block.group in NORMALIZED else "none"
         coordinating = method.coordinate if personal and block.group in COORDINATED else "none"
         # 1. normalize the clients' parameters against each other (eq. 8)
         received, trained, affine, moved = normalized(block, trained, normalizing)
-        block.received = received  # room for what follows
+        block.received = received  # frees memory for what follows
         # 2. pull updates that conflict towards each other (eq. 13)
         delta = trained - received
         mix, gram, after = coordinated(delta, accepted, coordinating, method)
@@ -198,7 +198,7 @@ class Server:
         memory = dict(memory)
         sources = memory.pop("sources", sources)
         block.previous = Past(delta, sources, weights, memory)
-        del exchange, past, received, trained  # room for the mixtures
+        del exchange, past, received, trained  # frees memory for the mixtures
         mixtures = aggregate(sources, weights)
         if affine is not None:
             mixtures = lookup("undo", method.undo)(affine, mixtures)

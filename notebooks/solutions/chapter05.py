@@ -4,7 +4,7 @@
 def elementwise(stack):
     """Normalize each entry over the clients, then give every entry the tensor's average deviation."""
     mean, deviation = stack.mean(0), stack.std(0, correction=0)
-    # with `deviation` in the place of its mean, the two factors would cancel: nothing would happen
+    # with `deviation` in place of its mean, the two factors would cancel: nothing would happen
     return (stack - mean) / deviation.clamp(min=1e-12) * deviation.mean() + mean
 
 

@@ -14,7 +14,7 @@ def two_mates(gram):
     return own / 2 + torch.zeros_like(gram).scatter(1, alike.topk(2).indices, 0.25)
 
 
-# 3. (open) One answer: let validation rows choose the own weight. Each client tries some own weights on
+# 3. (open) One answer: let validation rows choose the self-weight. Each client tries some self-weights on
 #    validation rows that stay with it (0.1, 0.5, 0.9, with the partners that the server found) and sends back
 #    the one number that was best. The server uses it as that client's own weight. It costs a second
 #    download and one number per client. The odd client would ask for 1, the small one for little. It can be

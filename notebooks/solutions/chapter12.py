@@ -10,7 +10,7 @@ from pfmsm_lite.methods import METHODS
 corrected = holm([0.03, 0.01, 0.04, 0.20])
 
 # 2: `mean` weighs every client by its rows, no matter who asks: both groups get the same mixture. With groups
-# of opposite taste most clients lose; not more, because each still has its model at home
+# of opposite taste most clients lose, but not much, because each still has its model at home
 blind = replace(METHODS["pf_msmtrec"], aggregate="mean")
 
 # 3 (open): Two explanations. (a) The form: a small client overfits, and an expert in parts has less

@@ -20,7 +20,7 @@ def for_main(names):
     return [name for name in names if name.split(".")[0] != "fusion"]
 
 
-# 3. (open) One answer. In the place of one β per domain, a row of a matrix: a softmax over all domains, D²
+# 3. (open) One answer. Instead of one β per domain, a row of a matrix: a softmax over all domains, D²
 #    numbers per module. It learns on validation rows, with the lengths of the experts' outputs fixed, so that
 #    they cannot undo it. It works if seeds agree and the two true groups appear, and neither happens in a
 #    world where all domains are alike. The control for the score: the same model with the matrix held even.

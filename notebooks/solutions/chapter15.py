@@ -8,7 +8,7 @@ turns = 4
 part = "experts, layer 2"
 
 # 3. (open) It bids too much for rows that few would click. The CTR is low there, so each single bid is
-#    small, but such rows are most of all. The log has no purchases without clicks, but it knows
+#    small, but most rows are like that. The log has no purchases without clicks, but it knows
 #    click-and-buy for every impression: sort all impressions by their predicted CTR, cut them into ten
 #    parts, and compare in each part the mean of CTR · CVR with the share of impressions that were clicked
 #    and bought. Where the CVR is too high, the parts of low CTR show it. A few impressions bought at random

@@ -1,4 +1,4 @@
-"""The course's commands: `course`, `report`, `notebooks` and `grade`, for `pfmsm_lite.lab.cli`."""
+"""The course's commands: `course`, `report`, `notebooks`, `exam`, `grade`, for `pfmsm_lite.lab.cli`."""
 
 import sys
 from argparse import Namespace
@@ -14,10 +14,11 @@ from pfmsm_lite.lab.sources import READERS
 
 
 def add(commands: Any) -> None:
-    """The four commands and their options."""
+    """The commands and their options."""
     shelf.add(commands)
     _add_report(commands)
     _add_notebooks(commands)
+    _add_exam(commands)
     _add_grade(commands)
 
 
@@ -53,18 +54,48 @@ def _add_notebooks(commands):
     course.add_argument("--all", action="store_true", help="those that are current too")
     course.add_argument("--fast", action="store_true", help="only try them, in FAST mode; keep nothing")
     course.add_argument("--folder", default="notebooks", metavar="DIR", help="default notebooks")
+    course.add_argument("--sharp", metavar="DIR", help="keep copies there with pictures twice as sharp")
     course.do = notebooks
 
 
+def _add_exam(commands):
+    test = commands.add_parser(
+        "exam",
+        help="write an examination of a chapter, with numbers of its own",
+        description="Write a notebook per chapter, NN_exam.ipynb, with those exercises whose numbers can "
+        "change, and print the key to it. Text, check and solution have the numbers of the seed. Students' "
+        "`check` only notes their answers. Grade them with `grade --variant` and the same seed. A function's "
+        "text stays; it is tried on inputs of the seed. notebooks/teaching/examination.md says what is "
+        "asked.",
+    )
+    test.add_argument("chapters", nargs="+", metavar="NN", help="chapters, such as 06 07")
+    test.add_argument(
+        "--variant", type=int, default=0, metavar="SEED", help="seed of the numbers; 0, the default: today's"
+    )
+    test.add_argument("--out", default="exam", metavar="FOLDER", help="where to write (default exam)")
+    test.add_argument(
+        "--nbgrader",
+        action="store_true",
+        help="as the source of an nbgrader assignment: cell metadata, solutions, hidden tests. nbgrader "
+        "runs its tests in the student's kernel, so it can be fooled where `grade` cannot",
+    )
+    test.do = exam
+
+
 def _add_grade(commands):
+    from pfmsm_lite.course.gradebook import FORMS
+
     grading = commands.add_parser(
         "grade",
-        help="run students' notebooks and print a line an exercise",
+        help="run students' notebooks and print one line per exercise",
         description="Run students' notebooks, each in a process of its own with limits on time and memory, "
-        "and print one line an exercise: ok, wrong, to do, not reached or no check cell, with the hint or "
+        "and print one line per exercise: ok, wrong, to do, not reached or no check cell, with the hint or "
         "the reason. Cell [7] is the one that JupyterLab shows as [7] after Run All. A notebook runs in an "
-        "empty scratch folder; its file is only read. This is no sandbox against malice: the code of a "
-        "notebook may do all that you may do. Run notebooks of unknown people in a container.",
+        "empty scratch folder; its file is only read. It hands in answers, as plain data; the verdicts are "
+        "made in this process, where no code of a student's runs. On Linux a notebook runs in namespaces of "
+        "its own where the system allows it: no network, no writing outside its folder, no process left. The "
+        "first line says whether this holds. Where it does not, on macOS and Windows in any case, a "
+        "notebook's code may do all that you may do: run notebooks of unknown people in a container.",
     )
     grading.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="files; names may differ from ours")
     grading.add_argument("--csv", metavar="FILE", help="write the lines for all notebooks there too")
@@ -73,7 +104,7 @@ def _add_grade(commands):
     )
     grading.add_argument(
         "--form",
-        choices=("plain", "moodle", "canvas"),
+        choices=FORMS,
         default="plain",
         help="what reads the gradebook: a spreadsheet (plain), or the import of Moodle or Canvas",
     )
@@ -90,6 +121,9 @@ def _add_grade(commands):
         metavar="MIB",
         help="how much memory a kernel may ask for (default 4096; 0: no limit); a chapter asks for about "
         "1600. It works on Linux; macOS and Windows ignore it",
+    )
+    grading.add_argument(
+        "--variant", type=int, metavar="SEED", help="the seed that an examination was written with (`exam`)"
     )
     grading.add_argument("--full", action="store_true", help="the long version of each run, not the FAST one")
     grading.do = grade
@@ -132,12 +166,22 @@ def _verdict(run, folder=None):
 
 def notebooks(options: Namespace) -> int:
     """Execute notebooks: all of them to try them, or the stale ones to keep their outputs."""
-    from pfmsm_lite.course.execute import refresh, rehearse
+    from pfmsm_lite.course.execute import refresh, rehearse, sharpen
 
     if options.fast:
         rehearse(options.folder, options.names)
+    elif options.sharp:
+        sharpen(options.folder, options.sharp, options.names)
     else:
         refresh(options.folder, options.names, options.all)
+    return 0
+
+
+def exam(options: Namespace) -> int:
+    """Write examinations and print the key to them."""
+    from pfmsm_lite.course.exam import write
+
+    write(options.chapters, options.out, options.variant, options.nbgrader)
     return 0
 
 
@@ -148,7 +192,7 @@ def grade(options: Namespace) -> int:
     try:
         grade_all(
             options.notebooks, options.csv, options.seconds, options.memory, options.full,
-            gradebook=options.gradebook, form=options.form,
+            gradebook=options.gradebook, form=options.form, variant=options.variant,
         )  # fmt: skip
     except KeyboardInterrupt:
         print("\nInterrupted. The notebooks above are graded.", file=sys.stderr)

@@ -2,12 +2,13 @@
 
 import ast
 import hashlib
+import math
 import re
 import tempfile
 import time
 from pathlib import Path
 
-from pfmsm_lite.course.notebook import KEEP_FIGURES
+from pfmsm_lite.course.notebook import KEEP_FIGURES, SHARPER
 from pfmsm_lite.errors import UserError
 
 PACKAGE = Path(__file__).parents[1]
@@ -18,6 +19,9 @@ ON_DISK = re.compile(r'"results"|\bmeasured\(')  # a cell that shows long runs o
 STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
 FOLDED = "hide-input"  # tag of a cell that is there to be run, not to be read
 WIDGET = "application/vnd.jupyter.widget-view+json"
+MINUTES = re.compile(r"(with exercises \d+\.)(?: \*\*To run:\*\* about (\d+) s\.)?")  # at a chapter's top
+NOISE = 1.6  # a machine is as much slower at times: within that factor a stated time is left
+TWICE = "2"  # SHARPER of the book's pictures
 
 
 def chapters(folder):
@@ -83,8 +87,14 @@ def stale(path):
     """Whether the committed outputs of a notebook belong to other sources than these."""
     import nbformat
 
-    notebook = nbformat.read(path, as_version=4)
-    return notebook.metadata.get("pfmsm_lite", {}).get("digest") != digest(notebook, path)
+    return digest_in(path) != digest(nbformat.read(path, as_version=4), path)
+
+
+def digest_in(path):
+    """The fingerprint that a notebook's file keeps, or None."""
+    import nbformat
+
+    return nbformat.read(path, as_version=4).metadata.get("pfmsm_lite", {}).get("digest")
 
 
 def execute(path, target, fast, **variables):
@@ -170,6 +180,17 @@ def normalized(notebook, path):
     return notebook
 
 
+def timed(notebook, seconds):
+    """A chapter whose top says how long it took to run, in steps of five seconds; changes the notebook."""
+    head = notebook.cells[0]
+    if told := MINUTES.search(head.source):
+        kept = int(told[2] or 0)
+        near = kept and 1 / NOISE < seconds / kept < NOISE
+        shown = kept if near else 5 * math.ceil(seconds / 5)
+        head.source = MINUTES.sub(rf"\1 **To run:** about {shown} s.", head.source, count=1)
+    return notebook
+
+
 def chosen(folder, names):
     """The chapters whose names begin with one of `names`; all of them for ()."""
     found = [path for path in chapters(folder) if not names or path.stem.startswith(tuple(names))]
@@ -219,6 +240,28 @@ def refresh(folder, names=(), everything=False, show=print):
             notebook, seconds = run_one(path, part, fast=False, **{KEEP_FIGURES: "1"})
         finally:
             part.unlink(missing_ok=True)
-        text = nbformat.writes(normalized(notebook, path))
+        text = nbformat.writes(normalized(timed(notebook, seconds), path))
         path.write_text(text + "\n", encoding="utf-8", newline="\n")
         show(f"{path.stem}: {seconds:.0f} s, {len(text) / 1024:.0f} KB")
+
+
+def sharpen(folder, target, names=(), show=print):
+    """Run notebooks in full into another folder, with pictures twice as sharp, for the book.
+
+    Those that were written before and belong to the sources as they are stay.
+    """
+    import nbformat
+
+    for path in chosen(folder, names):
+        kept = Path(target) / path.relative_to(folder)
+        if kept.is_file() and digest_in(kept) == digest_in(path):
+            show(f"{path.stem}: current")
+            continue
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.stem}.part.ipynb")
+        try:
+            notebook, seconds = run_one(path, part, fast=False, **{SHARPER: TWICE})
+        finally:
+            part.unlink(missing_ok=True)
+        nbformat.write(normalized(notebook, path), kept)
+        show(f"{path.stem}: {seconds:.0f} s")

@@ -1,14 +1,12 @@
 """Grade students' notebooks: each runs in a process of its own, with limits; one line per exercise.
 
-No sandbox against malice: a notebook's code may do all that the person who grades may do. Run notebooks of
-unknown people in a container.
+A kernel hands in answers (wire.py); verdicts are made here (judge.py). What else keeps a notebook's code from
+the machine depends on the system (protection.py), and is said in the first line.
 """
 
 import contextlib
-import csv
 import functools
 import gc
-import json
 import logging
 import math
 import os
@@ -21,7 +19,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from pfmsm_lite.course.notebook import INSTALL, UNFINISHED, VERDICTS, exercises
+from pfmsm_lite.course.exercise import exercises
+from pfmsm_lite.course.judge import UNFINISHED, Judge
+from pfmsm_lite.course.notebook import GRADER, INSTALL
+from pfmsm_lite.course.protection import cage, nothing_left, private_folders
 from pfmsm_lite.errors import UserError
 
 EXERCISES = Path(__file__).parent / "exercises"
@@ -29,6 +30,7 @@ SECONDS, SECONDS_FULL = 60, 180  # for a cell, where the user names no other lim
 CELLS = 5  # a whole notebook may take as long as that many cells
 MEMORY = 4096  # MiB that a kernel may ask for; a chapter in FAST asks for 1,600 and uses 560
 LONGEST = 300  # characters of a note
+MANY = 5  # answers to an exercise; more of them are said
 
 # RLIMIT_DATA and not RLIMIT_AS: that counts mapped libraries too, of which PyTorch for CUDA has many GiB.
 LIMIT = """
@@ -44,12 +46,16 @@ del _limit
 
 
 class Row(NamedTuple):
-    """One line of the report. exercise "" and state "not graded": the notebook as a whole."""
+    """One line of the report. exercise "" and state "not graded": the notebook as a whole.
+
+    chapter  such as "06"; "" where it could not be found out
+    """
 
     notebook: str
     exercise: str
     state: str
     note: str = ""
+    chapter: str = ""
 
 
 class Cell(NamedTuple):
@@ -110,7 +116,7 @@ def read(path):
     except OSError as error:
         raise UserError(f"the file cannot be read: {error.strerror}") from error
     except Exception as error:  # nbformat raises half a dozen kinds for a damaged file
-        raise UserError("the file is no notebook, or it is damaged") from error
+        raise UserError("the file is not a notebook, or it is damaged") from error
     return [
         Cell(number, cell["source"], tag)
         for number, (cell, tag) in enumerate(zip(code, tags, strict=True), 1)
@@ -154,29 +160,32 @@ def missing(cells):
 # ---- the run ----
 
 
-def run(cells, verdicts, folder, seconds, full=False, progress=lambda number: None):
+def run(cells, judge, scratch, seconds, full=False, progress=lambda number: None, around=None):
     """Run cells in a new kernel, come what may; returns the Outcome. Leaves no process behind.
 
-    verdicts  file to which `course.check` appends
-    folder    the kernel's working directory
-    seconds   limit of a cell; the whole may take CELLS times as long
+    judge    gets the answers
+    scratch  the kernel's own folder; it works in work/
+    seconds  limit of a cell; the whole may take CELLS times as long
+    around   the Cage that keeps the kernel from the rest of the machine; None: there is none
     """
     from nbclient.exceptions import DeadKernelError
 
     from pfmsm_lite.course.kernel import Student
 
     threads = os.environ.get("OMP_NUM_THREADS", "1")  # many threads ask for much memory
-    variables = {VERDICTS: str(verdicts), "PFMSM_FAST": "" if full else "1", "OMP_NUM_THREADS": threads}
-    student, failed = Student(**variables), {}
-    try:
-        with silence(), student.kernel(folder):
-            return Outcome(failed, in_turn(student, cells, seconds, failed, progress))
-    except DeadKernelError:
-        where = f"in cell [{student.number}]" if student.number else "at its start"
-        return Outcome(failed, f"the kernel died {where}")
-    except Exception as error:  # of Jupyter's machinery: the next notebook is graded all the same
-        said = f"Jupyter failed after cell [{student.number}]: {type(error).__name__}: {error}"
-        return Outcome(failed, said)
+    variables = {"PFMSM_FAST": "" if full else "1", "OMP_NUM_THREADS": threads, **private_folders(scratch)}
+    with judge.listening(scratch) as address, nothing_left() as mark:
+        prefix, failed = around.around(scratch) if around else (), {}
+        student = Student(prefix, scratch, **variables, **mark, **{GRADER: address})
+        try:
+            with silence(), student.kernel(scratch / "work"):
+                return Outcome(failed, in_turn(student, cells, seconds, failed, progress))
+        except DeadKernelError:
+            where = f"in cell [{student.number}]" if student.number else "at its start"
+            return Outcome(failed, f"the kernel died {where}")
+        except Exception as error:  # of Jupyter's machinery: the next notebook is graded all the same
+            said = f"Jupyter failed after cell [{student.number}]: {type(error).__name__}: {error}"
+            return Outcome(failed, said)
 
 
 def in_turn(student, cells, seconds, failed, progress):
@@ -201,27 +210,18 @@ def in_turn(student, cells, seconds, failed, progress):
 # ---- after the run ----
 
 
-def verdicts_in(file, number):
-    """Exercise → (state, hint) from the file that `check` wrote; the last one of a chapter counts."""
-    found = {}
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line cut off by a crash
-            told = json.loads(line)
-            if told["chapter"][:2] == number:
-                found[told["exercise"]] = str(told["state"]), str(told["hint"])
-    return found
-
-
-def judged(name, cells, verdicts, outcome):
+def judged(name, cells, judge, outcome):
     """(state, note) of one exercise."""
     asked = rf"^[^#\n]*\bcheck\(\s*[\"']{re.escape(name)}[\"']"
     where = [cell.number for cell in cells if re.search(asked, cell.source, re.M)]
     failure = (
         f"cell [{where[-1]}] {outcome.failed[where[-1]]}" if where and where[-1] in outcome.failed else ""
     )
-    if name in verdicts:
-        state, hint = verdicts[name]
-        return state, "; ".join(filter(None, (hint, hint == UNFINISHED and (failure or outcome.end))))
+    if name in judge.verdicts:
+        state, hint = judge.verdicts[name]
+        why = (failure or outcome.end) if hint == UNFINISHED else ""
+        often = f"{judge.asked[name]} answers, the last one counts" if judge.asked[name] > MANY else ""
+        return state, "; ".join(filter(None, (hint, why, often)))
     if not where:
         return "no check cell", ""
     first = min(outcome.failed, default=where[-1])
@@ -230,12 +230,22 @@ def judged(name, cells, verdicts, outcome):
     return "not reached", "; ".join(filter(None, (reason, earlier)))
 
 
-def grade(path, seconds=SECONDS, memory=MEMORY, full=False, progress=lambda number, cells: None):
+def grade(
+    path,
+    seconds=SECONDS,
+    memory=MEMORY,
+    full=False,
+    progress=lambda number, cells: None,
+    variant=None,
+    around=None,
+):
     """Run one notebook in a scratch folder and judge it; the file is only read.
 
     seconds  limit of a cell; the notebook may take CELLS times as long
     memory   limit in MiB of what the kernel asks for, 0 for none; Linux only
     full     the long version of every run, not the FAST one
+    variant  seed of an examination's numbers; None: the chapter's own
+    around   the Cage that keeps the kernel from the rest of the machine; None: there is none
     returns  list of Row: one per exercise, or one "not graded" that says why
     """
     try:
@@ -243,31 +253,38 @@ def grade(path, seconds=SECONDS, memory=MEMORY, full=False, progress=lambda numb
         number = chapter(path, cells)
     except UserError as error:
         return [Row(clean(path), "", "not graded", clean(error))]
-    with tempfile.TemporaryDirectory(prefix="pfmsm_lite-", ignore_cleanup_errors=True) as scratch:
-        told, folder = Path(scratch) / "verdicts.jsonl", Path(scratch) / "work"
-        told.touch()
-        folder.mkdir()
+    judge = Judge(number, variant)
+    with tempfile.TemporaryDirectory(prefix="pfmsm_lite-", ignore_cleanup_errors=True) as folder:
+        scratch = Path(folder).resolve()
+        (scratch / "work").mkdir()
         todo = prepared(cells, not full, memory)
-        outcome = run(todo, told, folder, seconds, full, lambda at: progress(at, len(cells)))
-        verdicts = verdicts_in(told, number)
+        outcome = run(todo, judge, scratch, seconds, full, lambda at: progress(at, len(cells)), around)
     rows, lacks = [], missing(cells)
-    for name in exercises(number):
-        state, note = judged(name, cells, verdicts, outcome)
-        rows.append(Row(clean(path), name, state, clean("; ".join(filter(None, (note, *lacks))))))
+    for name in asked_of(number, variant):
+        state, note = judged(name, cells, judge, outcome)
+        note = clean("; ".join(filter(None, (note, *lacks))))
+        rows.append(Row(clean(path), name, state, note, number))
     return rows
+
+
+def asked_of(number, variant):
+    """Names of a chapter's exercises; of a variant those that an examination asks."""
+    known = exercises(number)
+    return [name for name in known if variant is None or known[name].draw]
 
 
 def line(row):
     """One line of the report."""
-    return ": ".join(filter(None, row))
+    return ": ".join(filter(None, row._replace(chapter="")))
 
 
 def save(rows, target):
-    """Write rows as CSV: whole or not at all."""
-    part = target.with_name(f".{target.name}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([Row._fields, *rows])
-    os.replace(part, target)
+    """Write rows as CSV, whole or not at all, and without a cell that a spreadsheet would execute."""
+    import pandas as pd
+
+    from pfmsm_lite.lab.writing import csv_text, replace_text
+
+    replace_text(target, csv_text(pd.DataFrame(rows, columns=Row._fields)))
 
 
 def writable(option, target):
@@ -287,27 +304,52 @@ def writable(option, target):
         ) from error
 
 
-def grade_all(
-    paths, target=None, seconds=None, memory=MEMORY, full=False, show=print, gradebook=None, form="plain"
-):
-    """Grade notebooks one after the other, print one line per exercise, keep them as CSV after each notebook.
+def reporting(terminal, path):
+    """(number of a cell, how many there are) → a line on the terminal that the next one replaces."""
 
-    target     the CSV file, or None
-    gradebook  another, with a line per student, in a form of gradebook.FORMS; or None
-    raises     UserError for an impossible limit, an unwritable CSV, or where no notebook could be graded
-    """
+    def progress(at, cells):
+        if terminal:
+            print(f"\r\x1b[K{clean(path)}: cell {at} of {cells}", end="", file=sys.stderr, flush=True)
+
+    return progress
+
+
+def checked_limits(seconds, memory, full):
+    """Seconds for a cell; raises UserError for impossible limits, or where Jupyter is missing."""
     try:
         import nbclient  # noqa: F401
     except ImportError as error:
         raise UserError(
             f"To grade, Jupyter is needed. Install it in the project's folder with: {INSTALL}"
         ) from error
-    from pfmsm_lite.course import gradebook as book
-
     if seconds is None:
         seconds = SECONDS_FULL if full else SECONDS
     if not 1 <= seconds < math.inf or memory < 0:
         raise UserError("--seconds must be at least 1, --memory at least 0 (no limit).")
+    return seconds
+
+
+def grade_all(
+    paths,
+    target=None,
+    seconds=None,
+    memory=MEMORY,
+    full=False,
+    show=print,
+    gradebook=None,
+    form="plain",
+    variant=None,
+):
+    """Grade notebooks one after the other, print one line per exercise, keep them as CSV after each notebook.
+
+    target     the CSV file, or None
+    gradebook  another, with a line per student, in a form of gradebook.FORMS; or None
+    variant    seed of an examination's numbers, or None
+    raises     UserError for an impossible limit, an unwritable CSV, or where no notebook could be graded
+    """
+    from pfmsm_lite.course import gradebook as book
+
+    seconds = checked_limits(seconds, memory, full)
     kept = [
         (option, Path(file), keep)
         for option, file, keep in (
@@ -318,14 +360,10 @@ def grade_all(
     ]
     for option, file, _ in kept:
         writable(option, file)
-    rows, terminal = [], sys.stderr.isatty()
+    around, rows, terminal = cage(paths), [], sys.stderr.isatty()
+    show(f"Protection: {around.sentence}")
     for path in dict.fromkeys(paths):
-
-        def progress(at, cells, path=path):
-            if terminal:
-                print(f"\r\x1b[K{clean(path)}: cell {at} of {cells}", end="", file=sys.stderr, flush=True)
-
-        new = grade(path, seconds, memory, full, progress)
+        new = grade(path, seconds, memory, full, reporting(terminal, path), variant, around)
         if terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         for row in new:

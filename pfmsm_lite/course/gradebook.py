@@ -10,25 +10,24 @@ from pfmsm_lite.lab.writing import csv_text, replace_text
 OK = "ok"  # the state that earns an exercise's point
 
 
-def student_of(notebook: str) -> tuple[str, str]:
-    """("07", "lena") of handed_in/07_lena.ipynb; the number may be missing, and so may the name."""
+def student_of(notebook: str) -> str:
+    """Of handed_in/07_lena.ipynb, or of lena.ipynb: "lena"."""
     stem = Path(notebook).stem
-    number, name = re.fullmatch(r"(?:(\d\d)_)?(.*)", stem, re.DOTALL).groups()
-    return number or "", name or stem
+    return re.sub(r"^\d\d_", "", stem) or stem
 
 
 def wide(rows) -> pd.DataFrame:
     """A line per student, a column per chapter and exercise: 1 for ok, 0 for all else; then the sum.
 
-    rows  of `grade`. A notebook that could not be graded has a line without points, so that nobody is lost.
-          A student who handed in a chapter twice keeps the better verdict of each exercise
+    rows  of `grade`; the chapter is the graded one, whatever the file is called. A notebook that could not be
+          graded has a line without points, so that nobody is lost. A student who handed in a chapter twice
+          keeps the better verdict of each exercise
     """
     found: dict[str, dict[str, int]] = {}
     for row in rows:
-        number, name = student_of(row.notebook)
-        own = found.setdefault(name, {})
+        own = found.setdefault(student_of(row.notebook), {})
         if row.exercise:
-            column = f"{number} {row.exercise}".strip()
+            column = f"{row.chapter} {row.exercise}".strip()
             own[column] = max(own.get(column, 0), int(row.state == OK))
     columns = sorted({column for own in found.values() for column in own})
     table = pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("student")

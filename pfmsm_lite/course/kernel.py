@@ -14,10 +14,11 @@ import nbformat.v4 as v4
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.util import run_sync
-from traitlets import Dict
+from traitlets import Dict, List
 from traitlets.config import Config
 
-PROJECT = Path(__file__).parents[2]  # the folder that holds the package: a clone, or site-packages
+from pfmsm_lite.course.protection import PROJECT
+
 PATIENCE = 5  # seconds for a kernel to come back after an interrupt
 LEAVING = 20  # seconds for a kernel to end by itself; it is terminated after half of them, then killed
 LONG = 600  # seconds to wait for what comes sooner or later, on a busy machine later
@@ -34,6 +35,10 @@ class Kernel(AsyncKernelManager):
     variables = Dict(help="environment variables of the kernel, beside those of this process").tag(
         config=True
     )
+    prefix = List(help="words before the command").tag(config=True)
+
+    def format_kernel_cmd(self, *arguments, **options):
+        return [*self.prefix, *super().format_kernel_cmd(*arguments, **options)]
 
     async def start_kernel(self, **options):
         path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
@@ -52,21 +57,26 @@ class Kernel(AsyncKernelManager):
         await self.cleanup_resources(restart=restart)
 
 
-def kernel_config(**variables):
+def kernel_config(prefix=(), folder=None, **variables):
     """Configuration for nbclient and papermill: the Kernel above, with these environment variables.
+
+    prefix  words before its command
+    folder  where its files lie, the sockets and their description; None: where Jupyter puts them
 
     It talks over files, not ports: no other kernel can take its port, nobody else can listen, and it has no
     warning to print. On Windows, where there are no such sockets, it talks over ports.
     """
     client = {"kernel_manager_class": Kernel, "startup_timeout": LONG}
     patient = {"iopub_timeout": LONG}  # papermill fails where an output comes late; Student goes on
-    files = Path(tempfile.gettempdir()) / f"pfmsm-{uuid4().hex[:12]}"  # or two in one folder share a socket
+    place = Path(folder or tempfile.gettempdir())
+    files = place / f"pfmsm-{uuid4().hex[:12]}"  # or two in one folder share a socket
     talk = {} if sys.platform == "win32" else {"transport": "ipc", "ip": str(files)}
+    talk |= {"connection_file": f"{files}.json"} if folder else {}
     return Config(
         NotebookClient=client,
         PapermillNotebookClient=patient,
         KernelManager=talk,
-        Kernel={"variables": variables},
+        Kernel={"variables": variables, "prefix": list(prefix)},
     )
 
 
@@ -79,11 +89,11 @@ class Student(NotebookClient):
     number = 0
     reply = None
 
-    def __init__(self, **variables):
+    def __init__(self, prefix=(), folder=None, **variables):
         super().__init__(
             v4.new_notebook(cells=[v4.new_code_cell()]), kernel_name="python3", allow_errors=True,
             on_cell_error=self.remember, shutdown_kernel="immediate", store_widget_state=False,
-            config=kernel_config(**variables),
+            config=kernel_config(prefix, folder, **variables),
         )  # fmt: skip
 
     @contextlib.contextmanager

@@ -3,26 +3,23 @@
 import base64
 import contextlib
 import html
-import importlib
 import io
 import json
-import math
 import os
 import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from pfmsm_lite.course.exercise import STOPPED, Exercise, exercises, hint_for, misfit, verdict  # noqa: F401
 from pfmsm_lite.errors import UserError, choose
 
 PROJECT = Path(__file__).parents[2]
 INSTALL = "python -m pip install -r requirements.txt"
 KEEP_FIGURES = "PFMSM_KEEP_FIGURES"  # environment variable; set while the maintainers' `notebooks` runs
-VERDICTS = "PFMSM_VERDICTS"  # environment variable; while `grade` runs: the file that takes the verdicts
-SHARPER = 1.25  # pixels of a picture for each pixel of its size on the page
-STOPPED = "your code stopped"  # so begins what is said of an answer that crashed
-UNFINISHED = "the check of this answer did not finish"
-_here = {"chapter": None, "misses": {}, "fast": False, "held": [], "solved": set()}
+GRADER = "PFMSM_GRADER"  # environment variable; while `grade` runs: the address of its judge
+SHARPER = "PFMSM_SHARPER"  # environment variable: pixels of a picture for each pixel of its size on the page
+SHARP = 1.25  # where it is not set: more would make a notebook too large
+_here = {"chapter": None, "misses": {}, "fast": False, "held": [], "solved": set(), "exam": False}
 
 
 def requirements():
@@ -91,11 +88,12 @@ def measured(name, file="results.csv"):
     return pd.read_csv(folder / file)
 
 
-def begin(chapter, fast=False, threads=1):
+def begin(chapter, fast=False, threads=1, exam=False):
     """Start a chapter: check the environment, find the project, fix what makes numbers differ.
 
     chapter  its name, such as "06_conflict_coordination"
     fast     the short version of every run
+    exam     `check` only notes answers: their numbers differ from the chapter's
     raises   UserError that names what is missing and the command that installs it
     """
     wrong = problems()
@@ -107,7 +105,7 @@ def begin(chapter, fast=False, threads=1):
     import torch
 
     torch.set_num_threads(threads)
-    _here.update(chapter=chapter, misses={}, fast=fast, held=[], solved=set())
+    _here.update(chapter=chapter, misses={}, fast=fast, held=[], solved=set(), exam=exam)
     _after_each_cell(_say_held)
     kind = "fast: small runs, other numbers than in the text" if fast else "full"
     print(f"Chapter {chapter} · {kind} · Python {sys.version.split()[0]}, PyTorch {version('torch')}")
@@ -125,21 +123,22 @@ def fault(figure):
 
 
 def _image(figure):
-    """(PNG bytes of a Figure, output of a cell that shows it), SHARPER times as fine as on the page."""
+    """(PNG bytes of a Figure, output of a cell that shows it), some times as fine as on the page."""
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     if fault(figure):
         raise ValueError(fault(figure))
+    sharper = float(os.environ.get(SHARPER) or SHARP)
     canvas, png, dpi = FigureCanvasAgg(figure), io.BytesIO(), figure.dpi
-    figure.set_dpi(SHARPER * dpi)
+    figure.set_dpi(sharper * dpi)
     canvas.draw()  # once: savefig would draw twice and pack the picture for nothing
     figure.set_dpi(dpi)
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     _few_colours(picture).save(png, format="png", optimize=True)
     data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": figure.alt}
-    metadata = {"image/png": {"alt": figure.alt, "width": round(picture.width / SHARPER)}}
+    metadata = {"image/png": {"alt": figure.alt, "width": round(picture.width / sharper)}}
     return png.getvalue(), {"output_type": "display_data", "data": data, "metadata": metadata}
 
 
@@ -224,86 +223,18 @@ def _say_held(result=None):
 # ---- exercises ----
 
 
-@dataclass(frozen=True)
-class Exercise:
-    """What an answer must be, and what to say to one that is not.
+def _state(name, exercise, answer):
+    """(state, hint) of an answer: the grader's while `grade` runs, else our own; in an exam just "noted"."""
+    if address := os.environ.get(GRADER):
+        from pfmsm_lite.course.wire import ask
 
-    kind   "number", "text", "function", "array" or "any": what an answer is
-    shape  of an array; None: any
-    judge  answer → "" if right, else the hint. It may raise: that counts as wrong
-    hint   said when `judge` raised, or had nothing better to say
-    """
-
-    kind: str
-    judge: object
-    hint: str
-    shape: tuple | None = None
-
-
-def hint_for(answer, cases, otherwise, tolerance):
-    """The hint of the first case whose numbers the answer equals.
-
-    cases      (numbers, hint) one after the other; the right answer's hint is ""
-    otherwise  the hint where it equals none;  tolerance  absolute
-    """
-    import torch
-
-    found = torch.as_tensor(answer).double()
-    for numbers, hint in cases:
-        if torch.allclose(found, torch.as_tensor(numbers).double(), rtol=0, atol=tolerance):
-            return hint
-    return otherwise
-
-
-def _is_number(answer):
-    import torch
-
-    if isinstance(answer, torch.Tensor):
-        return answer.ndim == 0
-    return not isinstance(answer, (bool, str)) and hasattr(answer, "__float__") and not callable(answer)
-
-
-KINDS = {  # kind → (is an answer of that kind, in words)
-    "number": (_is_number, "a number"),
-    "text": (lambda answer: isinstance(answer, str), 'a string, such as "a"'),
-    "function": (callable, "a function"),
-    "array": (
-        lambda answer: hasattr(answer, "shape") and hasattr(answer, "__array__"),
-        "a tensor or an array",
-    ),
-    "any": (lambda answer: True, "anything"),
-}
-
-
-def exercises(chapter):
-    """A chapter's exercises: name → Exercise. They are in pfmsm_lite/course/exercises/chapterNN.py."""
-    return importlib.import_module(f"pfmsm_lite.course.exercises.chapter{chapter[:2]}").EXERCISES
-
-
-def verdict(exercise, answer):
-    """("ok" | "to do" | "wrong", hint) for an answer; never raises."""
+        return ask(address, _here["chapter"], name, answer)
+    if not _here["exam"]:
+        return verdict(exercise, answer)
     if answer is None or answer is ...:
         return "to do", ""
-    fits, words = KINDS[exercise.kind]
-    if not fits(answer):
-        return "wrong", f"expected {words}, but this is of type {type(answer).__name__}"
-    if exercise.kind == "array" and exercise.shape and tuple(answer.shape) != exercise.shape:
-        return "wrong", f"expected shape {exercise.shape}, but this has shape {tuple(answer.shape)}"
-    if exercise.kind == "number" and not math.isfinite(float(answer)):
-        return "wrong", f"expected a finite number, but this is {float(answer)}"
-    try:
-        said = exercise.judge(answer)
-    except Exception as error:  # a student's function may do anything
-        return "wrong", f"{STOPPED} with {type(error).__name__}: {error}. {exercise.hint}"
-    return ("ok", "") if said == "" else ("wrong", str(said or exercise.hint))
-
-
-def _tell(name, state, hint):
-    """Append a verdict to the file that `grade` has named: there it outlives the kernel."""
-    if VERDICTS in os.environ:
-        line = {"chapter": _here["chapter"], "exercise": name, "state": state, "hint": hint}
-        with open(os.environ[VERDICTS], "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    wrong = misfit(exercise, answer)
+    return ("wrong", wrong) if wrong else ("noted", "")
 
 
 def check(name, answer=None):
@@ -316,9 +247,7 @@ def check(name, answer=None):
         where = f"of chapter {_here['chapter']}" if known else "yet: run the chapter's first cells"
         print(f"{name}: there is no such exercise {where}. There are: {', '.join(known) or 'none'}.")
         return
-    _tell(name, "wrong", UNFINISHED)  # stands if the answer loops for ever or ends the kernel
-    state, hint = verdict(known[name], answer)
-    _tell(name, state, hint)
+    state, hint = _state(name, known[name], answer)
     _here["solved"] = _here["solved"] - {name} | ({name} if state == "ok" else set())
     if state != "wrong":
         print(f"{name}: {state}")
@@ -344,9 +273,10 @@ def given(name, answer, ours):
 # ---- widgets ----
 
 
-def explore(draw, **controls):
+def explore(draw, live=False, **controls):
     """Sliders and menus around a drawing function: draw(**values) → Figure, drawn anew at every change.
 
+    live      draw while a slider is dragged, not only when it is let go: for what is drawn at once
     controls  name → ipywidgets control, or what `widgets.interactive` makes one of: (low, high, step), a
               list of choices, True or False
     The figure is drawn once at the start, and in FAST runs at both ends of every control, outside of any
@@ -362,7 +292,7 @@ def explore(draw, **controls):
         slider.description = name.replace("_", " ")
         slider.style.description_width = "initial"
         if hasattr(slider, "continuous_update"):
-            slider.continuous_update = False
+            slider.continuous_update = live
     start = {name: slider.value for name, slider in by_name.items()}
     rehearsed = _ends(by_name, start) if os.environ.get("PFMSM_FAST") or _here["fast"] else ()
     for values in (start, *rehearsed):

@@ -7,7 +7,7 @@ FOLDER = "notebooks"
 
 
 class Originals(AsyncLargeFileManager):
-    """All files of the project; those in notebooks/ can be read and run, not saved: a link may lead there."""
+    """All files of the project; those in notebooks/, to which a link may lead, are not to be saved."""
 
     def is_writable(self, path):
         """JupyterLab asks this, and neither autosaves nor offers to save what is not writable."""

@@ -40,21 +40,21 @@ HOW = {  # figure → its heading, how to read it
     ),
     "forest": (
         "How far ahead",
-        "A line is what the main method has more than another one, with its 95 % interval over seeds. A "
+        "A line shows how far the main method is ahead of another one, with the 95 % interval over seeds. A "
         "hollow mark is a difference that the seeds cannot tell from zero.",
     ),
     "mixing": (
         "Who learns from whom",
-        "A row is one client. Blue cells are sources of which it takes more than an even split would give "
-        "it, red ones less; grey is what it keeps of its own.",
+        "Each line is one client. Blue cells are sources from which it takes more than an even split would "
+        "give it, red cells less; grey is its weight on itself.",
     ),
     "conflicts": (
         "Whose updates conflict",
         "Blue: two clients move their models the same way. Red: in opposite directions.",
     ),
     "convergence": (
-        "The way there",
-        "A curve that still rises at the end wants more rounds. One that jumps or sinks has a learning rate "
+        "Round by round",
+        "A curve that still rises at the end needs more rounds. One that jumps or sinks has a learning rate "
         "that is too high.",
     ),
     "ablation": ("Module by module", "What is lost without a module is what it is worth on these data."),
@@ -64,7 +64,7 @@ HOW = {  # figure → its heading, how to read it
 def page(run: Run, verdict: Sequence[str] = ()) -> str:
     """The HTML of a run.
 
-    verdict  sentences for the top; without any, the findings of the figures stand there
+    verdict  sentences for the top; without any, the findings of the figures
     returns  one document; every name and value of the run is escaped, and only the page's own script may run
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -108,7 +108,7 @@ def _count(number, word):
 
 
 def _facts(run):
-    """One line: how much of what was compared."""
+    """One line: how many scenarios, rows, methods, seeds and rounds were compared."""
     tasks, rounds = list(dict.fromkeys(run.results["task"])), int(run.rounds["round"].max())
     parts = [_count(len(run.sizes), "scenario"), _count(sum(run.sizes.values()), "training row")]
     parts += [_count(len(run.methods), "method"), _count(len(run.seeds), "seed"), _count(rounds, "round")]
@@ -157,11 +157,11 @@ def _figures(run: Run) -> Iterable[dict[str, Any]]:
         yield {**said, "source": source}
 
 
-# ---- tables: {"head": [(name, is a number)], "rows": [[(what is sorted by, what is read)]]} ----
+# ---- tables: {"head": [(name, is a number)], "rows": [[(value to sort by, text to read)]]} ----
 
 
 def _number(value, text):
-    """A cell: (number or "", text); a dash where there is none."""
+    """A cell: (number or "", text); a dash where there is no number."""
     known = value is not None and math.isfinite(value)
     return (float(value), text(value)) if known else ("", "–")
 
@@ -184,7 +184,7 @@ def _methods(run):
         "AUC",
         f"points over {reference} [95 %]",
         "log loss",
-        "KB sent a round",
+        "KB sent per round",
         "seconds",
         "best round",
     ]

@@ -43,7 +43,7 @@ def pipeline(
 ) -> Figure:
     """The pipeline of PF-MSMTrec from rows to download.
 
-    weights  [N, N] who learns from whom, to draw in the place of the aggregation; None: an example of three
+    weights  [N, N] who learns from whom, to draw as the aggregation; None: an example of three
     lit      a stage of STAGES; the others are faded. None: all are lit
     clients  names of three clients to show
     returns  Figure

@@ -1,7 +1,7 @@
 """What the page's slider moves through: weights, conflicts and AUC by round, packed small.
 
-A cell is one byte. Where that is still too much, whole choices, rounds or single clients are left out, and
-`thinned` says so.
+A cell is one byte. Where that is still too much, whole choices or rounds are left out, or
+neighbouring clients averaged, and `thinned` says so.
 """
 
 import base64
@@ -95,13 +95,9 @@ def _choices(run, recorded, order, size, budget):
         found.append(
             {"method": cell[0], "seed": cell[1], "unit": unit, "rounds": rounds.tolist(), "cells": cells}
         )
-    said = (
-        [f"Of {thinner} rounds, the maps show {ROUNDS if thinner > ROUNDS else 'some'} or fewer."]
-        if thinner
-        else []
-    )
+    said = [f"The maps show at most {min(ROUNDS, thinner - 1)} of {thinner} rounds."] if thinner else []
     if left:
-        said.append(f"To keep the file small, maps of {len(found)} of {len(found) + left} choices are in it.")
+        said.append(f"To keep the file small, it has maps of {len(found)} of {len(found) + left} choices.")
     return found, said
 
 

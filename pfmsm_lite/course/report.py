@@ -10,13 +10,13 @@ from pfmsm_lite.lab.runs import compare, read_run
 
 
 def report(run="", data="", out=None, options=None, show=print, screen=sys.stderr, verdict=None):
-    """Write one HTML file of a finished run's directory, or of data that are compared first; its path.
+    """Write one HTML file of a finished run's directory, or of data that it compares first; its path.
 
     run      directory of a finished run; or
-    data     "synthetic", "kuairand" or a file of one's own;  options: of `pfmsm_lite.lab.runs.compare`
+    data     "synthetic", "kuairand" or a file of your own;  options: of `pfmsm_lite.lab.runs.compare`
     out      the file; None: report.html in the run's directory, NAME-report.html here for data
     screen   a line is written there before each training
-    verdict  Run → sentences for the top of the page, or None: the findings of the figures stand there
+    verdict  Run → sentences for the top of the page, or None: the findings of the figures
     raises   UserError before anything is trained: the input cannot be read, the file cannot be written
     """
     if bool(run) == bool(data):
@@ -39,11 +39,11 @@ def report(run="", data="", out=None, options=None, show=print, screen=sys.stder
 
 
 def _target(run, name, out):
-    """The file to write; refused before the work where it cannot be written."""
+    """The file to write; one that cannot be written is refused before the work."""
     stem = name.split(".")[0]
     target = Path(out) if out else Path(run) / "report.html" if run else Path(f"{stem}-report.html")
     if target.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--out {target}: the report is one HTML file; let its name end in .html.")
+        raise UserError(f"--out {target}: the report is one HTML file; its name must end in .html.")
     if target.is_dir() or not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise UserError(
             f"--out {target} cannot be written: {target.parent} must be a folder that you may write to."

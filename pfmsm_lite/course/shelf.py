@@ -32,7 +32,7 @@ def recorded(shelf):
 
 
 def written(target, content):
-    """Write bytes whole or not at all."""
+    """Write all of the bytes or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     part.write_bytes(content)
@@ -87,12 +87,12 @@ def fill(folder, show=print):
             copy = put(original, shelf, name, known)
             made += [copy] if copy else []
             if copy and copy != shelf / name:
-                show(f"{SHELF}/{name} has changes of yours; its newer version is beside it: {copy.name}")
+                show(f"You have changed {SHELF}/{name}; its newer version is beside it: {copy.name}")
         written(shelf / RECORD, json.dumps(known, indent=1, sort_keys=True).encode())
     except OSError as error:
         raise UserError(
-            f"{SHELF}/ in {folder.name}/ cannot be written: {error.strerror}. Move away what is in its "
-            "place, or put the project in a folder that you may write to."
+            f"{SHELF}/ in {folder.name}/ cannot be written: {error.strerror}. Move away whatever is in "
+            "its place, or put the project in a folder that you may write to."
         ) from error
     show(f"{SHELF}/: {len(made)} files copied" if made else f"{SHELF}/ has all chapters")
     return shelf
@@ -123,7 +123,7 @@ def course(options):
     fill(folder)
     sys.stdout.flush()
     path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
-    os.environ["PYTHONPATH"] = path  # kernels are to find this package, also where it is not installed
+    os.environ["PYTHONPATH"] = path  # so that kernels find this package even where it is not installed
     LabApp.launch_instance(lab_arguments(folder, options.jupyter, options.port, options.browser))
     return 0
 

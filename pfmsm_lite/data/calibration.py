@@ -1,7 +1,7 @@
 """Platt scaling at home: a client fits two numbers per task on its own validation rows, and sends none.
 
-A model that is chosen by AUC may train on while its probabilities become too extreme: only their order is
-looked at. A straight line through the logits mends that, and keeps the order.
+A model that is chosen by AUC may go on training while its probabilities become too extreme: only their order
+counts. A straight line through the logits corrects that, and keeps the order.
 """
 
 import numpy as np
@@ -73,9 +73,9 @@ def line(probabilities: np.ndarray, labels: np.ndarray, spread: float = SPREAD) 
 
 @register("calibrate", "platt", text="by a line through their logits, per scenario and task (Platt)")
 class Platt:
-    """Corrects what a client says of its rows; lines: scenario → [T, 2], from its validation rows.
+    """Corrects what a client predicts for its rows; lines: scenario → [T, 2], from its validation rows.
 
-    Validation rows themselves are corrected, too: their log loss is that of the rows it was fitted on.
+    Validation rows are corrected as well: their log loss is that of the rows on which the line was fitted.
     """
 
     def __init__(self):

@@ -68,7 +68,7 @@ class Column:
         self.declared = False
         try:
             _fill(self, _arrow(series))
-        except pa.ArrowInvalid:  # such as bytes that are no text
+        except pa.ArrowInvalid:  # such as bytes that are not text
             self.kind = "other"
 
     def refuse(self, wrong: np.ndarray, remedy: str) -> None:
@@ -125,7 +125,7 @@ class Column:
 
     @cached_property
     def rounded(self) -> np.ndarray:
-        """[R] bool: texts such as 1.23457E+18 that a program made of a whole number above 2^53."""
+        """[R] bool: texts such as 1.23457E+18 that a program made out of a whole number above 2^53."""
         looks = pc.match_substring_regex(pa.array(self.texts, pa.string()), f"{FLOAT_LARGE}|{FLOAT_WHOLE}")
         wrong = [n for n in np.flatnonzero(looks) if abs(float(self.texts[n])) >= EXACT]
         return np.isin(self.codes, wrong) if wrong else np.broadcast_to(np.False_, self.rows)
@@ -156,7 +156,7 @@ class Column:
             mixed = (self.codes.astype(np.uint64) + np.uint64(2)) * np.uint64(0x9E3779B97F4A7C15)
             mixed = (mixed ^ (mixed >> np.uint64(31))) * (2 * place + 3).astype(np.uint64)
             return np.diff(np.append(np.uint64(0), np.cumsum(mixed))[self.starts])
-        if self.kind != "text" and self.gaps.any():  # a gap is no zero
+        if self.kind != "text" and self.gaps.any():  # a gap is not a zero
             return np.where(self.gaps, -1, pd.factorize(self.numbers)[0])
         return self.codes if self.kind == "text" else self.numbers
 
@@ -177,7 +177,7 @@ class Column:
         return bool(self.is_bad().any())
 
     def is_bad(self, date: bool = False) -> np.ndarray:
-        """[R] bool: where there is something, and no number (or date) that can be worked with."""
+        """[R] bool: where a cell is not empty, but holds no usable number (or date)."""
         if date and self.kind == "text":
             return np.append(np.isnan(self.dates) & ~self.parsed.gap, False)[self.codes]
         if self.kind == "text":
@@ -349,7 +349,7 @@ def _fill_list(column, array):
 def _fill_numbers(column, array):
     column.kind = "number"
     if pa.types.is_integer(array.type) and array.type.bit_width < 32:
-        array = array.cast(pa.int32())  # differences of small integers would run over
+        array = array.cast(pa.int32())  # differences of small integers would overflow
     if pa.types.is_duration(array.type):
         array = pc.divide(array.cast(pa.duration("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
     if pa.types.is_floating(array.type):
@@ -376,7 +376,7 @@ def _moments(column, array):
 def as_moments(column: Column) -> tuple[np.ndarray, np.ndarray]:
     """([R] float64 seconds since 1970 or numbers as they stand, [R] bool: whether it is a date).
 
-    raises  UserError for the first cell that is no time
+    raises  UserError for the first cell that is not a time
     """
     remedy = "is not a time. Write a number or a date as 2022-05-04 (13:00:00), or split at random (no time)."
     if column.kind != "text":
@@ -393,7 +393,7 @@ def as_moments(column: Column) -> tuple[np.ndarray, np.ndarray]:
 
 
 def dates_of(texts: Sequence[str]) -> np.ndarray:
-    """[K] float64: ISO dates, or 2024/5/31, as seconds since 1970 in UTC, NaN for what is none."""
+    """[K] float64: ISO dates, or 2024/5/31, as seconds since 1970 in UTC, NaN for other texts."""
     found = pc.utf8_trim_whitespace(pa.array(texts, pa.string()))
     found = pc.replace_substring_regex(found, r"^(\d{4})[./](\d{1,2})[./](\d{1,2})\b", r"\1-\2-\3")
     looks = pc.match_substring_regex(found, r"^(\d{4}-\d{1,2}-\d{1,2}|\d{4}-\d{2}$|\d{8}T)")

@@ -20,7 +20,7 @@ class Encoder:
     """How the columns of a table were read.
 
     scenario    the column that names a row's scenario;  names [N] of the scenarios that were kept
-    tasks       task → its rule for positives, or None: 0 and 1 stand there
+    tasks       task → its rule for positives, or None: the labels are 0 and 1
     categories  column → its spec, see `encoding`;  numbers  column → whether it holds dates
     flagged     numerical columns with a flag for missing cells
     mean, deviation   [N][D] of the numbers, see `encoding.Moments`;  statistics  as in `from_dataframe`

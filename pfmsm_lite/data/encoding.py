@@ -27,7 +27,7 @@ Spec = dict[str, Any]  # how one column is encoded: plain enough for JSON
 class Encoded(NamedTuple):
     """One categorical column of R rows.
 
-    ids   [R, W] int32: 0 = unknown, −1 = no entry (of a bag; elsewhere W is 1); None where they are put away
+    ids   [R, W] int32: 0 = unknown, −1 = no entry (of a bag; elsewhere W is 1); None once they were dropped
     size  entries of its table;  spec: how it was encoded;  how: the same in words
     """
 
@@ -57,7 +57,7 @@ def vocabularies(
 def encode_category(column: Column, how: Vocabulary, train: np.ndarray, multi: bool = False) -> Encoded:
     """One categorical column as ids of embedding entries.
 
-    how    an int: hashed into that many buckets, nothing is fitted; 0: so many as the different values of the
+    how    an int: hashed into that many buckets, nothing is fitted; 0: as many as the different values of the
            training rows need · a list: these values are declared · "union": the values of all clients'
            training rows, which a federation would have to exchange. A pandas Categorical declares its own
     train  [R] bool: which rows are training rows

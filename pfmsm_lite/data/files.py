@@ -1,4 +1,4 @@
-"""A file on disk → a pandas DataFrame of its cells as they stand there, and how it was read, in sentences.
+"""A file on disk → a pandas DataFrame of its cells as they are written, and how it was read, in sentences.
 
 The cells of a text file stay text: what they mean is decided column by column, see `columns` and `kinds`.
 """
@@ -28,7 +28,7 @@ TORN = (UnicodeError, EOFError, OSError, ValueError, zlib.error)  # pyarrow's an
 
 
 class Table(NamedTuple):
-    """What was read: a DataFrame, sentences on how, and the lines of the file before the first row."""
+    """What was read: a DataFrame, sentences on how, and the number of lines before the file's first row."""
 
     frame: pd.DataFrame
     said: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ def read_text(path: str | Path, sep: str | None = None, encoding: str | None = N
 
 
 def _open(path, encoding=None):
-    """A file, plain or packed: its text, or without an encoding its bytes."""
+    """A file, plain or compressed: its text, or without an encoding its bytes."""
     opened = gzip.open if Path(path).name.lower().endswith(".gz") else open
     return opened(path, "rt", encoding=encoding, newline="") if encoding else opened(path, "rb")
 
@@ -108,7 +108,7 @@ def _first_lines(path, encoding):
         raise UserError(f"{path} cannot be read as a table: {error}. Save it as UTF-8 CSV.") from error
     if any("\0" in line for line in lines):
         raise UserError(
-            f"{path} holds zero bytes, as text in UTF-16 does: try --encoding utf-16-le, utf-16-be or utf-32."
+            f"{path} has NUL bytes, as text in UTF-16 does: try --encoding utf-16-le, utf-16-be or utf-32."
         )
     if not any(line.strip() for line in lines):
         raise UserError(f"{path} is empty.")
@@ -255,7 +255,7 @@ FORMATS: dict[str, Callable[..., Table]] = {  # how a file's name ends → its r
 def check_room(path: Path) -> None:
     """Refuse a file whose table will not fit into this machine's memory, by an estimate.
 
-    Measured on 5,000,000 rows × 20 columns: CELL bytes a cell of Parquet, TIMES a text file's own size.
+    Measured on 5,000,000 rows × 20 columns: CELL bytes per cell of Parquet, TIMES the size of a text file.
     """
     try:
         if path.suffix in (".parquet", ".pq"):

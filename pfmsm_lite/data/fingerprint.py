@@ -4,7 +4,7 @@ import hashlib
 
 from pfmsm_lite.scenario import SPLITS, Scenario
 
-ROWS = 65_536  # that are looked at at a time
+ROWS = 65_536  # that are read at a time
 
 
 def digest(scenarios: list[Scenario]) -> str:

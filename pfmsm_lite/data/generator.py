@@ -1,4 +1,4 @@
-"""Scenarios with a known truth: what a teacher turns to show an effect."""
+"""Scenarios with a known truth: knobs that a teacher turns to show an effect."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -67,7 +67,7 @@ def synthetic(
     tasks                names;  task_correlation: of their teachers, −1 to 1, or a T×T matrix
     rates                share of positives: one for all, one per task, or [N, T]; down to 0.01
     signal               deviation of the true logit: 0 is noise, 5 almost certainty
-    label_noise          share of labels turned over;  label_missing: share of single labels missing
+    label_noise          share of labels flipped;  label_missing: share of single labels missing
     missing_tasks        {scenario number: [task, …]}: tasks that a scenario does not have at all
     feature_scale_shift  numerical features of the last scenario are that many times as large as the first's
     popularity_shift     0: the same items are popular everywhere; 1: independently in each scenario

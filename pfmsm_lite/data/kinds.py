@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from pfmsm_lite.data.columns import EXACT, Column
 
-FEW = 50  # a column of whole numbers with at most so many different values may be a category
-EACH = 10  # … if there are so many rows for each of them
-LOOK = 20_000  # rows of which a look settles most questions
+FEW = 50  # a column of whole numbers with at most this many different values may be a category
+EACH = 10  # … if there are at least this many rows for each of them
+LOOK = 20_000  # rows that are enough to settle most questions
 MOSTLY = 0.9  # share of numbers from which the other cells of a column of text count as missing
 OTHER_DATE = r"^\s*\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})\b"  # the day or the month comes first
 MEASURE = r"^\D{0,8}\d+[.,]\d+\D{0,8}$"  # a number with a unit
@@ -42,7 +42,7 @@ class Kind(NamedTuple):
     """What a column was found to be.
 
     kind   "categorical", "numerical" or "multi"
-    time   how it looks like a time, in words, or ""
+    time   what kind of time it looks like, in words, or ""
     doubt  whether a person should say what it is
     """
 
@@ -121,7 +121,7 @@ def cut(text: str, sign: str) -> list[str]:
 
 
 def bag_sign(column: Column) -> str:
-    """What stands between the entries of a column of text, such as a|b|c; "" where it has one entry a row.
+    """What stands between the entries of a column of text, such as a|b|c; "" where it has one entry per row.
 
     A bag is a column in which many cells have several entries, and the same entries come back in other cells.
     """

@@ -18,7 +18,7 @@ SIGNS = {">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator
 def positives(rules: Iterable[str], tasks: Iterable[str]) -> dict[str, Positive]:
     """Texts such as "rating>=4" or "bought=yes" → task → [sign, value].
 
-    raises  UserError for a text that is no rule, and for a column that is no task
+    raises  UserError for a text that is not a rule, and for a column that is not a task
     """
     found = {}
     for rule in [rules] if isinstance(rules, str) else rules:
@@ -64,7 +64,7 @@ def _by_rule(column, sign, value):
     if wanted is None:
         if sign not in ("=", "==", "!="):
             raise UserError(
-                f"--positive {column.name}{sign}{value}: {value!r} is no number, so only = and != fit."
+                f"--positive {column.name}{sign}{value}: {value!r} is not a number, so only = and != fit."
             )
         codes, texts = column.as_text()
         bare, value = np.array([text.strip().casefold() for text in texts], object), value.strip().casefold()

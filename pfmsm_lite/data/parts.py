@@ -89,13 +89,13 @@ def _split(read, clients, names, o):
         together = groups[kept] if how == "together" else None
         part[kept] = split_rows(None, o["split"], clients[kept], names, seed, together)
         return part, said
-    if how != "drop":  # the split is as it is asked for, wherever copies come to lie
+    if how != "drop":  # the split is as requested, wherever copies end up
         said = _on_both_sides(part, groups) if how == "together" else []
     return part, said + more
 
 
 def _without_valid(part, clients, names, seed):
-    """Where no row is for validation a fifth of the training rows [R] becomes so; what is said of it."""
+    """Where no row is for validation, a fifth of the training rows [R] is; what is said of it."""
     own = np.flatnonzero(part == 0)
     if (part == 1).any() or not len(own):
         return []
@@ -122,7 +122,7 @@ def _repeated(read, clients, how):
     groups, count, most = repeated(blocks)
     if not count:
         return groups, "", []
-    if how == "auto":  # rows that come back very often are no copies: the columns tell rows apart too little
+    if how == "auto":  # rows that recur very often are not copies: the columns tell too few rows apart
         how = "apart" if most > OFTEN * len(clients) else "together"
     done = {
         "together": "they stay on one side of the split; --duplicates drop keeps the first of them",

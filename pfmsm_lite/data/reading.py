@@ -1,4 +1,4 @@
-"""What a table's columns are: roles that were asked for, kinds that were found, and what is said of both."""
+"""What a table's columns are: roles that were named, kinds that were found, and what is said of both."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ def clean_header(df: pd.DataFrame, source: str | Path) -> tuple[pd.DataFrame, li
 def without_empty(columns: Mapping[str, Column], kept: Sequence[str]) -> tuple[dict[str, Column], list[str]]:
     """The columns that hold something or are among those `kept`; and what is said of the others."""
     empty = [name for name, column in columns.items() if name not in kept and column.is_empty()]
-    said = [f"left out, since nothing stands there: {shortened(map(repr, empty))}"] if empty else []
+    said = [f"left out, since no cell holds anything: {shortened(map(repr, empty))}"] if empty else []
     return {name: column for name, column in columns.items() if name not in empty}, said
 
 
@@ -164,7 +164,7 @@ def _example(column):
 
 
 def check_numbers(columns: Mapping[str, Column], dates: Mapping[str, bool]) -> list[str]:
-    """Warnings about cells of numerical columns that are no numbers; refused where they are too many.
+    """Warnings about cells of numerical columns that are not numbers; refused where they are too many.
 
     dates  column → whether its texts are dates
     """
@@ -245,7 +245,7 @@ def describe(read: "Read", how: Mapping[str, str], statistics: str) -> dict[str,
 
 
 def examples(column: Column) -> list[str]:
-    """A few values of a column as they stand in the table."""
+    """A few values of a column as they are in the table."""
     there = column.series[column.series.notna()].head(200)
     return list(dict.fromkeys(map(str, there.tolist())))[:3]
 

@@ -180,7 +180,7 @@ def split_as_told(column: Column) -> np.ndarray:
     """[R] int8 from a column that says train, valid or test in each row."""
     codes, texts = column.as_text()
     told = [CALLED.get(text.strip().lower()) for text in texts]
-    remedy = "is no split (--split-column): it must be train, valid (validation, val, dev) or test."
+    remedy = "is not a split (--split-column): it must be train, valid (validation, val, dev) or test."
     part = np.array([-1 if name is None else SPLITS.index(name) for name in [*told, None]], np.int8)[codes]
     column.refuse(part < 0, remedy)
     return part

@@ -1,4 +1,4 @@
-"""How a table of one's own is trained where nothing else is asked for: by how many rows there are."""
+"""How your own table is trained unless you say otherwise: by how many rows there are."""
 
 from typing import Any
 

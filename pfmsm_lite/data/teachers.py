@@ -59,7 +59,7 @@ def chances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores [R, T] → (P(label = 1) [R, T], the constants [T] that give each task its mean rate).
 
-    rates [T] wanted means;  noise: share of labels turned over;  places: what each task is called in an error
+    rates [T] wanted means;  noise: share of labels flipped;  places: what each task is called in an error
     """
     constants, probability = np.empty(len(rates)), np.empty_like(score)
     for t, (rate, place) in enumerate(zip(rates, places, strict=True)):

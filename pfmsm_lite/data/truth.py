@@ -15,7 +15,7 @@ class Truth:
     weights      [N, T, D] the teachers themselves
     scales       [N] factor on a scenario's numerical features
     popularity   [N, items] probability of each item
-    rates        [N, T] share of positives asked for;  achieved: mean true probability of the training rows
+    rates        [N, T] requested share of positives;  achieved: mean true probability of the training rows
     intercepts   [N, T] the teachers' constants, which bring about the rates; NaN for a missing task
     ceiling      [N, T] best reachable AUC on the test rows; NaN for a missing task
     """

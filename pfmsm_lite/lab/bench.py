@@ -190,7 +190,7 @@ def local_training(show: Callable[[str], None]) -> None:
         "this MMoE": big_client(1000, rows),
         "a Python loop over experts": big_client(1000, rows, loop=True),
         "this MMoE, bf16": big_client(1000, rows, precision="bf16"),
-        "this MMoE, 100,000 values a field": big_client(100_000, rows),
+        "this MMoE, 100,000 values per field": big_client(100_000, rows),
     }
     products = matrix_products(Settings(**BIG))
 

@@ -25,7 +25,7 @@ HIDDEN, FIELDS, WIDTH = (768, 64), 16, 16  # 4 experts of these layers: 986,368 
 
 
 def peak_mib() -> float:
-    """Peak memory of this process, MiB; NaN on Windows, which does not tell."""
+    """Peak memory of this process, MiB; NaN on Windows, which does not report it."""
     try:
         import resource
     except ImportError:

@@ -22,10 +22,13 @@ from pfmsm_lite.lab.style import (
 
 
 @styled
-def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these data") -> Figure:
+def forest(
+    results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these data", title: str = ""
+) -> Figure:
     """Paired differences hero − method on test rows, in AUC points, with 95 % intervals; a dot is a seed.
 
     results  rows of results.csv, of several methods over the same seeds;  data: their name, for the title
+    title    the finding, in a sentence; "": of how many methods the hero is clearly ahead
     returns  Figure;  raises  UserError where there is nothing to compare with
     """
     table = against(results, hero).drop(index=hero).sort_values("difference")
@@ -47,11 +50,11 @@ def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these d
     ax.grid(axis="x")
     won = int((table["low"] > 0).sum())
     lost = int((table["high"] < 0).sum())
-    title = f"On {data}, {hero} is clearly ahead of {won} of {len(table)} methods, clearly behind {lost}"
+    found = f"On {data}, {hero} is clearly ahead of {won} of {len(table)} methods, clearly behind {lost}"
     seeds = len(averages)
     if seeds < 2:
         above = int((table["difference"] > 0).sum())
-        title = f"On {data}, {hero} is above {above} of {len(table)} methods; one seed, so nothing is clear"
+        found = f"On {data}, {hero} is above {above} of {len(table)} methods; one seed, so nothing is clear"
     note = f"Line: 95 % interval over {seeds} paired seeds. Hollow: it includes zero. Grey: single seeds."
     note = (
         note
@@ -62,7 +65,7 @@ def forest(results: pd.DataFrame, hero: str = "pf_msmtrec", data: str = "these d
         f"{row.Index} {row.difference:+.2f}" + (f" [{row.low:+.2f}, {row.high:+.2f}]" if seeds > 1 else "")
         for row in table.itertuples()
     )
-    return finish(figure, title, note, f"Differences in AUC points: {said}.")
+    return finish(figure, title or found, note, f"Differences in AUC points: {said}.")
 
 
 @styled
@@ -70,7 +73,7 @@ def standings(table: pd.DataFrame, reference: str, data: str, varies: str = "see
     """Each method's AUC points over a reference with its interval, the best set filled.
 
     table    as compare.csv;  data: their name, for the title
-    varies   what the interval is over beside test rows, as of `standing.Scores`
+    varies   what the interval is over besides test rows, see `standing.Scores`
     returns  Figure;  raises  UserError where there is nothing to compare with
     """
     known = table[table["best_set"].notna() & (table["method"] != reference)].iloc[::-1]
@@ -92,7 +95,9 @@ def standings(table: pd.DataFrame, reference: str, data: str, varies: str = "see
     title = f"On {data}, {len(best)} of {len(known) + 1} methods cannot be told apart from the best: {names}"
     title = title if len(best) > 1 else f"On {data}, {names} is clearly the best of {len(known) + 1} methods"
     over = {"seed": "seeds", "world": "windows in time"}[varies]
-    note = f"Line: 95 % interval over {over} and test rows. Filled: in the set that holds the best with 95 %."
+    note = (
+        f"Line: 95 % interval over {over} and test rows. Filled: with 95 % confidence this set has the best."
+    )
     said = "; ".join(f"{row.method} {points(row)}" for row in known.itertuples())
     return finish(figure, title, note, f"Points over {reference}: {said}.")
 

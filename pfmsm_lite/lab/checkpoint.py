@@ -44,12 +44,12 @@ def run_resumable(
 ) -> History:
     """`run`, kept up to date in a file from which it goes on where there is one.
 
-    checkpoint          the file;  checkpoint_seconds: at most so often (0: after each round)
+    checkpoint          the file;  checkpoint_seconds: written at most this often (0: after each round)
     progress            called after each round with (round, rounds, average validation AUC)
     model               where the model of the reported round is kept when all is done; from then on the
                         checkpoint holds the history alone, so that more rounds begin with round 1
     keep                whether it goes on holding everything
-    others              as of `run`;  raises: UserError, also for a checkpoint that belongs to something else
+    others              as in `run`;  raises: UserError, also for a checkpoint that belongs to something else
     """
     checkpoint, belongs_to = Path(checkpoint), fingerprint(scenarios, method, settings, seed)
     state, patience = load(checkpoint, belongs_to), settings.patience or rounds
@@ -94,10 +94,10 @@ def _history(method, seed, state):
 
 
 def fewer(checkpoint: Path, done: int, rounds: int) -> str:
-    """What to say where fewer rounds are asked for than are done."""
+    """What to say where fewer rounds are wanted than are done."""
     return (
         f"{checkpoint.stem} has done {done} rounds, and --rounds {rounds} would be fewer. Give at least as "
-        "many, or begin anew with another --out."
+        "many, or start again with another --out."
     )
 
 
@@ -124,7 +124,7 @@ def glance(path: str | Path) -> dict[str, Any]:
 def load(path: str | Path, fingerprint: str) -> dict | None:
     """The state saved at `path`, or None where there is none.
 
-    Raises UserError for a file with a changed bit, that is no checkpoint, that another version of the
+    Raises UserError for a file with a changed bit, that is not a checkpoint, that another version of the
     package wrote, or that belongs to another run.
     """
     path = Path(path)

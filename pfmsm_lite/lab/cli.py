@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with _speaking("--debug" in argv):
             if any("\0" in word for word in argv):
-                raise UserError("An option holds a NUL character. Leave it out.")
+                raise UserError("An option contains a NUL character. Leave it out.")
             top = parser()
             options = top.parse_args(argv, argparse.Namespace(words=argv))
             command = top.commands[options.command]
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class _Said(Exception):
-    """It was said what is wrong; code: of the process."""
+    """What is wrong was said already; code: of the process."""
 
     def __init__(self, code: int):
         self.code = code
@@ -72,7 +72,7 @@ def _speaking(debug: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         text, code = "Interrupted.", 130
-    except BrokenPipeError:  # who was reading has gone: nothing to say, and nobody to say it to
+    except BrokenPipeError:  # the reader has gone: nothing to say, and nobody to say it to
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         text, code = "", 141
@@ -93,7 +93,7 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "The memory does not suffice. Give fewer rows or methods, or --processes 1."
+        return "There is not enough memory. Give fewer rows or methods, or --processes 1."
     if isinstance(error, OverflowError):
         return f"A number that was given is too large: {error}."
     if isinstance(error, OSError):

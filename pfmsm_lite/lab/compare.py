@@ -40,8 +40,8 @@ def add(commands: Any) -> None:
         help="the same search for every method, then tested once on many seeds",
         description="Try the same number of settings for every method on validation rows (its own list and "
         "that of all methods, in methods.py), then run the chosen one on all seeds and test it once. Writes "
-        "compare.csv (a line a method), pairs.csv, cells.csv, equal_steps.csv, results.csv, settings.csv, "
-        "protocol.txt, forest.png, and the predictions of the test rows.",
+        "compare.csv (one line per method), pairs.csv, cells.csv, equal_steps.csv, results.csv, "
+        "settings.csv, protocol.txt, forest.png, and the predictions of the test rows.",
         formatter_class=given.Lines,
     )
     basic = given.basic_group(fair)
@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
         ("tuning-seeds", int, None, "N", "seeds 0 … N-1 over which a setting's validation AUC is averaged "
          "(1); one may choose by luck"),
         ("extensions", int, None, "N", "a list whose end wins goes on by a step, for all methods that have "
-         f"the field, at most so many times ({extension.MOST}; 0: never)"),
+         f"the field, at most this many times ({extension.MOST}; 0: never)"),
         ("windows", int, None, "N", "KuaiRand: the first N of three windows in time, each with all seeds"),
         ("learning-rate", float, None, "LR", "Adam's step as declared; the search tries multiples of it"),
         ("patience", int, None, "P", "stop a training after P rounds that are no better (0: never)"),
@@ -62,7 +62,7 @@ def add(commands: Any) -> None:
          "says what differs); all of --seeds are trained"),
     ):  # fmt: skip
         basic.add_argument(f"--{option}", type=kind, default=default, metavar=name, help=text)
-    text = "a table: another random split with each seed, as generated data are new with each"
+    text = "a table: another random split with each seed, as generated data are new with each seed"
     basic.add_argument("--new-splits", action="store_true", default=None, help=text)
     given.training_options(basic, "what is finished is kept, what failed is done again")
     given.data_options(fair)
@@ -90,7 +90,7 @@ def checked(arguments: Arguments) -> Arguments:
     asked = None if arguments["methods"] == ["all"] else arguments["methods"]
     filled = {**arguments, "seeds": list(range(arguments["seeds"]))}
     if not fresh(arguments) and arguments["data_seed"] is None:
-        filled["data_seed"] = 0  # as a reader of one's own has it in `run`
+        filled["data_seed"] = 0  # as a reader of your own has it in `run`
     if not arguments["settings"]:
         everything = [name for name in METHODS if not name.startswith("no_")]
         filled |= {**SEARCH_SIZE, **size, "methods": asked or everything}
@@ -129,7 +129,7 @@ def _check_splits(arguments: Arguments) -> None:
 
 
 def worlds(arguments: Arguments) -> dict[str, dict[str, Any] | None]:
-    """world → arguments that are others for its data, in order of time or seeds; {"": None}: one alone."""
+    """world → arguments that differ for its data, in order of time or seeds; {"": None}: one world alone."""
     if arguments.get("windows"):
         return {f"window {name}": {"window": name} for name in TIMED[: arguments["windows"]]}
     if fresh(arguments):
@@ -165,7 +165,7 @@ def _cells(begun, settings_of, seeds, every=False):
 
 def epochs(method: Method, settings: Settings) -> int:
     """How often a client trains on each of its rows in a round, a second model included: its gradient steps
-    are so many times the mini-batches of an epoch.
+    are that many times the mini-batches of an epoch.
 
     A phase of the parts at home alone counts `head_epochs` times, a second model `home_epochs` times.
     """
@@ -175,7 +175,7 @@ def epochs(method: Method, settings: Settings) -> int:
 
 
 def equal_steps(tests: list[Cell], settings: Settings, rounds: int) -> dict[Cell, Cell]:
-    """Test → the cell that stands for it where all methods have as many gradient steps.
+    """Test → the cell that replaces it where all methods take equally many gradient steps.
 
     It has fewer rounds where a method trains on a row more often than --local-epochs says. The same seed
     gives the same first rounds, so it reports the best of these on validation rows. A method without a
@@ -281,7 +281,7 @@ def _searched(begun: Opened, show: Show, screen: TextIO | None) -> Searched:
 
 
 def _test_rows(begun: Opened) -> dict[str, ScoredRows]:
-    """world → its test rows, written once; refused where they are others than before."""
+    """world → its test rows, written once; refused where they differ from before."""
     out, arguments, found = begun.work.out, begun.work.arguments, {}
     for world, data in worlds(arguments).items():
         path = out / predictions.FOLDER / f"rows{world and '-'}{world.replace(' ', '-')}.npz"
@@ -301,7 +301,7 @@ def _test_rows(begun: Opened) -> dict[str, ScoredRows]:
 
 
 def _drop_others(out: Path, wanted: list[Cell]) -> None:
-    """Of settings that were not chosen no predictions are kept."""
+    """No predictions are kept of settings that were not chosen."""
     kept = {scores_file(out, cell) for cell in wanted}
     for path in (out / predictions.FOLDER).glob("*.npy"):
         if path not in kept:
@@ -322,7 +322,7 @@ def trainings(out: Path, tested: dict[Cell, dict]) -> list[Training]:
 def table(
     tested: dict[Cell, dict], own: list[Training], scores: Scores, lines: list[dict], reference: str
 ) -> pd.DataFrame:
-    """DataFrame with COLUMNS, one line a method, sorted by AUC; see `standing.standing` and `summary`."""
+    """DataFrame with COLUMNS, one line per method, sorted by AUC; see `standing.standing` and `summary`."""
     found = standing.standing(scores, own, reference).set_index("method")
     found = found.join(standing.summary(own))
     for cell in tested:

@@ -121,7 +121,7 @@ def given_back(file: str, command: Parser, given: Arguments, mark: str) -> Argum
     config = read(file, "Give the config.json of an earlier run.", "Give another one.")
     kept = arguments_of(config, command, file)
     if mark not in config["arguments"]:
-        raise UserError(f"{file} is of another command than run. Give the config.json of a run.")
+        raise UserError(f"{file} is of a command other than run. Give the config.json of a run.")
     kept = sources.located(kept)
     plugins = [str(Path(kept.get("folder") or ".") / own["file"]) for own in kept.pop("plugin", ())]
     if kept.get("folder") in (None, os.getcwd()):

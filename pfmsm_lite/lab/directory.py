@@ -107,7 +107,7 @@ def carry_out(job: Job, command: Parser, options: Namespace) -> int:
 
 
 def _work(job: Job, options: Namespace, out: Path, arguments: Arguments) -> int:
-    """Train; what was made before anything was begun goes again."""
+    """Train; what was made is removed if nothing was begun."""
     try:
         failed = job.work(out, arguments)
     except KeyboardInterrupt:
@@ -142,12 +142,12 @@ def in_full(arguments: Arguments, given: Collection[str] = ()) -> Arguments:
 
 @contextlib.contextmanager
 def made(arguments: Arguments) -> Iterator[Path]:
-    """Make and own the directory of a new run; it goes again if nothing is begun in it."""
+    """Make and own the directory of a new run; it is removed again if nothing is begun in it."""
     out = Path(arguments["out"] or _free_name(_stem(arguments)))
     new = [folder for folder in (out, *out.parents) if not folder.exists()]
-    taken = UserError(f"{out} is there already. Choose another --out.")
+    taken = UserError(f"{out} already exists. Choose another --out.")
     if (out / config.NAME).exists():
-        taken = UserError(f"{out} is there already. Go on with it: --resume {out}. Or choose another --out.")
+        taken = UserError(f"{out} already exists. Go on with it: --resume {out}. Or choose another --out.")
     if out.exists() and (not out.is_dir() or _foreign(out)):
         raise taken
     try:

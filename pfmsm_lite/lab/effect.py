@@ -31,8 +31,8 @@ def _is(field: str, *values: str) -> Reads:
     return lambda method: getattr(method, field) in values
 
 
-# option → (where it is read, in words; whether a method reads it). Options that do not stand here are read
-# by all methods; a rule or a model of one's own may read whatever there is
+# option → (where it is read, in words; whether a method reads it). Options that are not listed here are read
+# by all methods; a rule or a model of your own may read anything
 READ: dict[str, tuple[str, Reads]] = {
     "model": ("methods with all rows in one place", lambda m: m.pooled),
     "compose": ("the model mmoe", _is("model", "mmoe")),
@@ -113,7 +113,7 @@ def refuse_idle(given: Collection[str], arguments: Arguments) -> None:
 
 
 def refuse_other_data(given: Collection[str], arguments: Arguments) -> None:
-    """Refuse options that say how other data than these are made or read; arguments as of `refuse_idle`."""
+    """Refuse options that say how other data than these are made or read; arguments as in `refuse_idle`."""
     data = arguments["data"]
     table = sources.reader(arguments) is sources.TABLE
     known = [name for name in sources.DATA_OPTIONS if name in given]
@@ -134,7 +134,7 @@ def refuse_other_data(given: Collection[str], arguments: Arguments) -> None:
 
 
 def _foreign(method: Method) -> bool:
-    """Whether a rule or a model of one's own is in it."""
+    """Whether a rule or a model of a person's own is in it."""
     named = {kind: getattr(method, kind) for kind in OPERATORS if hasattr(method, kind)}
     found = [lookup(kind, name) for kind, name in named.items()]
     found += [lookup("aggregate", rule) for rule in _rules(method)]

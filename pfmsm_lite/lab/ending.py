@@ -22,7 +22,7 @@ TEXTS = ("scenario", "method", "split", "task")
 
 
 class Ending(NamedTuple):
-    """judgement: the verdict with its tables; calibration: as of `metrics.calibration_error`, or None."""
+    """judgement: the verdict with its tables; calibration: as in `metrics.calibration_error`, or None."""
 
     judgement: Judgement
     calibration: pd.Series | None
@@ -33,7 +33,7 @@ def ended(
 ) -> Ending:
     """Judge a run that has ended, with its predictions.csv where there is one; writes the tables.
 
-    writes  verdict.txt (its sentences, one a line), verdict.csv, sources.csv, metrics.csv in `out`
+    writes  verdict.txt (its sentences, one per line), verdict.csv, sources.csv, metrics.csv in `out`
     """
     results, path = results_of(histories), out / "predictions.csv"
     calibration, predictions = with_predictions(path, hero_of(results)) if path.exists() else (None, None)
@@ -55,7 +55,7 @@ def ended(
 
 
 def read_blocks(path: Path) -> Iterator[pd.DataFrame]:
-    """The lines of a predictions.csv by method and seed, one after the other, as they stand there."""
+    """The lines of a predictions.csv by method and seed, one after the other, as they are written."""
     kinds = dict.fromkeys(TEXTS, str)  # as categories, 01 and 1 would become one number
     options = {"usecols": [*CELL, "label", "probability"], "dtype": {**kinds, "seed": "int64"}}
     missing = {"keep_default_na": False, "na_values": {"label": [""], "probability": ["", "nan"]}}
@@ -82,7 +82,7 @@ def _job(part):
 def with_predictions(path: Path, hero: str) -> tuple[pd.Series | None, pd.DataFrame | None]:
     """(calibration error of every cell; the test lines of `hero` and `local`, for the bootstrap).
 
-    Only one method and seed is held at a time, beside what is returned; (None, None) for an empty file.
+    Only one method and seed is in memory at a time, besides what is returned; (None, None) for an empty file.
     """
     errors, kept = [], []
     for block in read_blocks(path):
@@ -150,7 +150,7 @@ def _one_class(results):
 def gain_text(table: pd.DataFrame, most: int = LINES, ends: int = 10) -> str:
     """verdict.csv as text, most gain first; of more than `most` scenarios the best and the worst `ends`.
 
-    Scenarios without a gain stand last and are counted with those that are left out.
+    Scenarios without a gain come last and are counted with those that are left out.
     """
     known = table[table["gain"].notna()]
     whole = len(table) <= most

@@ -44,7 +44,7 @@ class Cell:
 
     file    its name in a directory;  name  what the progress display says, beside the seed
     number  of its setting among those tried for the method, or of its level on a map
-    data    None, or arguments of the command that are others for this cell, and say which data it has
+    data    None, or arguments of the command that differ for this cell, and say which data it has
     rounds  None: as many as the command says
     """
 
@@ -80,7 +80,7 @@ class Work(NamedTuple):
 def train_cell(
     scenarios: list[Scenario], cell: Cell, rounds: int, checkpoint: Path, **options: Any
 ) -> History:
-    """Train one cell on scenarios; options: as of `run_resumable`."""
+    """Train one cell on scenarios; options: as for `run_resumable`."""
     return run_resumable(
         scenarios, cell.method, rounds, cell.seed, settings=cell.settings, checkpoint=checkpoint, **options
     )
@@ -120,7 +120,7 @@ def finished(
     screen   where the progress is shown, if it is a terminal; None: stderr
     whole    keep the History of each in its checkpoint, its model in models/, and a `predictions_part`; the
              first failure is raised. Otherwise keep what `statistics.kept` makes of it, in a file in cells/
-    scored   keep the probabilities of its test rows, too, in a `scores_file`; `needed`: a cell without them
+    scored   also keep the probabilities of its test rows, in a `scores_file`; `needed`: a cell without them
              is done again
     more     whether other cells on the same rows follow
     returns  ({cell: what is kept}, {cell: why it failed})

@@ -1,8 +1,9 @@
 """The same room for all: a list whose end wins on validation rows goes on, for all methods with that field.
 
-An end wins for a method where its chosen setting has the first or the last value of the list, and another
+An end wins for a method if its chosen setting has the first or the last value of the list, and another
 value of the field was tried. Every method that has the field then tries the next value on that side, the rest
-as in its own best setting; who has fewer such fields tries more of its own list, so that all tried as many.
+as in its own best setting; a method with fewer such fields tries more of its own list, so that all try as
+many.
 """
 
 from collections.abc import Mapping

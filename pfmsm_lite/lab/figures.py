@@ -69,6 +69,7 @@ def auc_by_scenario(
     ceiling: np.ndarray | None = None,
     split: str = "test",
     sizes: Mapping[str, int] | None = None,
+    title: str = "",
 ) -> Figure:
     """AUC of every method in every scenario, one panel per task; line through a mark: range over seeds.
 
@@ -78,6 +79,7 @@ def auc_by_scenario(
     results  DataFrame of History.results, over methods and seeds (columns of history.RESULTS)
     ceiling  [N, T] best reachable AUC, scenarios and tasks in the order of `results`, or None
     sizes    scenario → its training rows, to be written beside its name, or None
+    title    the finding, in a sentence; "": whom the hero leads, by how much (always so where `spread` draws)
     returns  Figure; with more than five methods the minor ones are grey
     raises   ValueError where `split` has no rows, or for another shape of `ceiling`
     """
@@ -114,7 +116,7 @@ def auc_by_scenario(
     handles += [handle(f"{len(minor)} others", GREY, "o", markersize=4)] if minor else []
     handles += [handle("best reachable", INK, linestyle=(0, (2, 1)))] if ceiling is not None else []
     side.legend(handles=handles, loc="upper left", borderaxespad=0)
-    title = _finding(averages, hero_of(results))
+    title = title or _finding(averages, hero_of(results))
     means = averages.mean().sort_values(ascending=False)
     ranking = ", ".join(f"{name} {value:.3f}" for name, value in means.items()).replace(" nan", " n/a")
     note = f"Average AUC on {split} rows: {ranking}."

@@ -175,7 +175,7 @@ def mixture(histories: Iterable[History], method: str) -> tuple[list[str], np.nd
 def sources(names: Sequence[str], weights: np.ndarray) -> pd.DataFrame:
     """sources.csv: what each scenario takes from the others, most first; columns SOURCES.
 
-    weights  [N, N];  returns  weight (the own one aside), ratio: that to the even share of what is taken from
+    weights  [N, N];  returns  weight (without one's own), ratio: that to the even share of what is taken from
              others (1: as if nothing had been learned), rank from 1; at most MOST_SOURCES of a scenario
     """
     count = len(names)

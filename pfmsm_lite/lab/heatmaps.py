@@ -15,7 +15,7 @@ from pfmsm_lite.lab.statistics import EVEN
 from pfmsm_lite.lab.style import DIVERGING, INK, MISSING, axis_labels, finish, named, signed, styled
 
 LARGE = 16  # clients up to which a figure shows three rounds
-NAMED = 60  # clients whose names stand beside a map; more have no room
+NAMED = 60  # clients whose names are beside a map; there is no room for more
 ORDERED = 500  # clients up to which the order within the tree is the best one: it takes seconds beyond
 BLOCKS = 250  # lines of a map; of more clients, neighbours are averaged
 
@@ -25,7 +25,7 @@ def heatmap(ax: Axes, values, colors: str, limits: tuple[float, float], texts=No
 
     values   [R, C], an array or a DataFrame
     texts    [R, C] strings written in the cells that have a value, dark or white as the cell demands
-    options  as of `seaborn.heatmap`
+    options  as for `seaborn.heatmap`
     """
     import seaborn as sns
     from seaborn.utils import relative_luminance
@@ -86,7 +86,7 @@ def client_map(
 def blocks(values: np.ndarray, size: int) -> np.ndarray:
     """Means over squares of `size` neighbours: [.., N, N] → [.., K, K], K = N / size, rounded up.
 
-    The last blocks are smaller where N is no multiple; NaN are left out; NaN where a block has nothing else.
+    Last blocks are smaller where N is not a multiple; NaN are left out; NaN where a block has nothing else.
     """
     count = values.shape[-1]
     start = np.arange(0, count, size)
@@ -116,14 +116,14 @@ def of_unit(array: xr.DataArray, unit: str | None) -> tuple[xr.DataArray, str]:
 
 
 def _rounds(array, rounds, count, attrs):
-    """The asked rounds, or the first, the middle and the chosen one (else the last); of many that alone."""
+    """The given rounds, or first, middle and the chosen one (else the last); of many clients that alone."""
     there = [int(r) for r in array["round"].values]
     if rounds is None:
         there = [r for r in there if r <= (attrs.get("chosen") or there[-1])]
         rounds = [there[0], there[(len(there) - 1) // 2], there[-1]] if count <= LARGE else [there[-1]]
     rounds = list(dict.fromkeys(int(r) for r in rounds))
     if not set(rounds) <= set(there):
-        raise ValueError(f"rounds {rounds} asked for, but rounds {there[0]} to {there[-1]} were recorded")
+        raise ValueError(f"rounds {rounds} are wanted, but rounds {there[0]} to {there[-1]} were recorded")
     return rounds
 
 
@@ -311,7 +311,7 @@ def mixing(
               (attrs "chosen", else the last); of more than LARGE clients that alone
     clusters  N labels of the clients, who are sorted by them, with boxes around them; None: those who take
               from each other stand together
-    returns   Figure; blue is more than an even split of what goes to others, red less, grey the own weight
+    returns   Figure; blue is more than an even split of what goes to others, red less, grey its own weight
     raises    ValueError for a round that was not recorded or another number of labels; KeyError for the unit
     """
     values, where = of_unit(weights, unit)
@@ -369,7 +369,7 @@ def _times(step):
 
 
 def _cell_texts(weights, logs):
-    """What stands in the cells: the ratio, 0 where nothing is taken."""
+    """The text of the cells: the ratio, 0 where nothing is taken."""
     ratio = np.nan_to_num(2.0**logs)
     return np.where(
         weights < 1e-6, "0", np.vectorize(lambda r: f"{r:.1f}" if r < 9.95 else f"{r:.0f}")(ratio)

@@ -108,7 +108,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def checked(knobs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Arguments of `synthetic` from knobs; keys that JSON made texts are numbers again.
 
-    raises  UserError for a knob that there is not, that stands twice, or of another type, by its name
+    raises  UserError, by its name, for a knob that does not exist, is given twice or is of another type
     """
     parameters = {name: p.default for name, p in signature(synthetic).parameters.items() if name != "seed"}
     found: dict[str, Any] = {}

@@ -183,7 +183,7 @@ def results(found: dict[Cell, dict], levels: list[Level]) -> pd.DataFrame:
 def table(results: pd.DataFrame) -> pd.DataFrame:
     """What each module gains on each level, in the order of LEVELS and WITHOUT.
 
-    results  as of `results`
+    results  as in `results`
     returns  DataFrame factor, level, module, gain, low, high, seeds, p, p_holm. gain: pf_msmtrec minus the
              method without the module, AUC points on test rows, mean over paired seeds with a 95 % t interval
              (NaN with one seed); p of the paired t-test; p_holm corrected for the number of lines, lines of
@@ -206,7 +206,7 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
 def average(results: pd.DataFrame) -> pd.DataFrame:
     """What each module gains over the whole map: DataFrame by module with gain, low, high, p, as in `table`.
 
-    results  as of `results`; of levels that are the same data only the first counts. The mean is taken inside
+    results  as in `results`; of levels that are the same data only the first counts. The mean is taken inside
              a seed, over the levels on which all its methods are there, then over the seeds
     """
     aucs = results.pivot(index=["seed", "factor", "level"], columns="method", values="auc").dropna()

@@ -1,4 +1,4 @@
-"""What stands beside AUC: log loss, normalized entropy, calibration error, and the constant base rate."""
+"""Reported beside AUC: log loss, normalized entropy, calibration error, and the constant base rate."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def few(positives: Any, rows: Any) -> Any:
 
 
 def entropy(rate: np.ndarray | pd.Series) -> np.ndarray:
-    """Of a 0/1 label with this rate, in nats: the log loss of whoever knows the rate and nothing else."""
+    """Entropy of a 0/1 label with this rate, in nats: the log loss of whoever knows only the rate."""
     rate = np.asarray(rate, float)
     return cross_entropy(rate, rate)
 
@@ -32,7 +32,7 @@ def cross_entropy(rate: np.ndarray, said: np.ndarray) -> np.ndarray:
 def normalized_entropy(results: pd.DataFrame) -> pd.Series:
     """Log loss ÷ entropy of the base rate of the rows scored: below 1 knows more than the rate.
 
-    results  rows, positives, logloss of results.csv;  returns  a Series; NaN where one class is there only
+    results  rows, positives, logloss of results.csv;  returns  a Series; NaN where there is only one class
 
     He et al., Practical Lessons from Predicting Clicks on Ads at Facebook, 2014.
     """
@@ -42,7 +42,7 @@ def normalized_entropy(results: pd.DataFrame) -> pd.Series:
 
 
 def calibration_error(predictions: pd.DataFrame, bins: int = BINS) -> pd.Series:
-    """Expected calibration error of every cell: how far the rate of a bin is from what was said of it.
+    """Expected calibration error of every cell: how far the rate of a bin is from its probabilities.
 
     predictions  columns of predictions.csv; lines without a label do not count
     bins         of equal mass, by the quantiles of a cell's probabilities (as scikit-learn's
@@ -50,7 +50,7 @@ def calibration_error(predictions: pd.DataFrame, bins: int = BINS) -> pd.Series:
     returns      Series by method, seed, scenario, task, split: Σ over bins of
                  |positives − sum of probabilities| ÷ rows; NaN for probabilities that are not finite
 
-    With few rows in a bin most of the error is chance, also of a model that is calibrated.
+    With few rows in a bin most of the error is chance, even for a calibrated model.
     """
     there = predictions.dropna(subset=["label"])
     there = there[[*CELL, "label", "probability"]]
@@ -68,7 +68,7 @@ def calibration_error(predictions: pd.DataFrame, bins: int = BINS) -> pd.Series:
 def metrics(results: pd.DataFrame, calibration: pd.Series | None = None) -> pd.DataFrame:
     """metrics.csv: every line of results.csv with normalized entropy and calibration error (columns METRICS).
 
-    calibration  as of `calibration_error`; None: no predictions are at hand and the column stays empty
+    calibration  as in `calibration_error`; None: no predictions are at hand and the column stays empty
     """
     table = results.assign(normalized_entropy=normalized_entropy(results), calibration_error=np.nan)
     if calibration is not None and len(calibration):
@@ -80,7 +80,7 @@ def metrics(results: pd.DataFrame, calibration: pd.Series | None = None) -> pd.D
 def base_rate(
     results: pd.DataFrame, rates: Mapping[str, Mapping[str, float]], split: str = "test"
 ) -> pd.DataFrame:
-    """What the constant prediction of the training base rate scores: one line per scenario and task.
+    """How the constant prediction of the training base rate scores: one line per scenario and task.
 
     rates    scenario → task → rate of the training labels; cells without one are left out
     returns  DataFrame: scenario, task, rows, positives, auc (0.5), logloss, normalized_entropy,

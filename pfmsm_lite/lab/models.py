@@ -1,8 +1,8 @@
-"""The models of a finished run: kept beside its results, and asked for probabilities of other rows.
+"""The models of a finished run, kept beside its results: they give probabilities for other rows.
 
-load("runs/my")["app"].predict(df) gives a DataFrame [rows, tasks]. Rows of the run itself get what
-predictions.csv says of them. The last digit of a float32 may differ: how a product of matrices rounds depends
-on how many rows it has, and a table has others side by side than the run had.
+load("runs/my")["app"].predict(df) gives a DataFrame [rows, tasks]. For rows of the run itself they are
+those in predictions.csv. The last digit of a float32 may differ: how a product of matrices rounds depends
+on how many rows it has, and a table groups them differently from the run.
 """
 
 import copy

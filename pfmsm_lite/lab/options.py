@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they mean: Methods, changed as asked, and Settings."""
+"""Options that several commands have, and what they mean: Methods, changed as they say, and Settings."""
 
 import argparse
 import textwrap
@@ -14,7 +14,7 @@ from pfmsm_lite.methods import GROUPS, METHODS, Method, Settings, choices, polic
 from pfmsm_lite.registry import OPERATORS
 
 # Where in the order of declaration (Method, then Settings) the options of another stage begin: a field that
-# does not stand here belongs with the one before it.
+# is not listed here belongs with the one before it.
 STAGE_OF = {
     "model": "model and template",
     "normalize": "normalization",
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
     commands: dict[str, "Parser"]
 
     def given(self, words: Sequence[str]) -> list[str]:
-        """Names of the arguments that stand in the words of a command line, also where they equal a default.
+        """Names of the arguments that a command line gives, even where they equal a default.
 
         raises  UserError for one that is given without a value, such as --out ''
         """
@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Lines(argparse.HelpFormatter):
-    """Help texts keep their own line breaks: a choice and what it does stand on a line of their own."""
+    """Help texts keep their own line breaks: a choice and what it does get a line of their own."""
 
     def _split_lines(self, text, width):
         first, *others = text.splitlines()
@@ -88,7 +88,7 @@ class Lines(argparse.HelpFormatter):
 
 
 def refuse_beside(why: str, names: Iterable[str]) -> None:
-    """Refuse options, by their names, beside one that settles what they would."""
+    """Refuse options, by their names, beside one that already settles the same."""
     if names:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise UserError(f"{why} {named} cannot be given beside it.")
@@ -138,7 +138,7 @@ def basic_group(command: Parser) -> argparse._ArgumentGroup:
 
 
 def training_options(group: argparse._ArgumentGroup, on_resume: str, out: str | None = None) -> None:
-    """What `run`, `compare` and `map` have alike."""
+    """The options that `run`, `compare` and `map` share."""
     for option, kind, default, name, text in (
         ("rounds", int, None, "R", "federated rounds (synthetic 10, synthetic-hard 15, all others 20)"),
         ("out", str, out, "DIR", f"where it is saved (default {out or 'runs/<data>'})"),
@@ -232,7 +232,7 @@ def explain(entry: Field) -> str:
 
 
 def declared(arguments: dict[str, Any]) -> tuple[list[Method], Settings]:
-    """The chosen methods, operators changed as asked, and the Settings.
+    """The chosen methods, with operators changed as the options say, and the Settings.
 
     arguments  methods: names, or Methods; the options of `operator_options`, as far as they are given
 

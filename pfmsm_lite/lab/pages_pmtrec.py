@@ -7,7 +7,7 @@ MEASURES = ("recall@20", "ndcg@20", "hit@20", "recall@40", "ndcg@40", "hit@40")
 CONTROL = "equal"
 ARMS = {  # arm → what it is
     "main_only": "the main task alone",
-    "equal": "all tasks of a row weigh alike",
+    "equal": "all tasks of a row have equal weights",
     "random": "weights drawn anew each epoch",
     "no_focus": "PMTRec without focusing (α = 1)",
     "no_temperature": "PMTRec without balancing (τ = 1)",

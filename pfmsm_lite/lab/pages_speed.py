@@ -11,7 +11,7 @@ SPEED = ("part", "case", "measure", "value")  # columns of speed.csv
 
 
 def speed_table(text, date):
-    """What `bench` printed → DataFrame with SPEED, one value a line; date: when it was run.
+    """What `bench` printed → DataFrame with SPEED, one value per line; date: when it was run.
 
     raises  ValueError where the text is not what `bench` prints
     """
@@ -46,7 +46,7 @@ def _fresh(cases):
 
 
 def _beside(rounds):
-    """What evaluation takes with many clients, and the whole method beside FedAvg, in words."""
+    """How long evaluation takes with many clients, and the whole method next to FedAvg, in words."""
     many, other, usual = "256 clients, 65,536 rows", "16 clients, fedavg_sum", "16 clients, 65,536 rows"
     if not {many, other} <= set(rounds.index):
         return ""
@@ -60,14 +60,14 @@ def _beside(rounds):
 
 
 def speed_page(found):
-    """The text of speed.md; found: DataFrame as of `speed_table`, all values text."""
+    """The text of speed.md; found: DataFrame as in `speed_table`, all values text."""
     about = found[found["part"] == "about"].set_index("measure")["value"]
     cases = {
         part: own.pivot(index="case", columns="measure", values="value").reindex(own["case"].unique())
         for part, own in found[found["part"] != "about"].groupby("part")
     }
     training, rounds, memory = cases["training"], cases["round"], cases["memory"]["peak MiB"]
-    products, large = training["rows/s"].astype(float), "this MMoE, 100,000 values a field"
+    products, large = training["rows/s"].astype(float), "this MMoE, 100,000 values per field"
     usual = products["this MMoE"]
     clients = rounds.astype(float).loc[["4 clients, 65,536 rows", "64 clients, 65,536 rows"]]
     longer = clients["round"].iloc[1] / clients["round"].iloc[0]
@@ -95,7 +95,7 @@ def speed_page(found):
             ["case", *STAGES, "server"],
             [(case, *own[list(STAGES)], f"{own['beside training %']} %") for case, own in rounds.iterrows()],
         ),
-        f"With 64 clients over the same rows a round takes {longer:.1f} times as long as with 4; "
+        f"With 64 clients over the same rows, a round takes {longer:.1f} times as long as with 4; "
         f"{scoring:.0f} % of the difference is the evaluation of 64 small data sets one by one."
         + _beside(rounds.astype(float)),
         "## Memory\n\nPeak of one process.",

@@ -66,5 +66,6 @@ def _equal_steps(file, found):
          f"{whole['auc'][row.Index]:.4f}", f"{row.auc:.4f}", interval(row.difference, row.low, row.high))
         for row in own.itertuples()
     ]  # fmt: skip
-    head = ["at equal gradient steps", "epochs a round", "AUC at full length", "AUC", "points over the same"]
+    head = ["at equal gradient steps", "epochs per round", "AUC at full length", "AUC",
+            "points over the same"]  # fmt: skip
     return grid(head, rows)

@@ -1,4 +1,4 @@
-"""Python files of one's own, named by --plugin: what they register and declare is a choice like any other."""
+"""Python files of your own, named by --plugin: what they register and declare is a choice like any other."""
 
 import hashlib
 import sys
@@ -65,7 +65,7 @@ def _execute(file, path, source):
 
 
 def _line(error, path):
-    """Where in the file it went wrong: the innermost of its lines that was at work."""
+    """Where in the file it went wrong: the innermost of its lines that was running."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     return lines[-1] if lines else getattr(error, "lineno", None) or 1
 

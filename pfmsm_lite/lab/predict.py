@@ -33,9 +33,9 @@ def add(commands: Any) -> None:
         "out": "where the scored table is written: .csv, .tsv or .parquet; it must not be there yet",
         "method": "whose model (default: pf_msmtrec if the run has it, else the best on validation rows)",
         "seed": "of which training (default: the run's first)",
-        "sep": "what separates the cells of NEW (default: as of the run, else found out)",
-        "decimal": "its decimal sign: . or , (default: as of the run)",
-        "encoding": "how it is written, such as latin-1 (default: as of the run, else UTF-8)",
+        "sep": "what separates the cells of NEW (default: as in the run, else found out)",
+        "decimal": "its decimal sign: . or , (default: as in the run)",
+        "encoding": "how it is written, such as latin-1 (default: as in the run, else UTF-8)",
     }.items():
         kind, name = (int, "S") if option == "seed" else (str, option.upper())
         command.add_argument(f"--{option}", type=kind, metavar=name, help=text, required=option == "out")
@@ -66,15 +66,15 @@ def score(
 ) -> models.Models:  # fmt: skip
     """Write the rows of a table, with their probabilities, to `out`; returns the models that gave them.
 
-    The cells of a text file are written as they stand there, separated as the name of `out` says.
+    The cells of a text file are copied as they are, separated as the name of `out` says.
 
-    run, method, seed   as of `models.load`;  sep, decimal, encoding: None: as of the run
-    raises  UserError, also where `out` is there already; then nothing is written
+    run, method, seed   as in `models.load`;  sep, decimal, encoding: None: as in the run
+    raises  UserError, also where `out` already exists; then nothing is written
     """
     out, ending = Path(out), Path(out).suffix.lower()
     choose(f"ending of --out {out}:", ending, [*SEPARATORS, ".parquet"])
     if out.exists():
-        raise UserError(f"{out} is there already. Choose another --out, or delete it first.")
+        raise UserError(f"{out} already exists. Choose another --out, or delete it first.")
     arguments = models.finished_arguments(Path(run))
     torch.set_num_threads(arguments.get("threads") or 1)
     found = models.load(run, method, seed)

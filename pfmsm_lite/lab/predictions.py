@@ -1,7 +1,7 @@
-"""What every method and seed says of validation and test rows, in the reported round.
+"""What every method and seed predicts for validation and test rows, in the reported round.
 
 `run` writes them as text, predictions.csv. `compare` keeps those of the test rows in predictions/: 4 bytes
-for each row and task, one file a training, and once for all trainings on the same data what these rows are.
+for each row and task, one file per training, and once for all trainings on the same data what these rows are.
 """
 
 import csv
@@ -22,7 +22,7 @@ from pfmsm_lite.lab.writing import harmless, whole
 from pfmsm_lite.scenario import EVALUATED, Scenario
 
 COLUMNS = ("row", "scenario", "method", "seed", "split", "task", "label", "probability")
-LINES = 65_536  # that are made at a time
+LINES = 65_536  # that are written at a time
 
 
 def write_part(path: Path, model: models.Model, scenarios: list[Scenario]) -> None:

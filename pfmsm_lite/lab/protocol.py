@@ -25,7 +25,7 @@ def sentences(
 ) -> list[str]:  # fmt: skip
     """protocol.txt: one sentence a line.
 
-    tables  name → table as it is written;  extended  as of `extension.said`;  size  bytes of the predictions
+    tables  name → table as it is written;  extended  as in `extension.said`;  size  bytes of the predictions
     """
     table = tables["compare"]
     return [
@@ -88,7 +88,7 @@ def _shares(arguments):
 
 
 def interval_said(scores: Scores, split: Sequence[float] | None = None) -> str:
-    """What the intervals are about; split: as of `_shares`."""
+    """What the intervals cover; split: see `_shares`."""
     units = len(scores.averages)
     people = any(own.people is not None for own in scores.rows.values())
     rows = "persons in the test rows" if people else "test rows"
@@ -214,7 +214,7 @@ def printed(table: pd.DataFrame, reference: str) -> str:
             [row.method, f"{row.auc:.4f}", f"{row.auc_by_rows:.4f}", points(row), best, worst,
              _number(row.below, ".0f"), _number(row.below_1, ".0f"), *map(decimals, shares)]
         )  # fmt: skip
-    costs = [["method", "best round", "epochs a round", "kB up", "kB kept", "seconds", "tried", "setting"]]
+    costs = [["method", "best round", "epochs per round", "kB up", "kB kept", "seconds", "tried", "setting"]]
     for row in table[table["method"] != CONSTANT].itertuples():
         numbers = [row.best_round, row.epochs, row.sent_kb, row.stored_kb, row.seconds, row.tried]
         forms = (".1f", ".0f", ",.1f", ",.1f", ".1f", ".0f")

@@ -49,7 +49,7 @@ def weighted_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndar
 
 
 def drawn(units: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """[units, resamples] uint8: how often each of so many rows (or persons) is drawn, with replacement."""
+    """[units, resamples] uint8: how often each of `units` rows (or persons) is drawn, with replacement."""
     draw = np.random.default_rng(seed)
     counts = np.empty((resamples, units), np.uint8)
     for own in counts:
@@ -103,7 +103,7 @@ def combined(
 
     Variance of the mean = variance between seeds / S + variance of `draws`. All seeds are scored on the same
     rows, so more seeds do not shrink the second part. (How seeds differ in how they rank single rows is
-    counted in both parts: the interval is rather too long than too short.) The quantile is that of
+    counted in both parts: the interval is too long rather than too short.) The quantile is that of
     Student's t; its degrees of freedom by Welch and Satterthwaite from S − 1 and units − 1. One seed: the
     rows count alone.
     """
@@ -141,8 +141,8 @@ def best_set(
 ) -> np.ndarray:
     """Which of M methods cannot be told apart from the best: [M] bool; it holds the best with `level`.
 
-    by_seed  [S, M] a score of each seed and method;  draws: [B, M] as of `combined`, or None
-    units    as of `combined`
+    by_seed  [S, M] a score of each seed and method;  draws: [B, M] as in `combined`, or None
+    units    as in `combined`
 
     A method leaves the set where another one is ahead of it by more than chance would put the luckiest of
     M − 1 equal ones ahead. How far that is follows from the same variances as in `combined` and from how the

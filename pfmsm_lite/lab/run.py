@@ -126,7 +126,7 @@ def before_resuming(out: Path, cells: Iterable[Cell], rounds: int, show: Show) -
         show(f"Begun with {name} {versions[name]}, goes on with {name} {now}: numbers may differ.")
     if anew:
         show(
-            f"Of {len(anew)} finished trainings too little is kept to go on: they begin with round 1 (the "
+            f"Too little is kept of {len(anew)} finished trainings to go on: they begin with round 1 (the "
             "same seed gives the same rounds). --keep-checkpoints keeps it."
         )
 
@@ -154,7 +154,7 @@ def save_arrays(history: History, folder: Path) -> None:
 
 
 def mark_finished(out: Path) -> None:
-    """The last that a run writes: until then its directory is one to go on with."""
+    """The last file that a run writes: until then its directory can be resumed."""
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     replace_text(out / "config.json", json.dumps({**config, "finished": True}, indent=1) + "\n")
 

@@ -111,7 +111,7 @@ def compare(
 
     data     "synthetic", "kuairand", a reader of your own or a file, as `python -m pfmsm_lite run --data`
              takes it
-    methods  names, or Methods: rules that were registered in this process may stand in them
+    methods  names, or Methods: they may name rules that were registered in this process
     rounds   None: as many as suit the data
     tell     called before each training with a line of text
     screen   where a line shows the rounds, such as sys.stderr, if it is a terminal or a notebook
@@ -129,7 +129,7 @@ def compare(
         raise UserError("There is nothing to compare: give at least one method and one seed.")
     if len(set(cells)) < len(cells):
         raise UserError(
-            "A method or a seed stands twice in this comparison. Give every method a name of its own: "
+            "A method or a seed is in this comparison twice. Give every method a name of its own: "
             'dataclasses.replace(method, name="mine", …).'
         )
     trained = here(cells, scenarios, arguments["rounds"], tell, screen)
@@ -144,7 +144,7 @@ def compare(
 def read_data(
     data: str, plugin: Iterable[str] = (), **options: Any
 ) -> tuple[list[Scenario], Any, dict[str, Any]]:
-    """(scenarios, truth or None, arguments in full) of what `--data` names; options as of the command.
+    """(scenarios, truth or None, arguments in full) of what `--data` names; options as for the command.
 
     raises  UserError, as `python -m pfmsm_lite run` does
     """
@@ -171,7 +171,7 @@ def read_run(directory: str | Path) -> Run:
     folder = Path(directory)
     if not folder.is_dir():
         raise UserError(
-            f"{directory} is no directory. Give the one that a finished run left, such as runs/synthetic."
+            f"{directory} is not a directory. Give the one that a finished run left, such as runs/synthetic."
         )
     config = _config(folder)
     arguments = config["arguments"]
@@ -203,7 +203,7 @@ def read_run(directory: str | Path) -> Run:
     command = config.get("command", "")
     named = [arguments.get(key) for key in ("data", "data_dir", "out")]
     named += [plugin["file"] for plugin in arguments.get("plugin") or ()]
-    for given in filter(None, named):  # without a person's folders: a page of it is handed on
+    for given in filter(None, named):  # without a person's folders, since its page is passed on
         command = command.replace(str(given), Path(str(given)).name)
     origin = f"{command} | {config.get('date', '')} | {config.get('machine', '')}"
     sizes = {name: counts[0] for name, counts in config["data"]["rows"].items()}
@@ -247,7 +247,7 @@ def _csv(path, columns):
 
 
 def _chosen(results, rounds):
-    """{(method, seed): the round whose validation AUCs stand in the results}, for those that have any."""
+    """{(method, seed): the round whose validation AUCs are in the results}, for those that have any."""
     valid = results[results["split"] == "valid"].groupby(["method", "seed"])["auc"].mean().dropna()
     by_round = rounds.groupby(["method", "seed", "round"])["valid_auc"].mean()
     away = (by_round - valid.reindex(by_round.index.droplevel("round")).to_numpy()).abs().dropna()

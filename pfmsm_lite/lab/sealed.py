@@ -15,7 +15,7 @@ TAIL = 4096  # bytes in which the last line is looked for
 
 
 class Damaged(Exception):
-    """The file is torn, or is no such file; content: what could be read of a file without a last line."""
+    """The file is torn, or not of this kind; content: what could be read of a file without a last line."""
 
     content: Any = None
 
@@ -75,7 +75,7 @@ def load(path: str | Path) -> tuple[Any, dict[str, Any]]:
         raise
     said = json.dumps(line["said"], sort_keys=True)
     if hashlib.sha256(content + said.encode()).hexdigest() != line["sha256"] or not _same(found, line):
-        raise Damaged("the checksum is another")
+        raise Damaged("the checksum differs")
     return _content(content), line["said"]
 
 
@@ -93,7 +93,7 @@ def _cut(found):
 
 
 def _same(found, line):
-    """Whether the last line stands there as `save` wrote it: no bit of it may change either."""
+    """Whether the last line is as `save` wrote it: no bit of it may change either."""
     return found.endswith(f"\n{json.dumps(line, sort_keys=True)}\n".encode())
 
 

@@ -18,10 +18,10 @@ from pfmsm_lite.lab.engine import Cell
 from pfmsm_lite.lab.statistics import has_network
 from pfmsm_lite.methods import METHODS, Method, Settings
 
-# What every method may try, beside a short list of its own: that of its own strength. The learning rates are
+# What every method may try, besides a short list of its own for its own strength. The learning rates are
 # multiples of the one that suits the data. A method that sends something has a server's step, and may keep
-# its base rates and a second model at home, unless it is a method for having one there; what is no network
-# has nothing of all this.
+# its base rates and a second model at home, unless that is what the method is for; a method
+# without a network has none of this.
 SEARCH = {"learning_rate": (1 / 3, 1, 10 / 3, 10), "unknown_rate": (0.0, 0.3, 0.5)}
 SERVER_SEARCH = {
     "server_step": (1.0, 1.5),
@@ -37,7 +37,7 @@ Setting = dict[str, Any]  # field of Method or Settings → value
 def grid(method: Method, settings: Settings) -> dict[str, tuple]:
     """field → values that a comparison tries for this method."""
     common = SEARCH | (SERVER_SEARCH if method.sent else {})
-    if method.personal != "none":  # it stands for this very choice
+    if method.personal != "none":  # it is about this very choice
         common.pop("personal", None)
     if not has_network(method):
         common = {}
@@ -188,7 +188,7 @@ def _line(place, text):
         with_setting(method, Settings(), setting)
     except (TypeError, ValueError, AttributeError) as error:  # UserErrors are ValueErrors
         raise UserError(
-            f"{place}: the setting {text['setting']} of {method.name} is none that can be tried: {error}"
+            f"{place}: the setting {text['setting']} of {method.name} cannot be tried: {error}"
         ) from error
     return line
 
@@ -200,7 +200,7 @@ def _tried():
 
 
 def chosen_with(file: str) -> dict[str, Any]:
-    """Under what the lines of a settings.csv were chosen, by the config.json beside it; {} without one.
+    """How the lines of a settings.csv were chosen, by the config.json beside it; {} without one.
 
     returns  data (its digest), rounds, and the fields of Settings; where that comparison had its settings
              from an earlier one, those of the earlier one
@@ -215,7 +215,7 @@ def chosen_with(file: str) -> dict[str, Any]:
 
 
 def differences(chosen: dict[str, Any], digest: str, rounds: int, settings: Settings) -> list[str]:
-    """What differs from `chosen` (as of `chosen_with`) in a comparison, in words."""
+    """What differs from `chosen` (as in `chosen_with`) in a comparison, in words."""
     here = json.loads(json.dumps({"data": digest, "rounds": rounds, **asdict(settings)}))
     return [
         "other data" if name == "data" else f"{name.replace('_', ' ')} {value}; here it is {here[name]}"

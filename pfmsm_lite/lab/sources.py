@@ -14,7 +14,7 @@ Arguments = dict[str, Any]  # of a command, or of `runs.compare`: option → val
 
 
 # twelve scenarios: three groups that want little of each other, small clients, some labels wrong, other
-# favourites everywhere, and numbers of other size that nobody standardizes
+# favourites everywhere, and numbers of other sizes that nobody standardizes
 HARD = {
     "signal": 3.0,
     "sizes": (4000, 2000, 1000, 500) * 3,
@@ -32,7 +32,7 @@ HARD = {
 
 def _synthetic(arguments, preset=None):
     turned = knobs.checked(arguments.get("knob") or ())
-    seed = arguments["data_seed"] or 0  # None, in a comparison: each training's own; described is the first
+    seed = arguments["data_seed"] or 0  # None, in a comparison: each training's own; the first is described
     if seed < 0:
         raise UserError(f"--data-seed is {seed}, but it must be a whole number from 0.")
     try:
@@ -65,7 +65,7 @@ register("reader", "kuairand", _kuairand, "the published KuaiRand-Pure, its file
 TABLE = Operator(tables.read, "a table of your own, described by the options below")
 DATA_OPTIONS = ("knob", "data_seed", "data_dir", "window", *tables.OPTIONS)  # how data are made or read
 GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
-# data → what suits them where nothing else is asked for; others are treated like a table, see `suited_to`
+# data → what suits them unless told otherwise; others are treated like a table, see `suited_to`
 DEFAULTS = {
     "synthetic": {"rounds": 10},
     "synthetic-hard": {"rounds": 15},
@@ -104,7 +104,7 @@ def read(arguments: Arguments) -> tuple[list[Scenario], Any]:
 def located(arguments: Arguments) -> Arguments:
     """The arguments with their files where they lie: relative to the folder in which the command was begun.
 
-    A file that is not there is looked for in the folder of now.
+    A file that is not there is looked for in the current folder.
     """
     folder = Path(arguments.get("folder") or ".")
     if not folder.is_absolute() or folder == Path.cwd():
@@ -119,16 +119,16 @@ def located(arguments: Arguments) -> Arguments:
 
 
 def with_defaults(arguments: Arguments) -> Arguments:
-    """The arguments, and where nothing was asked for, what suits these data."""
+    """The arguments; where they say nothing, what suits these data."""
     table = reader(arguments) is TABLE
     defaults = DEFAULTS.get("" if table else arguments["data"], {"rounds": 20})
     return {**arguments, **{key: value for key, value in defaults.items() if arguments.get(key) is None}}
 
 
 def suited_to(scenarios: list[Scenario], arguments: Arguments) -> Arguments:
-    """The arguments, and where nothing was asked for, what suits these rows (`data.suited`).
+    """The arguments; where they say nothing, what suits these rows (`data.suited`).
 
-    What was chosen so stands in arguments["suited"]; data with a row of their own in DEFAULTS keep to that.
+    What was chosen this way is in arguments["suited"]; data with a row of their own in DEFAULTS keep to that.
     """
     if arguments.get("suited") is not None or (
         arguments["data"] in DEFAULTS and reader(arguments) is not TABLE

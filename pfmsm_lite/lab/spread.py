@@ -23,8 +23,8 @@ from pfmsm_lite.lab.style import (
     styled,
 )
 
-DOTS, ENDS = 40, 10  # scenarios up to which each has a line; beyond, the best and the worst so many
-ROWS, COLUMNS = 8, 12  # of `gains`: more scenarios stand in lines; more columns have no room for numbers
+DOTS, ENDS = 40, 10  # scenarios up to which each has a line; beyond, this many of the best and of the worst
+ROWS, COLUMNS = 8, 12  # of `gains`: more scenarios become lines; more columns have no room for numbers
 GAIN, LOSS = "#0072B2", "#D55E00"
 
 
@@ -81,7 +81,7 @@ def spread(
 ) -> Figure:
     """Each scenario's gain over a reference, sorted; of more than DOTS their distribution and both ends.
 
-    Arguments as of `by_scenario`;  sizes: scenario → training rows, written beside its name, or None
+    Arguments as in `by_scenario`;  sizes: scenario → training rows, written beside its name, or None
     returns  Figure, at most 12 inches high
     """
     table = by_scenario(results, method, reference, split)
@@ -181,18 +181,19 @@ def _dots(ax: Axes, shown: pd.DataFrame, sizes: Mapping[str, int], signs: bool, 
 
 
 @styled
-def gains(results: pd.DataFrame, reference: str = "local", split: str = "test") -> Figure:
+def gains(results: pd.DataFrame, reference: str = "local", split: str = "test", title: str = "") -> Figure:
     """Which scenario gains and which pays: AUC points over learning alone, methods and scenarios.
 
     results    rows of results.csv, the reference among the methods; mean over seeds and tasks
-    returns    Figure; more than ROWS scenarios stand in lines, sorted by what pf_msmtrec gives them (or the
+    title      the finding, in a sentence; "": in how many scenarios the hero gains, and whom it harms
+    returns    Figure; more than ROWS scenarios become lines, sorted by what pf_msmtrec gives them (or the
                best other method); of more than DOTS the best and the worst ENDS
     raises     UserError where the reference is missing or alone
     """
     rows = results[results["split"] == split]
     if reference not in set(rows["method"]) or rows["method"].nunique() < 2:
         raise UserError(
-            f"Who gains and who pays is told against {reference}. Run {reference} and another method: "
+            f"Who gains and who pays is judged against {reference}. Run {reference} and another method: "
             f"--methods {reference},pf_msmtrec"
         )
     scenarios, methods = (list(dict.fromkeys(rows[key])) for key in ("scenario", "method"))
@@ -222,7 +223,8 @@ def gains(results: pd.DataFrame, reference: str = "local", split: str = "test") 
         f"{method}: " + ", ".join(f"{s} {signed(v)}" for s, v in row.items())
         for method, row in values.iterrows()
     )
-    return finish(figure, who_gains(own, hero, reference), note, f"Points over {reference}: {said}.")
+    title = title or who_gains(own, hero, reference)
+    return finish(figure, title, note, f"Points over {reference}: {said}.")
 
 
 def _gains_map(values, harmed, reference, total):

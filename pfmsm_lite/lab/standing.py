@@ -1,4 +1,4 @@
-"""How the methods of a comparison stand: one line a method, with intervals over seeds and test rows.
+"""How the methods of a comparison stand: one line per method, with intervals over seeds and test rows.
 
 What an interval is about depends on the data, see `Scores.varies`: new data with each seed, several windows
 in time, or one set of rows whose test rows (or the persons in them) are resampled.
@@ -26,7 +26,7 @@ class Training(NamedTuple):
     """One training of a chosen setting.
 
     world          which data it had: a key of `Scores.rows`
-    kept           as of `statistics.kept`;  probabilities  [R, T] of its test rows, or None
+    kept           as in `statistics.kept`;  probabilities  [R, T] of its test rows, or None
     """
 
     method: str
@@ -54,7 +54,7 @@ class Scores(NamedTuple):
 
     @property
     def averages(self) -> pd.DataFrame:
-        """AUC, mean over cells: a row for each seed, or world (mean over its seeds), a column a method."""
+        """AUC, mean over cells: per seed or per world (mean over its seeds) a row, per method a column."""
         single = self.results.groupby(["world", "seed", "method"], sort=False)["auc"].mean()
         found = single.groupby([self.varies, "method"], sort=False).mean().unstack("method")
         return found[list(dict.fromkeys(self.results["method"]))]
@@ -131,7 +131,7 @@ def _people(rows):
 
 
 def standing(scores: Scores, trainings: list[Training], reference: str) -> pd.DataFrame:
-    """One line a method, SIMPLEST first, then by AUC, and the line CONSTANT: columns STANDING.
+    """One line per method, SIMPLEST first, then by AUC, and the line CONSTANT: columns STANDING.
 
     returns  auc (mean over cells), auc_by_rows (cells weighted by their rows), difference to the reference
              with its interval (points), best_set (1: not told apart from the best), worst: the client that

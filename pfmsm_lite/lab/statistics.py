@@ -15,7 +15,7 @@ from pfmsm_lite.registry import lookup
 
 EVEN = 1.2  # times its even share of a mixture: a source that gets less is as good as any other
 HERO = "pf_msmtrec"
-SIMPLEST = ("logistic", "logistic_pooled")  # they stand first in every table
+SIMPLEST = ("logistic", "logistic_pooled")  # they come first in every table
 COMPACT = ("method", "seed", "round", "valid_auc", "bytes", "seconds")
 
 
@@ -92,7 +92,7 @@ def compact(rounds: pd.DataFrame) -> pd.DataFrame:
     auc = rounds.groupby(keys, sort=False)["valid_auc"].mean()
     single = rounds.drop_duplicates([*keys, "scenario"])  # not once more for every task
     alone = single.drop_duplicates(keys)
-    # a pooled method is one model: its bytes and seconds stand beside every scenario, and count once
+    # a pooled method is one model: its bytes and seconds are repeated for every scenario, and count once
     single = single.where(~single["method"].isin(pooled_names()), alone).dropna(subset=keys)
     cost = single.groupby(keys, sort=False).agg({"bytes": "mean", "seconds": "sum"})
     return cost.join(auc).reset_index()[list(COMPACT)].astype({"seed": int, "round": int})
@@ -104,7 +104,7 @@ def costs(results: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
     results, rounds   of a Run; of `rounds` also its `compact` form will do
     returns  auc (test rows, mean), best_round (mean over seeds), kilobytes (a client's upload in a round,
              NaN for a pooled method: it moves the rows), seconds (all clients' training in a run: the
-             quickest round × the rounds, for a busy machine makes a round slower and never quicker)
+             quickest round × the rounds, since a busy machine makes a round slower and never quicker)
     """
     by_round = compact(rounds)
     there = by_round.dropna(subset=["valid_auc"])
@@ -188,7 +188,7 @@ def paired_p(first: Sequence[float], second: Sequence[float]) -> float:
 def phrase(rival: str, difference: float, low: float, high: float, minus: str = "−") -> str:
     """How a difference to a rival is put in words. One rule for all titles and sentences.
 
-    difference, low, high  in AUC points, as of `paired`; NaN bounds: one seed
+    difference, low, high  in AUC points, as in `paired`; NaN bounds: one seed
     returns  "leads …" or "trails …" only where the interval excludes zero, "has no clear distance to …" where
              it includes it; one seed never leads: it "is … above …" or "below"
     """
@@ -247,7 +247,7 @@ def summary(
     """One row per method: average AUC, paired difference to `reference` in AUC points, bytes, seconds.
 
     histories    of several methods over the same seeds
-    calibration  as of `metrics.calibration_error`; None: it is NaN
+    calibration  as in `metrics.calibration_error`; None: it is NaN
     returns      DataFrame indexed by method: auc, difference, low, high (points: hundredths of AUC; NaN where
                  `reference` or a second seed is missing), bytes (mean upload of a client in a round), seconds
                  (mean of a run), best_round (mean), and averages over cells: logloss, normalized_entropy,
@@ -325,7 +325,7 @@ def table(
     ceiling      [N, T] best reachable AUC, where the data's truth is known
     references   methods from which the distance is shown, as far as they were run
     widest       with more cells than this (scenarios × tasks) the single AUCs are left to results.csv
-    calibration  as of `metrics.calibration_error`; None: it is not shown
+    calibration  as in `metrics.calibration_error`; None: it is not shown
     rates        scenario → task → rate of the training labels: adds the line "base rate", the constant
     """
     results = results_of(histories)

@@ -218,7 +218,7 @@ def handle(label: str, color: str, marker: str = "", **options) -> Line2D:
 def band(ax: Axes, places: Sequence[float], values, color: str, **options) -> None:
     """A line through the means over seeds, and a band for their range.
 
-    places  [K];  values  [K, S] of S seeds, NaN where a seed has none;  options: as of `seaborn.lineplot`
+    places  [K];  values  [K, S] of S seeds, NaN where a seed has none;  options: as for `seaborn.lineplot`
     """
     import seaborn as sns
 

@@ -1,4 +1,4 @@
-"""A table of one's own, from the command line: its options, how it is read, and what is said of it."""
+"""A table of your own, from the command line: its options, how it is read, and what is said of it."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.scenario import SPLITS, Scenario, shortened
 
 Arguments = dict[str, Any]
-MANY = 30  # columns, scenarios or warnings that are said one by one where it is to be short
+MANY = 30  # columns, scenarios or warnings that are listed one by one where it is to be short
 
 
 def names(text: str) -> list[str]:
@@ -52,7 +52,7 @@ OPTIONS: dict[str, tuple[Callable | Sequence[str], str, str]] = {
     "scenarios": (names, "A,B", "keep these scenarios alone"),
     "categories": (("hash", "union"), "", "hash values (default) or fit one vocabulary over all scenarios"),
     "buckets": (int, "B", "buckets of a hashed column (default 4096, more where there are many values)"),
-    "statistics": (("client", "federation", "none"), "", "standardize by scenario (default), over all, no"),
+    "statistics": (("client", "federation", "none"), "", "standardize per scenario (default), over all, not"),
     "na": (words, "A,B", "further texts that stand for a gap"),
     "sep": (str, "S", "what stands between cells; found out otherwise"),
     "decimal": (str, "S", "the decimal sign, . or , ; found out otherwise"),
@@ -63,7 +63,7 @@ SPLIT_BY = ("time", "split_column", *FILES)  # options with which no row's place
 
 
 def add_options(command: Any) -> None:
-    """The group of options for a table of one's own."""
+    """The group of options for a table of your own."""
     group = command.add_argument_group("a table of your own")
     for option, (kind, metavar, text) in OPTIONS.items():
         how: dict[str, Any] = {"type": kind, "metavar": metavar}
@@ -97,7 +97,7 @@ def read(arguments: Arguments) -> list[Scenario]:
 def overview(scenarios: list[Scenario], short: bool = False) -> list[str]:
     """What was read, in lines: how, columns with their typing, scenarios, warnings with their remedies.
 
-    short  say of more than MANY columns or scenarios only how many there are
+    short  for more than MANY columns or scenarios, say only how many there are
     """
     notes = scenarios[0].notes
     lines = [f"How it was read: {'; '.join(notes['reading'])}"] if notes.get("reading") else []
@@ -155,7 +155,7 @@ def positives(scenarios: list[Scenario]) -> list[str]:
 
 
 def suited_said(arguments: Arguments, sizes: Mapping[str, int]) -> list[str]:
-    """What was chosen by the rows, where nothing else was asked for; sizes: scenario → training rows."""
+    """What was chosen by the number of rows, unless told otherwise; sizes: scenario → training rows."""
     chosen = {name: v for name, v in (arguments.get("suited") or {}).items() if arguments.get(name) == v}
     if not chosen:
         return []

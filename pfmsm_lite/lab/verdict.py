@@ -48,7 +48,7 @@ class Judgement(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """results, rounds: as results.csv and history.csv; histories: their arrays; the rest as of `verdict`."""
+    """results, rounds: as results.csv and history.csv; histories: their arrays; the rest as in `verdict`."""
 
     results: pd.DataFrame
     rounds: pd.DataFrame
@@ -76,7 +76,7 @@ def judge(
     histories: Iterable[History], sizes: Mapping[str, int] | None = None,
     predictions: pd.DataFrame | None = None, groups: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Judgement:  # fmt: skip
-    """The verdict with its tables; arguments as of `verdict`."""
+    """The verdict with its tables; arguments as in `verdict`."""
     histories = list(histories)
     rounds = pd.concat([history.rounds for history in histories], ignore_index=True)
     return judged(Evidence(results_of(histories), rounds, histories, sizes, predictions, groups))
@@ -95,7 +95,7 @@ def judged(evidence: Evidence) -> Judgement:
         lacking = "no federated method" if not hero else f"{REFERENCE} (every client alone)"
         verb = "was run" if not hero else "was not run"
         lines = [
-            f"Whether federating pays is told against {REFERENCE}, and {lacking} {verb}. Run both: {REMEDY}.",
+            f"Federating is judged against {REFERENCE}, and {lacking} {verb}. Run both: {REMEDY}.",
             *rounds_said(evidence),
         ]
         columns = list(dict.fromkeys(evidence.results["method"]))
@@ -197,7 +197,7 @@ def harm_said(found: Gains) -> list[str]:
         return [f"It {clearly}harms {len(own):,}{chance}: {named(list(own['scenario']), list(own['gain']))}."]
     worst = fit.dropna(subset=["gain"]).iloc[-1]
     least = f": the least gain is {named([worst['scenario']], [worst['gain']])}, {_interval(worst)}"
-    return [f"It {clearly}harms none{least}." if clearly else f"A harm is shown for none{least}."]
+    return [f"It {clearly}harms none{least}." if clearly else f"Harm is shown for none{least}."]
 
 
 def _interval(row):
@@ -327,7 +327,7 @@ def rounds_said(evidence: Evidence) -> list[str]:
         alone = ", and local may catch up" if late == [REFERENCE] else ""
         text = f"{' and '.join(helps)}: {said}, so the results may change{alone}."
         return [text[0].upper() + text[1:]]
-    head = "A few more rounds may help" if at_end.any() else "There were rounds enough"
+    head = "A few more rounds may help" if at_end.any() else "There were enough rounds"
     return [f"{head}: {said}."]
 
 

@@ -17,7 +17,7 @@ from pfmsm_lite.lab.statistics import paired, results_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import METHODS
 
-YARDSTICKS = (LOCAL, "fedavg_sum", "clustered", "pf_msmtrec_partners")  # a method is held against the best
+YARDSTICKS = (LOCAL, "fedavg_sum", "clustered", "pf_msmtrec_partners")  # the best is what a method is held to
 WORLDS: dict[str, dict[str, Any]] = {  # name → arguments of `data.synthetic`
     "two groups": {},
     "all alike": {"sizes": (1500,) * 6, "relatedness": (0,) * 6},
@@ -110,7 +110,7 @@ def visit(
 
 
 def regrets(results: pd.DataFrame) -> pd.DataFrame:
-    """How far each method is behind the best yardstick of its world, and what its worst client has of it.
+    """How far each method is behind the best yardstick of its world, and what its worst client gains from it.
 
     results  DataFrame world, method, seed, scenario, task, split, auc
     returns  DataFrame of COLUMNS. auc, valid_auc: mean over scenarios, tasks and seeds. regret: AUC points

@@ -17,9 +17,9 @@ EXECUTED = re.compile(r"'*[=+\-@\t\r]")  # how a cell begins that a spreadsheet 
 
 @contextlib.contextmanager
 def whole(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
-    """A file to write into: it stands at `path` when all is written; until then `path` is as it was.
+    """A file to write into: it is at `path` once all is written; until then `path` is as it was.
 
-    mode, options  as of `open`;  raises  UserError where the disk is full or read-only
+    mode, options  as for `open`;  raises  UserError where the disk is full or read-only
     """
     path = Path(path)
     part = path.with_name(f"{path.name}.part{os.getpid()}")

@@ -1,3 +1,3 @@
-"""Rivals and centralized relatives: rows added to the open tables by the door that is open to everybody."""
+"""Rivals and centralized relatives: rows added to the open tables, in the way that is open to everybody."""
 
 from pfmsm_lite.rivals import declared  # noqa: F401

@@ -1,4 +1,4 @@
-"""Clustered federated learning: who moves alike is averaged together, and nobody else."""
+"""Clustered federated learning: clients that move alike are averaged together, and no others."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from pfmsm_lite.aggregation import Exchange, cosines
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.registry import register
 
-# silhouette from which clusters count as found (of less "the structure is weak and could be artificial":
+# silhouette from which clusters count as found (below it "the structure is weak and could be artificial":
 # Kaufman and Rousseeuw, Finding Groups in Data, 1990)
 CLEAR = 0.5
 CONFLICT = 0.6  # 1 − ‖mean of the updates‖², each of length one, from which a cluster may be split
@@ -17,7 +17,7 @@ CONFLICT = 0.6  # 1 − ‖mean of the updates‖², each of length one, from wh
 def centred_cosines(gram: Tensor) -> Tensor:
     """Cosines [N, N] between updates of length one, less their mean, from inner products [N, N].
 
-    Length one first: a client with more rows takes more steps, and would otherwise stand apart by its size.
+    Length one first: a client with more rows takes more steps, and would otherwise be apart by its size.
     """
     unit = cosines(gram)
     return cosines(unit - unit.mean(0) - unit.mean(1, keepdim=True) + unit.mean())
@@ -53,7 +53,7 @@ def found_clusters(gram: Tensor, clusters: int) -> np.ndarray:
 
 
 def inside(labels: Tensor, rows: Tensor) -> Tensor:
-    """Mixture weights [N, N]: of one's own cluster alone, by rows; labels [N], rows [N]."""
+    """Mixture weights [N, N]: over the clients of one's cluster, by rows; labels [N], rows [N]."""
     weights = (labels[:, None] == labels) * rows
     return weights / weights.sum(1, keepdim=True)
 
@@ -92,7 +92,7 @@ def clustered(exchange: Exchange, method) -> tuple[Tensor, dict]:
         if here.any():
             found = found_clusters(gram[here][:, here], min(method.clusters, int(here.sum())))
             parts = torch.from_numpy(found).long() + labels.max()
-            labels[own] = parts.mode().values  # who is not there goes with the larger part
+            labels[own] = parts.mode().values  # absent clients go with the larger part
             labels[here] = parts
     weights = inside(labels.to(exchange.rows.device), exchange.rows)
     return weights.to(exchange.gram).expand_as(exchange.gram), {"labels": labels}

@@ -1,6 +1,6 @@
 """The rivals, as rows of METHODS. Their rules and models stand beside this file.
 
-What is their papers' and what is ours, where no rule's docstring says it (see lab/pages_fidelity.py):
+What is the papers' and what is ours, where no rule's docstring says it (see lab/pages_fidelity.py):
 
 fedavg
     Source: FedAvg (McMahan et al., AISTATS 2017)
@@ -24,7 +24,7 @@ fedprox
 fedbn
     Source: FedBN (Li et al., ICLR 2021)
     Paper: BatchNorm layers, affine parameters and statistics, stay at home; the rest averaged evenly
-    Ours: so, but the average is weighted by rows
+    Ours: the same, but the average is weighted by rows
     Fidelity: differs
 
 fedper

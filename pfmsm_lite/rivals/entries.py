@@ -13,7 +13,7 @@ def by_own_rows(uses: Tensor, own_rows: float) -> Tensor:
 
 @register("embedding", "personal", text="as `used`, but a client keeps some of its own entry")
 def personal(table: SharedTable, here: list[float]) -> list[Tensor]:
-    """As `used`, and of its own entry a client keeps the more, the more often its rows use it.
+    """As `used`, but the more often a client's rows use an entry, the more of its own entry it keeps.
 
     Ours: as `used`, and a client keeps some of its own entry
     Fidelity: own

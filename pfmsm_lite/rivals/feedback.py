@@ -1,4 +1,4 @@
-"""Feedback of users on items: the log, the tasks that it poses, and synthetic worlds whose truth is known.
+"""Feedback of users on items: the log, its tasks, and synthetic worlds whose truth is known.
 
 Shapes: U users, I items, R rows of a log, B rows of a batch, T tasks, D the width of an embedding. Task 0 is
 the main one: which items to recommend.
@@ -240,9 +240,9 @@ def synthetic_log(
     """A log in which an auxiliary task helps some users and misleads the others; its tasks: SYNTHETIC_TASKS.
 
     clicks, views  events per user: items it chose (click 1), and items it was shown at random (click 0)
-    harmed         share of users whose `long_view` follows another taste than their clicks
+    harmed         share of users whose `long_view` follows a taste other than their clicks'
     opposite       what that other taste is: 1 the opposite of their own, 0 one that has nothing to do with it
-    categories     an item's `category`: one of so many centres around which the items' true factors lie
+    categories     an item's `category`: number of centres around which the items' true factors lie
     signal         how sharply a choice follows taste
     returns        (DataFrame with user, item, click, long_view, category;  misled [users] bool)
     raises         UserError for a number outside its range
@@ -294,7 +294,7 @@ def world(name: str, seed: int = 0, **knobs) -> tuple[Interactions, np.ndarray]:
     """A log in which the auxiliary task `long_view` helps, or one in which it misleads every second user.
 
     name     name in WORLDS
-    knobs    of `synthetic_log`, in the place of 200 users, 200 items, and of each user 10 clicks, 30 views
+    knobs    of `synthetic_log`, instead of 200 users, 200 items, and per user 10 clicks and 30 views
     returns  (Interactions with SYNTHETIC_TASKS, a fifth of the clicks for validation and a fifth for test;
              misled [users] bool)
     """

@@ -15,7 +15,7 @@ def numbered_columns(scenario):
 
 
 class Encoded:
-    """What a regression sees of Rows: one column per entry that training rows use, then the z-scores.
+    """What a regression sees in Rows: one column per entry that training rows use, then the z-scores.
 
     starts   [C] of `numbered_columns`;  entries [V] the numbers in use, ascending
     mean, deviation   [D] of the numerical columns, over the training rows
@@ -46,12 +46,13 @@ class Encoded:
 
 
 class LogisticClient(LoneClient):
-    """A logistic regression per task in the place of a Client: what the loop asks of one, without a network.
+    """A logistic regression per task in place of a Client: what the loop needs of one, without a network.
 
     The first round fits it to the end; the later ones change nothing. Categorical columns are one-hot (a bag:
     several at once), numerical ones standardized; `ridge` λ/2·‖w‖² beside the rows' summed loss. With all
-    rows in one place the scenario is one more field. A task with labels of one kind has its base rate, half a
-    row of each kind added. Embeddings, mini-batches, hidden ids and `ctcvr` have no meaning here.
+    rows in one place the scenario is one more field. A task with labels of one class only predicts
+    its base rate, half a row of each class added. Embeddings, mini-batches, hidden ids and `ctcvr` have no
+    meaning here.
 
     LogisticRegression of scikit-learn (L-BFGS, C = 1/λ); it penalizes no intercept.
     """
@@ -103,7 +104,7 @@ class LogisticClient(LoneClient):
         self.weights, self.intercepts = state["weights"].numpy().copy(), state["intercepts"].numpy().copy()
 
     def kept(self):
-        """Name → array of all that predicting takes, as tensors; `restore` makes a predictor of it."""
+        """Name → tensor of all that prediction needs; `restore` makes a predictor of it."""
         names = ("starts", "entries", "mean", "deviation")
         arrays = {name: getattr(self.encoded, name) for name in names}
         arrays |= {"weights": self.weights, "intercepts": self.intercepts}
@@ -111,7 +112,7 @@ class LogisticClient(LoneClient):
 
 
 class KeptLogistic:
-    """What `LogisticClient.kept` gave, at work: Rows → probabilities [R, T] float32, the client's."""
+    """The predictor that `LogisticClient.kept` describes: Rows → its probabilities [R, T] float32."""
 
     def __init__(self, kept):
         own = {name: values.numpy() for name, values in kept.items()}

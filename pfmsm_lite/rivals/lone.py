@@ -1,4 +1,4 @@
-"""A client without a network: what the loop asks of one from which nothing leaves."""
+"""A client without a network, which nothing leaves: what the loop needs of it."""
 
 import torch
 
@@ -10,7 +10,7 @@ LOOKED_AT = 16384  # training rows on which the training loss is measured
 
 
 class LoneClient:
-    """In the place of a Client: it trains on its own rows, sends nothing, and predicts.
+    """Takes the place of a Client: it trains on its own rows, sends nothing, and predicts.
 
     A model without a network brings a class of this kind, with `train`, `predict`, `stored_bytes`, `state`,
     `load` and `kept`.

@@ -15,11 +15,11 @@ from pfmsm_lite.scenario import Rows
 
 
 class Variant(NamedTuple):
-    """Where the paper and its published code differ; what is known of either stands in M3oE's docstring.
+    """Where the paper and its published code differ; what is known of either is in M3oE's docstring.
 
     rows      of which the mini-batch for α and β is taken
     together  whether the main optimizer moves α and β as well
-    crossed   z = S + α_t·D + α_d·T, as eq. 7 is said to have it, instead of z = S + α_d·D + α_t·T
+    crossed   z = S + α_t·D + α_d·T, as eq. 7 reportedly has it, instead of z = S + α_d·D + α_t·T
     each      a number of its own for each domain and task, instead of one for all of them
     cells     the loss of the network's weights: the sum over cells (a domain and a task) of each one's mean,
               so that a small domain counts as much as a large one; else per task the mean over all rows
@@ -93,7 +93,7 @@ class Outputs(nn.Module):
 def balance(beta, count):
     """First level of the fusion: β for one's own expert, the rest even: [count, count], rows sum to one.
 
-    beta  [count] or [1], between 0 and 1.  With one expert its weight is β: there is no other to give to.
+    beta  [count] or [1], between 0 and 1.  With one expert its weight is β: there is no other to share with.
     """
     others = (1 - beta) / max(count - 1, 1)
     eye = torch.eye(count, dtype=torch.bool, device=beta.device)
@@ -199,7 +199,7 @@ class M3oE(BiLevel, OneModel):
                                                             (only for three domains and two tasks; else plain)
     The right column was read in the published code. The paper itself was not at hand: eq. 7 and the index in
     the left column are our reading of second-hand notes, and of two public codes neither crosses α (authors';
-    a second one, after the paper, has a number per domain and task): `crossed=False` takes their side.
+    a second one, after the paper, has a number per domain and task): `crossed=False` does as they do.
 
     Differs from both: weights decay as AdamW does it (`weight_decay`, decoupled, embeddings left out), where
     the code has Adam with L2 of 1e-5 for everything, embeddings, α and β included. α and β decay where the

@@ -92,7 +92,7 @@ def fixed_own(exchange: Exchange, method, own: Tensor, start: Tensor, others: Te
     first = exchange.previous is None
     logits = start.expand_as(exchange.gram) if first else descend(exchange, method, 1 - eye)
     weights = logits.masked_fill(~others | (eye > 0), -torch.inf).softmax(-1).nan_to_num()
-    # own weight on the diagonal, the rest among the others; who has no others keeps all
+    # own weight on the diagonal, the rest among the others; a client without others keeps all
     own = torch.where(weights.sum(-1, keepdim=True) > 0, own, 1.0)
     return own * eye + (1 - own) * weights, {"logits": logits}
 
@@ -102,8 +102,8 @@ def partners(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """As `learned`, but a client's own weight stays: only what the others get of the rest is learned.
 
     Source: FedAPA (Sun et al., IJCAI 2025)
-    Paper: the own weight is set to 1 before every row is normalized, so that learned weights do not go home
-    Ours: the own weight is a fixed share of the row, softmax and steps as in `learned`
+    Paper: the weight of oneself is set to 1 before every row is normalized, so that weights do not drift home
+    Ours: a client's own weight is a fixed share of the row, softmax and steps as in `learned`
     Fidelity: differs
     """
     clients = exchange.gram.shape[-1]
@@ -120,7 +120,7 @@ def evidence(exchange: Exchange, method) -> tuple[Tensor, dict]:
     the self-weight, which is then that of a client of average size; the partners' weights start in proportion
     to their rows.
 
-    Ours: a heuristic of ours: shrinkage by the number of rows
+    Ours: a heuristic: shrinkage by the number of rows
     Fidelity: own
     """
     rows, s = exchange.rows.to(exchange.gram), method.self_weight

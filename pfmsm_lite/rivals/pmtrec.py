@@ -139,7 +139,7 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "plain": torch.optim.SGD}  # plain: the 
 
 @dataclass
 class History:
-    """What a training run was.
+    """A training run and its results.
 
     epochs   one dict per epoch: epoch (from 1), loss {task: mean over rows}, and of validation recall, ndcg,
              hit at each k
@@ -241,9 +241,9 @@ def train(
     """Train one arm on Interactions and return its History; the same seed gives the same numbers.
 
     arm           name in ARMS, or an Arm;  alpha, temperature  α and τ, see `task_weights`
-    layers        0: matrix factorization; 1 and more: LightGCN of so many layers
+    layers        0: matrix factorization; 1 and more: LightGCN with that many layers
     width         of an embedding;  optimizer  name in OPTIMIZERS, for embeddings and heads
-    patience      stop after so many epochs without a better validation NDCG
+    patience      stop after this many epochs without a better validation NDCG
     at            lengths of the list, see `evaluate`; the epoch with the best validation NDCG at the first of
                   them is tested, once
     raises        UserError for a bad setting or without an auxiliary task; FloatingPointError for NaN

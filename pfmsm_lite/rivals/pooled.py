@@ -18,7 +18,7 @@ def domain_of(embedding, categorical, domains):
 
 
 def own(values, domain):
-    """values [D, B, K], domain [B] → [B, K]: of every row what its own domain says."""
+    """values [D, B, K], domain [B] → [B, K]: each row's value by its own domain."""
     return values.gather(0, domain[None, :, None].expand(1, -1, values.shape[2]))[0]
 
 

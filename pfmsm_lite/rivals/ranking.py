@@ -90,7 +90,7 @@ def ranking_metrics(
     raises    FloatingPointError for NaN among the scores
 
     recall = hits among the first k / relevant items;  ndcg = Σ_hits 1/log2(1 + place) / its largest value;
-    hit = 1 if there is any hit. Items of equal score stand in an arbitrary order.
+    hit = 1 if there is any hit. Items of equal score are in an arbitrary order.
     """
     if scores.isnan().any():
         raise FloatingPointError("There is NaN among the scores. Train with a smaller learning rate.")

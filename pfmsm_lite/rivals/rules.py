@@ -11,7 +11,7 @@ from pfmsm_lite.registry import lookup, register
 def cosine(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """Softmax of the cosines between the clients' updates.
 
-    Ours: a simple yardstick of no single paper
+    Ours: a simple yardstick, from no single paper
     Fidelity: own
     """
     return (cosines(exchange.gram) / method.temperature).softmax(-1), {}
@@ -21,7 +21,7 @@ def fedamp(exchange: Exchange, method) -> tuple[Tensor, dict]:
     """Attention by distance (after FedAMP, Huang et al., AAAI 2021): softmax of −distance²/(τ · their mean).
 
     Differs from the source: there a client keeps its own model, predicts with it, and is only drawn towards
-    its mixture; here it starts the round from the mixture and is evaluated with it. The own weight follows
+    its mixture; here it starts the round from the mixture and is evaluated with it. One's own weight follows
     from the softmax, 1/(1 + Σ e), where the source has 1 − α/σ · Σ e with constants α and σ: α/σ differs per
     client here. One attention per expert, gate and tower, not one for the whole model. The scale of the
     distances is their own mean, the zeros of the diagonal among them, not a constant to tune: at one
@@ -49,7 +49,7 @@ def helped(exchange: Exchange, method, extra: Tensor) -> tuple[Tensor, dict]:
     in the direction of what was added (the pseudo-gradient of the share), and shrinks when it goes back.
     Nothing is mixed: the weights are the identity, and memory["sources"] takes the place of the sources.
     """
-    extra = extra * exchange.present[..., None]  # who is not there gets nothing
+    extra = extra * exchange.present[..., None]  # absent clients get nothing
     share = torch.full_like(exchange.delta[..., :1], 0.1)
     if exchange.previous is not None:
         last = exchange.previous.memory
@@ -110,7 +110,7 @@ def fedapa(exchange: Exchange, method) -> tuple[Tensor, dict]:
     Source: FedAPA (Sun et al., IJCAI 2025), its published code
     Paper: W_n = Σ A_nm W_m for the whole body, A by SGD (0.01, momentum 0.9) on (sent − trained), clamped,
         own weight 1 before normalizing; clients in turn
-    Ours: so, all clients at once; Adam at the clients
+    Ours: the same, but all clients at once; Adam at the clients
     Fidelity: differs
     """
     alone = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
@@ -118,7 +118,7 @@ def fedapa(exchange: Exchange, method) -> tuple[Tensor, dict]:
     if exchange.previous is not None:
         last = exchange.previous
         # −Δ_n stands for the gradient at the mixture, over all units: [N, N]
-        sources = last.sources * exchange.has[..., None]  # who lacks a unit has no say in it
+        sources = last.sources * exchange.has[..., None]  # a client that lacks a unit has no say in it
         gradient = -(exchange.delta @ sources.transpose(-2, -1)).sum(0)
         velocity = 0.9 * last.memory["velocity"] + gradient
         weights = (last.memory["weights"] - method.mixing_step * velocity).clamp(0, 1)
@@ -134,7 +134,7 @@ def cagrad(gram: Tensor, share: Tensor, radius: float, rescale: str) -> Tensor:
 
     Source: CAGrad (Liu et al., NeurIPS 2021); FedHCA2's code for encoders
     Paper: one update for all tasks (clients); FedHCA2 then adds a share of it to each client's own update
-    Ours: so with aggregate `fedhca2`, one problem per expert. With another rule it takes the place of
+    Ours: the same with aggregate `fedhca2`, one problem per expert. With another rule it takes the place of
         everybody's update: an ablation, and not FedHCA2
     Fidelity: same
     """

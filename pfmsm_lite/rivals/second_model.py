@@ -7,7 +7,7 @@ from pfmsm_lite.registry import register
 def finetune(client, epochs: int, pull: float) -> None:
     """with a copy of it, trained on its own rows for one more round
 
-    Ours: a common yardstick of no single paper
+    Ours: a common yardstick, from no single paper
     Fidelity: own
     """
     twin = client.personal

@@ -11,7 +11,7 @@ LEVELS = 255  # values that scikit-learn's trees can split on; with more, they b
 
 
 def columns(rows):
-    """What trees see of Rows: ids and numbers side by side [R, F + C] float32 (ids stay below 2^24)."""
+    """What trees see in Rows: ids and numbers side by side [R, F + C] float32 (ids stay below 2^24)."""
     return torch.cat([rows.categorical.float(), rows.numerical], 1).numpy(force=True)
 
 
@@ -63,7 +63,7 @@ class Booster:
 
 
 class TreeClient(LoneClient):
-    """Boosted trees in the place of a Client: what the loop asks of a client, without a network.
+    """Boosted trees in place of a Client: what the loop needs of a client, without a network.
 
     A round adds TREES trees per task; so the round that validation rows choose is the number of trees.
     The scenario is one of the fields. Embeddings, mini-batches, hidden ids and `ctcvr` have no meaning here.
@@ -107,7 +107,7 @@ class TreeClient(LoneClient):
         return sum(len(pickle.dumps((b.classifier, b.encoder))) for b in self.boosters)
 
     def state(self):
-        """For a checkpoint: the number of trees, for they grow again the same."""
+        """For a checkpoint: the number of trees, which grow again the same."""
         return {"trees": self.boosters[0].trees}
 
     def load(self, state):
@@ -115,7 +115,7 @@ class TreeClient(LoneClient):
             self._grow(state["trees"])
 
     def kept(self):
-        """Name → array of all that predicting takes, as tensors; `restore` makes a predictor of it."""
+        """Name → tensor of all that prediction needs; `restore` makes a predictor of it."""
         return {f"{t}.{k}": v for t, booster in enumerate(self.boosters) for k, v in _kept(booster).items()}
 
 
@@ -144,7 +144,7 @@ def _kept(booster):
 
 
 class KeptTrees:
-    """What `TreeClient.kept` gave, at work: Rows → probabilities [R, T] float32, bit by bit the client's."""
+    """What `TreeClient.kept` describes: Rows → probabilities [R, T] float32, bit by bit the same."""
 
     def __init__(self, kept):
         tasks = 1 + max(int(name.partition(".")[0]) for name in kept)

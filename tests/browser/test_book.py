@@ -215,7 +215,7 @@ def test_sliders_are_named_once_where_they_would_be(book, chapter):
     notebook = nbformat.read(ROOT / f"{chapter}.ipynb", as_version=4)
     has = any(cell.source.startswith("explore(") or "\nexplore(" in cell.source for cell in notebook.cells)
     text = (book / f"{chapter}.html").read_text(encoding="utf-8")
-    assert text.count("Here are sliders, in a running notebook") == has
+    assert text.count("In a running notebook there are sliders here") == has
 
 
 def test_buttons_for_binder_and_colab_are_there_with_a_repository_only(book, small):

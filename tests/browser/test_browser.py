@@ -152,12 +152,13 @@ def test_all_cells_run_and_a_slider_moves_the_picture(page, lab, chapter):
     assert [said for said in page.wrong if not any(known in said for known in HARMLESS)] == []
 
 
-def test_a_link_of_chapter_00_opens_the_readme(page, lab):
+def test_a_link_of_chapter_00_opens_its_page(page, lab):
     page.goto(
         f"{lab.url}lab/workspaces/links/tree/my_course/00_start_here.ipynb?token={lab.token}",
         timeout=1000 * LONG,
     )
     page.wait_for_function(f"() => {NOTEBOOK}?.cells.length > 1", timeout=1000 * LONG)
-    page.locator('.jp-MarkdownOutput a:has-text("about the project")').first.click(timeout=1000 * LONG)
-    page.wait_for_function(f"() => {SHOWN}?.context?.path === 'README.md'", timeout=1000 * LONG)
+    page.locator('.jp-MarkdownOutput a:has-text("a table")').first.click(timeout=1000 * LONG)
+    opened = f"() => {SHOWN}?.context?.path === 'my_course/results/fidelity.md'"
+    page.wait_for_function(opened, timeout=1000 * LONG)
     assert page.wrong == []

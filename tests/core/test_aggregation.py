@@ -43,7 +43,7 @@ def test_aggregate_is_a_weighted_sum_and_refuses_other_shapes():
     mixtures = aggregate(sources, weights)
     for n in range(3):
         assert torch.allclose(mixtures[:, n], sum(weights[:, n, m, None] * sources[:, m] for m in range(3)))
-    with pytest.raises(ValueError, match="4 weights a client for 3 sources"):
+    with pytest.raises(ValueError, match="4 weights per client for 3 sources"):
         aggregate(sources, torch.ones(2, 4, 4))
 
 

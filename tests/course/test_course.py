@@ -1,5 +1,6 @@
 """The notebooks' helpers: they say what is wrong and what to do, and never show a student a traceback."""
 
+import base64
 import io
 import json
 import re
@@ -213,6 +214,9 @@ def test_a_widget_sets_its_picture_and_says_what_is_wrong_in_words(monkeypatch):
 
     explore(draw, k=(0, 4, 1))
     slider, output = shown[0].children
+    assert not slider.continuous_update
+    explore(draw, live=True, k=(0, 3, 1))
+    assert shown[1].children[0].continuous_update
     assert "value 2" in output.outputs[0]["metadata"]["image/png"]["alt"]
     slider.value = 3
     assert "value 3" in output.outputs[0]["data"]["text/plain"] and len(output.outputs) == 1
@@ -458,3 +462,30 @@ def test_a_chapter_is_tried_without_a_trace_and_refreshed_with_its_figures(tmp_p
     said = capsys.readouterr()
     assert re.fullmatch(r"42_trial: fast, .*\n42_trial: .* KB\n42_trial: current\n", said.out), said.out
     assert said.err == ""
+    # the copy for the book differs in nothing but its pictures' size in pixels
+    from PIL import Image
+
+    sharp, width = tmp_path / "sharp" / "42_trial.ipynb", []
+    for _ in range(2):
+        with silence():
+            assert main(["notebooks", "--folder", str(folder), "--sharp", str(sharp.parent)]) == 0
+    assert re.fullmatch(r"42_trial: \d+ s\n42_trial: current\n", capsys.readouterr().out)
+    for kept in (path, sharp):
+        image = nbformat.read(kept, as_version=4).cells[1].outputs[0]
+        pixels = Image.open(io.BytesIO(base64.b64decode(image.data["image/png"]))).width
+        width.append(
+            (pixels / course.SHARP if kept == path else pixels / 2, image.metadata["image/png"]["width"])
+        )
+    assert width[0] == pytest.approx(width[1], abs=1) and notebooks.digest_in(sharp) == notebooks.digest_in(
+        path
+    )
+
+
+def test_the_top_of_a_chapter_says_how_long_it_took_and_noise_changes_nothing():
+    notebook = made("# 42\n\n**Minutes:** reading 3; with exercises 5. **Data:** none.", "1 + 1")
+    for seconds, told in ((11.2, 15), (21, 15), (10, 15), (25, 25), (14, 15)):
+        head = notebooks.timed(notebook, seconds).cells[0].source
+        assert head.endswith(f"reading 3; with exercises 5. **To run:** about {told} s. **Data:** none."), (
+            head
+        )
+    assert notebooks.timed(made("# no minutes"), 3).cells[0].source == "# no minutes"

@@ -50,7 +50,8 @@ def test_the_picture_of_two_worlds_shows_paired_intervals_and_says_the_last_arms
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["equal", "pmtrec"]
     low, high = stats.t.interval(0.95, 2, np.mean([-0.1, 0.1, 0.2]), stats.sem([-0.1, 0.1, 0.2]))
     assert f"misleads, LightGCN, pmtrec +0.067 [{low:+.3f}, {high:+.3f}]".replace("-", "−") in figure.alt
-    assert title(figure) == "pmtrec: +0.07 where it helps, +0.07 where it misleads (MF)"
+    said = "by +0.07 where the task helps and by +0.07 where the task misleads"
+    assert title(figure) == f"With MF pmtrec changes NDCG@20 {said}"
     hollow = [
         line.get_markerfacecolor() == "white" for line in figure.axes[0].lines if len(line.get_xdata()) == 1
     ]
@@ -65,7 +66,7 @@ def test_three_answers_say_how_much_clients_take_from_their_group_with_and_witho
     figure = draw_three(
         worlds, ["click", "long_view", "category"], ["own", "others"], list("abcd"), [0, 0, 1, 1]
     )
-    assert title(figure) == "Of the weight on other clients, 100 % goes to the group; without groups 33 %"
+    assert title(figure) == "Of the weight on other clients, 100 % goes to its own group; without groups 33 %"
     above, below = figure.axes[2], figure.axes[5]
     assert len(above.lines) == 2 and not below.lines  # the true groups are marked where there are some
     assert not above.get_xticklabels() and [t.get_text() for t in below.get_xticklabels()] == list("abcd")

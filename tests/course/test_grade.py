@@ -15,6 +15,7 @@ from solving import SOLUTIONS
 
 from pfmsm_lite.course import grade as grading
 from pfmsm_lite.course.grade import Cell, chapter, clean, grade, missing, prepared, read
+from pfmsm_lite.course.protection import Cage
 from pfmsm_lite.lab.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -134,8 +135,8 @@ def graded(tmp_path_factory):
         ("01_no_setup.ipynb", "ex3", "no check cell", "set-up cell"),
         ("recipes.ipynb", "", "not graded", "no known chapter"),
         ("empty.ipynb", "", "not graded", "empty"),
-        ("prose.ipynb", "", "not graded", "no notebook"),
-        ("list.ipynb", "", "not graded", "no notebook"),
+        ("prose.ipynb", "", "not graded", "not a notebook"),
+        ("list.ipynb", "", "not graded", "not a notebook"),
         ("cut.ipynb", "", "not graded", "damaged"),
         ("latin.ipynb", "", "not graded", "damaged"),
         ("gone.ipynb", "", "not graded", "No such file"),
@@ -145,7 +146,8 @@ def test_what_goes_wrong_in_a_notebook_stands_in_its_line(graded, notebook, exer
     rows, done, folder = graded
     row = rows[notebook, exercise]
     assert row["state"] == state and re.search(note, row["note"]), row
-    assert ": ".join(filter(None, row.values())) in done.stdout.splitlines()
+    assert row["chapter"] == ("" if state == "not graded" else "01")
+    assert ": ".join(filter(None, list(row.values())[:4])) in done.stdout.splitlines()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory works on Linux only")
@@ -189,7 +191,9 @@ def test_an_untouched_chapter_is_to_do_and_a_solved_one_is_ok(tmp_path, capsys):
     path = made(tmp_path / "anna.ipynb", PARAMETERS, SETUP, answers, *checks)
     assert main(["grade", str(path), str(CHAPTER)]) == 0
     said = capsys.readouterr()
-    assert said.out.splitlines() == [
+    protection, *lines = said.out.splitlines()
+    assert protection.startswith("Protection: ")
+    assert lines == [
         *(f"{path}: ex{number}: ok" for number in (1, 2, 3)),
         *(f"{CHAPTER}: ex{number}: to do" for number in (1, 2, 3)),
         "3 ok, 3 to do",
@@ -213,15 +217,16 @@ def test_an_untouched_chapter_is_to_do_and_a_solved_one_is_ok(tmp_path, capsys):
 def test_bad_input_is_known_before_anything_runs(words, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(grading, "run", None)
+    monkeypatch.setattr(grading, "cage", lambda paths: Cage())
     assert main(["grade", *map(str, words)]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_help_says_what_it_is_not(capsys):
+def test_help_says_what_it_is_and_what_not(capsys):
     with pytest.raises(SystemExit):
         main(["grade", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "no sandbox against malice" in said and "in a container" in said and "macOS" in said
+    assert "may do all that you may do" in said and "in a container" in said and "macOS" in said
 
 
 # ---- the small functions ----

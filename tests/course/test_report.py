@@ -1,8 +1,7 @@
-"""A finished run read back, the explorer's figure, and the page that is handed on."""
+"""A finished run read back, its figures, and the page that is handed on."""
 
 import base64
 import hashlib
-import io
 import json
 import os
 import re
@@ -18,16 +17,14 @@ import made
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import QuadMesh
 
-from pfmsm_lite.course.drawings.chapter08 import MEAN, ablation, look_into, price
-from pfmsm_lite.course.notebook import fault
+from pfmsm_lite.course.drawings.chapter08 import ablation
 from pfmsm_lite.course.page import page as html_of
 from pfmsm_lite.course.replay import replay
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.charts import forest
 from pfmsm_lite.lab.cli import main
-from pfmsm_lite.lab.figures import gains, side_by_side
+from pfmsm_lite.lab.figures import auc_by_scenario, gains, side_by_side
 from pfmsm_lite.lab.runs import compare, read_run
 from pfmsm_lite.lab.statistics import COMPACT, compact, costs, per_seed
 
@@ -129,7 +126,7 @@ def unfinished(folder):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda d: shutil.rmtree(d), "is no directory"),
+        (lambda d: shutil.rmtree(d), "is not a directory"),
         (lambda d: (d / "config.json").unlink(), "holds no run: config.json is missing"),
         (lambda d: (d / "config.json").write_text('{"arguments": 3}'), "config.json is damaged"),
         (lambda d: (d / "history.csv").unlink(), "history.csv is missing"),
@@ -153,57 +150,7 @@ def test_what_is_wrong_with_a_directory_is_said_in_one_paragraph(directory, tmp_
         read_run(copy)
 
 
-# ---- the explorer's figure ----
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_explorer_draws_every_method_at_both_ends_or_says_why_not(finished, method):
-    for round in (1, 3):
-        for unit in (MEAN, finished.units[0], finished.units[-1]):
-            figure = look_into(finished, method, round, unit)
-            assert not fault(figure) and f"round {round}" in figure.alt
-            texts = " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
-            if method not in ("fedavg", "pf_msmtrec"):
-                assert "nothing is mixed" in figure.alt or "nobody learns" in figure.alt
-                assert "Choose fedavg, pf_msmtrec" in " ".join(texts.split())
-
-
-def test_its_four_panels_show_the_numbers_of_the_chosen_round_and_unit(finished):
-    figure = look_into(finished, "pf_msmtrec", 2, "expert 1")
-    history = finished.histories["pf_msmtrec", 0]
-    meshes = [mesh for ax in figure.axes for mesh in ax.collections if isinstance(mesh, QuadMesh)]
-    images = [np.asarray(mesh.get_array()) for mesh in meshes]
-    weights = history.weights.sel(round=2, unit="expert 1").values
-    assert np.allclose(images[0], weights)
-    off = ~np.eye(3, dtype=bool)
-    for image, stage in zip(images[1:], ("before", "after"), strict=True):
-        cosines = history.cosines.sel(stage=stage, round=2, unit="expert 1").values
-        assert np.allclose(image[off], cosines[off])
-    rounds = finished.rounds.query("method == 'pf_msmtrec' and round == 2")
-    assert f"AUC {rounds['valid_auc'].mean():.3f}" in figure.alt
-    assert f"{100 * np.diag(weights).mean():.0f} % from itself" in figure.alt
-    arrows = sum(type(patch).__name__ == "FancyArrowPatch" for ax in figure.axes for patch in ax.patches)
-    assert arrows == (weights[off] >= 0.05).sum()
-
-
-def test_a_round_that_was_not_reached_and_a_unit_that_is_not_sent_are_answered_in_words(finished):
-    assert "rounds 1 to 3, not 9" in look_into(finished, "fedavg", 9).alt
-    assert "gate" not in " ".join(finished.histories["pf_msmtrec", 0].units)
-    gate = next(unit for unit in finished.units if unit.startswith("gate"))
-    assert f"{gate} is not sent" in look_into(finished, "pf_msmtrec", 1, gate).alt
-
-
-def test_it_is_redrawn_in_under_a_third_of_a_second(finished):
-    def seconds():
-        start = time.process_time()
-        figure = look_into(finished, "pf_msmtrec", 2)
-        figure.savefig(io.BytesIO())
-        return time.process_time() - start
-
-    assert min(seconds() for _ in range(8)) < 0.3
-
-
-# ---- the other figures, and what they refuse ----
+# ---- the figures, and what they refuse ----
 
 
 def test_figures_that_need_more_than_there_is_say_what_to_run(finished):
@@ -228,18 +175,18 @@ def test_gains_name_the_scenario_that_pays_most():
     assert "fedavg gains over local in 1 of 2 scenarios, clearly in 1; clearly harmed: b −18.0" in figure.alt
 
 
+def test_a_title_by_hand_takes_the_place_of_the_one_that_is_counted(finished):
+    seeds = pd.concat([finished.results, finished.results.assign(seed=1)])
+    for draw in (forest, gains, auc_by_scenario):
+        by_hand = draw(seeds, title="What was found")
+        assert by_hand.finding == "What was found" == by_hand.get_suptitle()
+        assert by_hand.alt.startswith("What was found. ") and draw(seeds).finding != "What was found"
+
+
 def test_curves_beside_each_other_are_all_drawn():
     lines = {name: [0.5, 0.6] for name in "abcdef"}
     figure = side_by_side({"one": lines}, "Six lines")
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == list("abcdef")
-
-
-def test_price_names_what_is_nearly_as_good_for_less(finished):
-    spent = pd.DataFrame(
-        {"auc": [0.81, 0.80, 0.795], "kilobytes": [np.nan, 100, 20]}, index=["pooled", "pf_msmtrec", "cheap"]
-    )
-    figure = price(spent)
-    assert "pf_msmtrec is the best that keeps rows at home: 0.800 for 100 KB; cheap comes" in figure.alt
 
 
 # ---- rounds.csv of the committed results ----
@@ -453,7 +400,7 @@ def test_a_persons_table_becomes_a_page(tmp_path):
     ("words", "said"),
     [
         ([], "Give a finished run's directory"),
-        (["runs/nowhere"], "is no directory"),
+        (["runs/nowhere"], "is not a directory"),
         (["nowhere.csv", "--scenario", "a", "--tasks", "b"], "nowhere.csv"),
         (["my.csv"], "needs --scenario COLUMN and --tasks"),
         (["my.csv", "--scenario", "chanel", "--tasks", "visit"], "Did you mean 'channel'"),

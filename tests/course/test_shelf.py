@@ -64,7 +64,7 @@ def test_a_students_work_stays_and_newer_versions_come_beside_it_once(project):
     files, said = filled(project)
     assert files["06_turn.ipynb"] == "SEED = 1" and files["06_turn.new.ipynb"] == "second"
     assert said[0] == (
-        "my_course/06_turn.ipynb has changes of yours; its newer version is beside it: 06_turn.new.ipynb"
+        "You have changed my_course/06_turn.ipynb; its newer version is beside it: 06_turn.new.ipynb"
     )
     mine.with_name("06_turn.new.ipynb").unlink()  # read, and thrown away
     assert "06_turn.new.ipynb" not in filled(project)[0]
@@ -153,6 +153,13 @@ def test_every_link_leads_somewhere_inside_the_project_from_the_copy_too(page, c
         for target in links(path):
             there = (path.parent / target).resolve()
             assert there.exists() and there.is_relative_to(clone), f"{top}/{page}: {target}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".ipynb"], ids=str)
+def test_no_link_of_a_chapter_is_dead_when_jupyterlab_was_started_from_notebooks(page):
+    for target in links(ROOT / "notebooks" / page):
+        there = (ROOT / "notebooks" / page).parent.joinpath(target).resolve()
+        assert there.is_relative_to(ROOT / "notebooks"), f"{page}: {target} lies outside of notebooks/"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

@@ -200,7 +200,7 @@ def test_the_stated_minutes_follow_the_rule(page):
 def test_the_guide_states_the_rule_and_the_same_minutes():
     kinds = MINUTES_AN_EXERCISE
     for words in (
-        f"{WORDS_A_MINUTE} words of prose a minute",
+        f"{WORDS_A_MINUTE} words of prose per minute",
         "half a minute per code cell",
         f"{kinds['number']} minutes for a number, a word or a matrix",
         f"{kinds['function']} for a function",
@@ -222,7 +222,7 @@ def test_the_guide_states_the_rule_and_the_same_minutes():
 
 def test_chapter_00_states_the_same_minutes():
     start = "\n".join(cell.source for cell in cells("00"))
-    lines = re.findall(r"^\| \W*(\d\d) · .+? \| .+? \| (\d+) \| (\d+) \| .*\|$", start, re.MULTILINE)
+    lines = re.findall(r"^\[(\d\d) · [^|]+\|[^|]+\|(\d+)\|(\d+)$", start, re.MULTILINE)
     core = [page for page in PAGES if number(page) in CORE]
     assert lines == [(number(page), *(str(stated(page)[k]) for k in (0, 2))) for page in core]
     for path in list(NOTEBOOKS.values())[1:]:
@@ -232,17 +232,69 @@ def test_chapter_00_states_the_same_minutes():
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_the_top_of_a_notebook_states_the_same_minutes(page):
     reading, _, together = stated(page)
-    assert f"reading {reading}; with exercises {together}" in plain(cells(number(page))[0].source)
+    head = plain(cells(number(page))[0].source)
+    assert re.search(rf"reading {reading}; with exercises {together}\. \W*To run:\W* about \d+ s\.", head)
 
 
-def test_the_three_courses_are_those_of_chapter_00():
+LENGTHS = (45, 90, 180)
+WAY = re.compile(r"\b([01]\d)\b[^(,;]*\((\d+)\)")  # 04 (10), 00 without exercises (25)
+
+
+def course(name):
+    """The lines of a course in the guide, as the cells of its table."""
+    lines = re.findall(r"^\|(.*)\|$", part(TEACHING / "README.md", name), re.MULTILINE)
+    return [[cell.strip() for cell in line.split("|")] for line in lines]
+
+
+def ways(name):
+    """[(chapter, minutes)] of a course, as chapter 00 states it; weeks are kept together as 05 and 06."""
     start = "\n".join(cell.source for cell in cells("00"))
-    for name in ("75 minutes", "Half a day", "Six weeks"):
-        ours, theirs = (
-            re.search(rf"^- \*\*{name}\*\*:(.*?)(?=^- |^\n|\Z|^#|^$)", text, re.MULTILINE | re.DOTALL)[1]
-            for text in (GUIDE, start)
-        )
-        assert sorted(set(CHAPTER.findall(ours))) == sorted(set(CHAPTER.findall(theirs))), name
+    return WAY.findall(re.search(rf"^- \*\*{name}\*\*:(.*)$", start, re.MULTILINE)[1])
+
+
+def reading(chapter, heading):
+    """Minutes that a section takes to read, by the rule."""
+    found, here = 0.0, False
+    for cell in cells(chapter):
+        if cell.cell_type == "code":
+            found += here * MINUTES_A_CELL
+            continue
+        for line in cell.source.split("\n"):
+            if re.match("## ", line):
+                here = False
+            here |= bool(re.match("##+ " + re.escape(heading) + "$", line))
+            found += here * len(re.findall(r"\w[\w'’-]*", line)) / WORDS_A_MINUTE
+    return found
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_course_adds_up_leaves_time_to_read_and_is_that_of_chapter_00(length):
+    lines = [line for line in course(f"{length} minutes") if line[0].isdigit()]
+    assert sum(int(minutes) for minutes, *_ in lines) == length
+    for minutes, _, sections in lines:
+        named = [(chapter, heading) for chapter, heading, _ in CELL.findall(sections)]
+        assert len({chapter for chapter, _ in named}) == 1
+        assert 0 < sum(reading(*one) for one in named) <= int(minutes), named
+    stated = [(CELL.search(sections)[1], minutes) for minutes, _, sections in lines]
+    assert ways(f"{length} minutes") == stated
+
+
+def test_a_section_takes_its_words_and_its_cells_to_read():
+    assert 1 < reading("00", "The map") < 4 and reading("00", "No such section") == 0
+
+
+def test_six_weeks_are_the_whole_core_with_its_exercises():
+    together = {number(page): stated(page)[2] for page in PAGES if number(page) in CORE}
+    *weeks, (_, _, total) = [line for line in course("Six weeks") if line[2].isdigit()]
+    assert [int(week) for week, *_ in weeks] == [1, 2, 3, 4, 5, 6]
+    named = [CHAPTER.findall(chapters) for _, chapters, _ in weeks]
+    assert sum(named, []) == CORE and int(total) == sum(together.values())
+    for own, (_, _, minutes) in zip(named, weeks, strict=True):
+        assert sum(together[chapter] for chapter in own) == int(minutes)
+    start = "\n".join(cell.source for cell in cells("00"))
+    line = re.search(r"^- \*\*Six weeks\*\*:(.*)$", start, re.MULTILINE)[1]
+    assert [CHAPTER.findall(week) for week in line.split(";")] == named
+    assert re.findall(r"\((\d+)\)", line) == [minutes for *_, minutes in weeks]
 
 
 def decimals(text):
@@ -255,6 +307,7 @@ def test_every_decimal_number_of_a_page_stands_in_the_chapter(page):
     chapter = number(page)
     files = [ROOT / "notebooks" / "solutions" / f"chapter{chapter}.py"]
     files.append(ROOT / "pfmsm_lite" / "course" / "exercises" / f"chapter{chapter}.py")
+    files.append(ROOT / "tests" / "notebooks" / f"test_exercises{chapter}.py")  # has the wrong answers
     known = "\n".join(
         [said(cell) for cell in cells(chapter)] + [f.read_text(encoding="utf-8") for f in files]
     )
@@ -265,7 +318,7 @@ def test_every_decimal_number_of_a_page_stands_in_the_chapter(page):
 
 def test_every_command_of_the_guide_is_understood():
     commands = re.findall(r"python -m pfmsm_lite ([^`\n]+)", GUIDE)
-    assert {command.split()[0] for command in commands} == {"inspect", "notebooks", "grade", "course"}
+    assert {command.split()[0] for command in commands} == {"inspect", "notebooks", "grade", "exam", "course"}
     for command in commands:
         if "--help" not in command:
             parser().parse_args(command.split())

@@ -188,7 +188,7 @@ def test_a_ready_made_split_is_kept(tmp_path):
     del files["valid"]
     assert warned(load_table(files, **ROLES), "a fifth of the training rows")
     refused(
-        ["row", "'part'", "is no split"],
+        ["row", "'part'", "is not a split"],
         from_dataframe,
         df.replace({"part": {"val": "?"}}),
         split_column="part",
@@ -413,7 +413,8 @@ def test_numbers_of_any_width_read_alike_from_csv_and_parquet(tmp_path, name, ki
     found = both(tmp_path, table(**{name: values}))
     if kind == "empty":
         assert (
-            name not in found[0].fields and f"nothing stands there: '{name}'" in found[0].notes["reading"][-1]
+            name not in found[0].fields
+            and f"no cell holds anything: '{name}'" in found[0].notes["reading"][-1]
         )
     else:
         assert found[0].notes["typing"][name].startswith("categorical")
@@ -519,9 +520,12 @@ def test_headers_over_lines_columns_without_a_name_and_zero_bytes(tmp_path):
     path.write_text("\n".join(line + "," for line in df.to_csv(index=False).splitlines()))
     found = load_table(path, **ROLES)
     assert digest(found) == digest(from_dataframe(df, **ROLES))
-    assert "Unnamed: 4" in found[0].notes["reading"][0] and "nothing stands" in found[0].notes["reading"][1]
+    assert (
+        "Unnamed: 4" in found[0].notes["reading"][0]
+        and "no cell holds anything" in found[0].notes["reading"][1]
+    )
     path.write_bytes(df.to_csv(index=False).encode("utf-16-le"))
-    refused(["zero bytes", "--encoding utf-16-le"], read_text, path)
+    refused(["NUL bytes", "--encoding utf-16-le"], read_text, path)
     assert load_table(path, encoding="utf-16-le", **ROLES)[0].name == "a"
     path.write_text("a::b\n1::2\n1::2::3\n")
     refused(["line 3", "3 cells", "2 names"], read_text, path, sep="::")

@@ -21,7 +21,7 @@ from pfmsm_lite.lab.cli import main
         (KeyboardInterrupt(), 130, "Interrupted."),
         (OSError(errno.ENOSPC, "No space left", "x.csv"), 2, "x.csv: No space left. Make room"),
         (OSError(errno.EROFS, "Read-only file system"), 2, "Read-only file system. --debug says where"),
-        (MemoryError(), 2, "The memory does not suffice"),
+        (MemoryError(), 2, "There is not enough memory"),
         (OverflowError("too large"), 2, "A number that was given is too large"),
         (KeyError("x"), 2, "KeyError: 'x'. It is a fault of the program: --debug says where."),
         (BrokenPipeError(), 141, ""),

@@ -71,7 +71,7 @@ def test_a_config_that_cannot_be_given_back_is_refused(finished, tmp_path, monke
     found = described(finished / "runs/one")
     del found["arguments"]["checkpoint_seconds"]
     (tmp_path / "map.json").write_text(json.dumps(found))
-    refused(["run", "--config", "map.json"], capsys, "of another command")
+    refused(["run", "--config", "map.json"], capsys, "of a command other than run")
     assert [path.name for path in tmp_path.iterdir()] == ["map.json"]
 
 
@@ -217,7 +217,7 @@ def test_two_runs_at_once_end_as_one(tmp_path):
     errors = [process.communicate()[1].decode() for process in started]
     codes = sorted(process.returncode for process in started)
     assert codes == [0, 2], errors
-    assert "Another process is at work in X" in " ".join(errors) or "X is there already" in " ".join(errors)
+    assert "Another process is at work in X" in " ".join(errors) or "X already exists" in " ".join(errors)
     seeds = described(tmp_path / "X")["arguments"]["seeds"]
     assert sorted(pd.read_csv(tmp_path / "X/results.csv")["seed"].unique()) == seeds
 
@@ -239,7 +239,7 @@ def test_what_was_made_goes_when_it_ends_before_anything_was_begun(tmp_path, mon
 def test_no_circle_of_advice(tmp_path, capsys, csv):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/x.txt").touch()
-    refused(own(csv, "--out", tmp_path / "thesis"), capsys, "is there already. Choose another --out")
+    refused(own(csv, "--out", tmp_path / "thesis"), capsys, "already exists. Choose another --out")
     refused(["run", "--resume", tmp_path / "thesis"], capsys, "nothing to resume", "begin with another --out")
     refused(
         ["run", "--resume", tmp_path / "none"], capsys, "nothing to resume", f"begin with --out {tmp_path}"

@@ -35,7 +35,7 @@ def test_where_a_run_may_be_saved(csv, tmp_path, capsys):
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "thesis.txt").write_text("mine")
-    refused(own(csv, "--out", taken), capsys, "is there already. Choose another --out")
+    refused(own(csv, "--out", taken), capsys, "already exists. Choose another --out")
     refused(own(csv, "--out", csv / "below a file"), capsys, "cannot be written")
     assert (taken / "thesis.txt").read_text() == "mine"
 

@@ -147,7 +147,7 @@ def test_what_predict_refuses(done, tmp_path, capsys):
     refused(["predict", tmp_path, new, "--out", tmp_path / "s.csv"], capsys, "holds no run")
     assert not (tmp_path / "s.csv").exists()
     (tmp_path / "s.csv").write_text("mine")
-    refused(words, capsys, "s.csv is there already", "another --out")
+    refused(words, capsys, "s.csv already exists", "another --out")
     assert (tmp_path / "s.csv").read_text() == "mine"
 
 
@@ -182,7 +182,7 @@ def test_a_finished_run_writes_everything_again_from_what_it_kept(copied, done):
         (copied / name).unlink()
     (copied / "models" / "local-0.pt").unlink()  # and one is trained anew
     said = quiet(["run", "--resume", copied])
-    assert "Of 1 finished trainings too little is kept" in said
+    assert "Too little is kept of 1 finished trainings" in said
     found = contents(copied)
     timed = {"verdict.txt", "history.csv", "checkpoint/local-0.pt", "convergence.png"}
     assert set(found) == set(whole)
@@ -212,7 +212,7 @@ def test_more_rounds_say_that_they_begin_anew_and_fewer_are_refused(copied, caps
     refused(["run", "--resume", copied, "--rounds", "1"], capsys, "not for fewer", "another --out")
     assert json.loads((copied / "config.json").read_text()) == before
     said = quiet(["run", "--resume", copied, "--rounds", "3", "--keep-checkpoints"])
-    assert "Of 10 finished trainings too little is kept to go on: they begin with round 1" in said
+    assert "Too little is kept of 10 finished trainings to go on: they begin with round 1" in said
     assert pd.read_csv(copied / "history.csv")["round"].max() == 3
     said = quiet(["run", "--resume", copied, "--rounds", "4"])  # the checkpoints are whole
     assert "begin with round 1" not in said

@@ -24,7 +24,7 @@ def test_what_cannot_be_compared_is_refused():
     for methods, seeds in (([], [0]), (["local"], [])):
         with pytest.raises(UserError, match="nothing to compare"):
             compare("synthetic", methods, seeds, **DATA)
-    with pytest.raises(UserError, match="stands twice.*a name of its own"):
+    with pytest.raises(UserError, match="comparison twice.*a name of its own"):
         compare("synthetic", ["local", replace(METHODS["local"], summary="mine")], [0], **DATA)
     with pytest.raises(UserError, match="Unknown option 'round'"):
         compare("synthetic", ["local"], [0], round=1)

@@ -223,7 +223,7 @@ def test_a_best_round_that_is_the_last_or_the_first_is_said_with_what_helps():
     late = said(made({"a": 1.0}, best=(4, 4)))
     assert "Train local, pf_msmtrec longer (--rounds 8): in 6 of 6 runs of all methods" in late
     assert "was the last (of 4), in 0 the first" in late and "may catch up" not in late
-    assert "rounds enough: in 0 of 6 runs" in said(made({"a": 1.0}, best=(2, 4)))
+    assert "enough rounds: in 0 of 6 runs" in said(made({"a": 1.0}, best=(2, 4)))
     mixed = made({"a": 1.0}, best=(4, 4))[:3] + made({"a": 1.0}, best=(2, 4))[3:]
     assert "Train local longer" in said(mixed) and "local may catch up" in said(mixed)
     third = made({"a": 1.0}, best=(1, 4), methods=("local", "fedavg"))[3:]

@@ -7,7 +7,7 @@ WEIGHTED = solutions("11")["ex2"]
 
 WRONG = [
     ("ex1", 27, "how many there are in all"),
-    ("ex1", 19, "can be told from the best"),
+    ("ex1", 19, "can be told apart from the best"),
     ("ex1", 24, "clearly above `local`"),
     ("ex1", 5, "filled dots"),
     ("ex1", "8", "expected a number"),

@@ -14,7 +14,7 @@ WRONG = [
     ("ex1", np.array([0.04, 0.09, 0.09, 0.20]), "order of the question"),
     ("ex1", np.array([0.09, 0.04, 0.08, 0.20]), "below the one before"),
     ("ex1", np.array([0.12, 0.04, 0.16, 0.80]), "Bonferroni"),
-    ("ex1", np.array([0.03, 0.02, 0.08, 0.80]), "wrong way round"),
+    ("ex1", np.array([0.06, 0.01, 0.12, 0.80]), "wrong way round"),
     ("ex1", np.array([0.03, 0.01, 0.04, 0.20]), "nothing is corrected"),
     ("ex1", np.array([0.09, 0.04]), "shape"),
     ("ex1", [0.09, 0.04, 0.09, 0.20], "expected a tensor or an array"),

@@ -67,7 +67,7 @@ WRONG = [
     ("ex2", 1, "Hit ratio"),
     ("ex2", 0.5363, "not 1/7"),
     ("ex2", 0.6234, "not 1/7"),
-    ("ex2", 62.574, "percent"),
+    ("ex2", 62.571, "percent"),
     ("ex2", 0.1, "the best list: 1"),
     ("ex3", plain, "still has weight"),
     ("ex3", forgets_zeros, "gradient of zeros"),

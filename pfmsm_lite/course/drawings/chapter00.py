@@ -62,8 +62,8 @@ def draw_beside_truth(
     shown = {name: (np.asarray(weights, float)[at - 1], true) for name, (weights, true) in worlds.items()}
     two, one = (100 * group_share(weights, groups) for weights, _ in shown.values())
     title = (
-        f"Round {at}: where two groups differ, {two:.0f}\u00a0% of a mixture is from the client's own group; "
-        f"where all are alike, {one:.0f}\u00a0%"
+        f"Round {at}: where two groups differ, {two:.0f}\u00a0% of a mixture comes from the client's own "
+        f"group; where all are alike, {one:.0f}\u00a0%"
     )
     return draw_worlds(shown, groups, names, title)
 
@@ -77,7 +77,7 @@ def draw_opposed(table: pd.DataFrame, words: Mapping[str, str]) -> Figure:
     """
     worlds = list(dict.fromkeys(table["world"]))
     means = table.groupby(["world", "method"])["small"].mean()
-    figure = Figure(figsize=(7.8, 3.9))
+    figure = Figure(figsize=(7.8, 4.2))
     for ax, world in zip(figure.subplots(1, len(worlds), sharey=True), worlds, strict=True):
         for y, method in enumerate(words):
             seeds = table.query("world == @world and method == @method")["small"]
@@ -95,8 +95,8 @@ def draw_opposed(table: pd.DataFrame, words: Mapping[str, str]) -> Figure:
         ax.set_yticks(range(len(words)), words.values())
     first = means[worlds[0]]
     title = (
-        f"The older rule takes a small client of opposed taste from {first['local']:.2f} alone to "
-        f"{first['pf_msmtrec_partners']:.2f}; today's brings it to {first['pf_msmtrec']:.2f}"
+        f"A small client of opposed taste reaches {first['local']:.2f} alone, "
+        f"{first['pf_msmtrec_partners']:.2f} under the older rule, {first['pf_msmtrec']:.2f} under today's"
     )
     count = table["seed"].nunique()
     note = f"Dots: {count} seed{'s' * (count > 1)}, each with other data and other starts. Diamonds: means. "

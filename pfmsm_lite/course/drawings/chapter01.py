@@ -1,4 +1,4 @@
-"""Drawings of chapter 01: the generator, starving, wronging, the misleading average, a live training."""
+"""Drawings of chapter 01: the generator, starving, harming, the misleading average, a live training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -49,8 +49,8 @@ def draw_sizes(table: pd.DataFrame) -> Figure:
     at = table.pivot_table(index="rows", columns="method", values="auc").loc[ticks[0]]
     best = table.loc[table["rows"] == ticks[0], "best"].mean()
     title = (
-        f"With {ticks[0]} rows a model of its own reaches {at['local']:.2f}, the model of all rows "
-        f"{at['pooled']:.2f}; best reachable {best:.2f}"
+        f"With {ticks[0]} rows, a client's own model reaches AUC {at['local']:.2f} and one model for all "
+        f"{at['pooled']:.2f}; {best:.2f} could be reached"
     )
     note = f"Lines: mean of {table['seed'].nunique()} seeds; bands: range. Grey: guessing."
     return finish(figure, title, note, f"Lines of AUC over {ticks[0]} to {ticks[-1]} training rows. {note}")
@@ -81,7 +81,7 @@ def draw_relatedness(table: pd.DataFrame, at: float) -> Figure:
     axes[0].set_ylabel("AUC on its test rows")
     axes[0].legend(loc="lower right")
     title = (
-        f"Relatedness {at:+.1f}: what one model for all gains over one each, in points: {', '.join(words)}"
+        f"At relatedness {at:+.1f}, one model for all changes the AUC by so many points: {', '.join(words)}"
     )
     note = f"Lines: mean of {table['seed'].nunique()} seeds; bands: range. Grey bar: what the title is about."
     return finish(
@@ -114,7 +114,7 @@ def average_aucs(
 
 @styled
 def draw_average(logits: Sequence[np.ndarray], chance: Sequence[np.ndarray], gap: float) -> Figure:
-    """AUC by scenario and over all rows, for a model that knows nothing of a row, one that knows all of it,
+    """AUC by scenario and over all rows: a model that knows only the scenario, one that knows only the rows,
     and the truth; arguments as in `average_aucs`."""
     found = average_aucs(logits, chance, gap)
     figure = Figure(figsize=(7, 3.8))
@@ -143,7 +143,7 @@ def draw_average(logits: Sequence[np.ndarray], chance: Sequence[np.ndarray], gap
         "beats" if blind[3] > rows[3] + 0.005 else "ties with" if blind[3] > rows[3] - 0.005 else "trails"
     )
     title = (
-        f"Over all rows, knowing nothing of a row ({blind[3]:.2f}) {verdict} ranking every scenario as well "
+        f"Over all rows, knowing only the scenario ({blind[3]:.2f}) {verdict} ranking each scenario as well "
         f"as possible ({rows[3]:.2f})"
     )
     note = f"Inside the scenarios it is {blind[2]:.2f} against {rows[2]:.2f}. Rates {low:.0%}, {high:.0%}."
@@ -187,7 +187,7 @@ def draw_generator(
     unlikely = int(((probability < 0.5) & (labels == 1)).sum())
     title = (
         f"A click is a coin toss, and taste sets the chance: of {int(labels.sum())} clicks here, {unlikely} "
-        "came at a chance below one half"
+        "came with a chance below one half"
     )
     note = f"Middle: correlations of tastes. Right: {len(labels)} rows of one scenario. One seed."
     alt = f"Panels: products of hidden numbers; tastes of two pairs of scenarios; chance by score. {note}"
@@ -202,5 +202,5 @@ def draw_across(worlds: Mapping[float, tuple], groups: Sequence, names: Sequence
     named = {minus(f"across {value:+.2f}"): found for value, found in worlds.items()}
     shares = [100 * group_share(weights, groups) for weights, _ in worlds.values()]
     said = ", ".join(f"{share:.0f}\u00a0% ({name})" for name, share in zip(named, shares, strict=True))
-    title = f"After a short training a client takes from its own group: {said}"
+    title = f"From its own group a client takes {said}"
     return draw_worlds(named, groups, names, title, numbers=False)

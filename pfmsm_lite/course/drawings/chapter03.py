@@ -102,7 +102,7 @@ def draw_sharing(
             _seeds(ax, x + 0.3, found[step], color, marker)
             style = {"marker": marker, "color": color, "markerfacecolor": "white", "ls": "none"}
             ax.plot(x + 0.3, np.mean(found[step]), markersize=8, **style)
-        phrases.append(f"{name}, {_verdict(steps[:shown], means)}")
+        phrases.append(f"{name} {_verdict(steps[:shown], means)}")
     places = [*range(len(steps)), *(x + 0.3 for x in range(len(steps), len(steps) + len(apart)))]
     ax.set_xticks(places, ["\n".join(step.rsplit(" ", 1)) for step in (*steps, *apart)], fontsize=9)
     every = [auc for found in aucs.values() for step in (*steps, *apart) for auc in found[step]]
@@ -110,7 +110,7 @@ def draw_sharing(
     ax.set_ylabel("average test AUC")
     ax.grid(axis="y")
     ax.legend(loc="lower left")
-    title = f"How much to share depends on the data: {'; '.join(phrases)}"
+    title = f"How much to share depends on the data: {', '.join(phrases)}"
     note = (
         "Large marks: mean over seeds; small: single seeds. Hollow: off the line from nothing to everything."
     )

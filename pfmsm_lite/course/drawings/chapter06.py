@@ -72,7 +72,7 @@ def draw_turn(angle: float, length: float = 1.0, radius: float = 0.4, rescale: s
     if b @ a < -1e-9:
         what = "the conflict with b stays" if b @ u < -1e-9 else "the conflict with b is gone"
     turned, size = _degrees(a, u), float(np.linalg.norm(u))
-    title = f"a turned by {turned:.0f}°, {size:.2f} times as long: {what}, "
+    title = f"U points {turned:.0f}° away from a and is {size:.2f} times as long: {what}, "
     title += f"⟨b, U⟩ goes from {before[1]:.2f} to {after[1]:.2f}"
     note = _advice(angle, length, radius)
     if not np.allclose(free, u):
@@ -143,11 +143,11 @@ def draw_sweep(radius: float = 0.4, length: float = 1.0) -> Figure:
         ax.set_xticks([0, 45, 90, 135, 180])
         ax.grid(axis="y")
     most = int(turned.argmax())
-    where = f", most at {angles[most]:.0f}°" if turned[most] > 0.05 else ""
-    title = f"Radius {radius:g} turns by {turned[most]:.0f}° at most{where.replace(', most', ',')}"
+    where = f" (at {angles[most]:.0f}°)" if turned[most] > 0.05 else ""
+    title = f"With radius {radius:g} an update turns by at most {turned[most]:.0f}°{where}"
     sizes = np.array([np.linalg.norm(u) for u in found["none"]])
     shorter = angles[sizes < 1 - 1e-9]
-    title += f"; without rescaling it lengthens below {shorter[0]:.0f}°" if len(shorter) else ""
+    title += f"; without rescaling it gets longer below {shorter[0]:.0f}°" if len(shorter) else ""
     note = (
         "" if length > 0 and radius > 0 else "Nothing to see here: radius 0 or a b of length 0 leaves U = a."
     )
@@ -171,11 +171,12 @@ def draw_worlds(cosines: Mapping[str, np.ndarray], groups: Sequence[int]) -> Fig
         texts = np.vectorize(lambda value: signed(value, 2))(np.nan_to_num(shown))
         client_map(ax, shown, names, list(groups), DIVERGING, (-1, 1), texts)
         ax.set_title(world)
-    title = f"Strangers are red only where tastes oppose: {', '.join(means.values())}"
+    found = ", ".join(f"{mean} where {world}" for world, mean in means.items())
+    title = f"Between the groups the mean cosine is {found}"
     return finish(
         figure,
         title,
-        "Cosines, last round, before coordination, one seed. Title: mean between groups.",
+        "Cosines in the last round, before coordination. One seed.",
         "Two maps, 4 × 4.",
     )
 
@@ -188,7 +189,7 @@ def draw_probe(
     by_difference: np.ndarray,
     adam: np.ndarray,
 ) -> Figure:
-    """How a parameter difference stands for the true gradient, by local epochs.
+    """How well a parameter difference stands in for the true gradient, by local epochs.
 
     epochs         [K] local epochs
     alignment      [K, S] cosine of Δ and the negative true gradient, mean over clients and experts, S seeds
@@ -233,13 +234,13 @@ def draw_probe(
     return finish(figure, title, note, alt.replace("-", "−"))
 
 
-def _points(values):
+def _points(values, world):
     """A mean of AUC points in words; where seeds disagree about its sign it is no difference."""
     values = np.asarray(values)
     mean = f"{values.mean():+.2f}"
     if (values > 0).all() or (values < 0).all():
-        return f"{mean} AUC points"
-    return f"no difference that seeds show ({mean})"
+        return f"{mean} AUC points where {world}"
+    return f"no clear difference where {world} ({mean})"
 
 
 @styled
@@ -273,7 +274,7 @@ def draw_control(
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)
     worlds = list(points)
-    parts = [f"{_points(points[world][arms[0]])} where {world}" for world in worlds]
+    parts = [_points(points[world][arms[0]], world) for world in worlds]
     title = finding or f"Turning alone: {', '.join(parts)}"
     count = len(next(iter(points[worlds[0]].values())))
     note = f"Dot: one of {count} seeds ({seed}). Bar: mean. Yellow: controls."

@@ -31,7 +31,7 @@ def draw_maps(
     found    {world: [S, N, N] weights of S seeds, rows summing to one};  names [N] of the clients
     title    what they show, in a sentence
     groups   {world: [N] true groups}, drawn as boxes; worlds left out have none
-    returns  Figure; blue is more than an even split of what goes to others, red less, grey the own weight
+    returns  Figure; blue is more than an even split of what goes to others, red less, grey its own weight
     """
     seeds = len(next(iter(found.values())))
     figure = Figure(figsize=(8 if seeds > 1 else 5.5, 0.9 + 2.2 * len(found) + (seeds == 1)))
@@ -88,16 +88,16 @@ def draw_home(
     left.grid(axis="y")
     left.legend(loc="center", bbox_to_anchor=(0.52, 0.7), fontsize=9)
     best = {}
-    words = {True: "nothing but oneself", False: "a mixture"}
+    words = {True: "one's own parameters alone", False: "a mixture"}
     for values, color, name in ((train, TRAIN, "training rows"), (valid, VALID, "validation rows")):
-        change = 1000 * (values - values[-1:])  # against: everything from itself
+        change = 1000 * (values - values[-1:])  # against: everything of its own
         band(right, 100 * shares, change, color, marker="o", label=name)
         best[name] = words[change.mean(1).argmin() == len(shares) - 1]
     right.axhline(0, color=INK, lw=0.8)
     right.set(xlabel="own share of the mixture, %", xticks=[0, 25, 50, 75, 100])
     right.set_title("loss against 100 %, thousandths")
     right.legend(fontsize=9)
-    title = "Training rows want {}, validation rows {}".format(*best.values())
+    title = "Training rows favour {}, validation rows {}".format(*best.values())
     note = "Band: range over seeds. Right: one taste, the last round; the rest comes evenly from the others."
     alt = "; ".join(f"{name} end at {100 * end:.0f} % own weight" for name, end in ends.items())
     return finish(figure, title, note, f"Own weight by round, and loss by own share. {alt}. {note}")

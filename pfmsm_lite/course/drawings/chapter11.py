@@ -1,4 +1,4 @@
-"""Chapter 11: what choosing is worth, the rivals, equal work, and two ways of being lucky."""
+"""Drawings of chapter 11: what choosing is worth, the rivals, equal work, and two ways to be lucky."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,11 +17,11 @@ def rivals(
     tables: Mapping[str, pd.DataFrame], title: str, methods: Sequence[str] | None = None, reach: float = 6.0,
     reference: str = "local", hero: str = "pf_msmtrec",
 ) -> Figure:  # fmt: skip
-    """What each method gives on average, and to the client that fares worst with it: a panel per comparison.
+    """What each method gains on average, and for the client that fares worst with it: a panel per comparison.
 
     tables   data's name → compare.csv of that comparison, its differences to `reference`
-    methods  those that are drawn, None: all
-    reach    AUC points at which an axis ends; what lies beyond is drawn at its edge
+    methods  the ones to draw; None: all
+    reach    AUC points at which an axis ends; what is beyond is drawn at its edge
     hero     the method whose line is marked, with its place among those that keep their rows at home
     returns  Figure; the same lines in all panels: models that see all rows on top, best places first
     """
@@ -81,7 +81,7 @@ def _mark(ax, methods, table, hero, reach):
 
 @styled
 def searching(reported: Mapping[str, Sequence[float]], tries: Sequence[int], title: str) -> Figure:
-    """What a table reports of methods that are all alike, by the settings that each of them tried.
+    """What a table reports of methods that are all alike, by the number of settings that each one tried.
 
     reported  label → [K] AUC points above the truth, one value for each of `tries`;  returns Figure
     """
@@ -101,7 +101,7 @@ def searching(reported: Mapping[str, Sequence[float]], tries: Sequence[int], tit
 def equal_steps(
     tables: Mapping[str, tuple[pd.Series, pd.Series]], methods: Sequence[str], title: str
 ) -> Figure:
-    """Points over `local`, as compared and with as many gradient steps for all; a panel for each comparison.
+    """Points over `local`, as compared and with as many gradient steps for all; a panel per comparison.
 
     tables  data's name → (AUC by method, the same with equal steps);  returns Figure
     """
@@ -124,7 +124,7 @@ def equal_steps(
     axes[0].set_xlim(left=0)
     axes[0].set_yticks(range(len(methods)), list(reversed(methods)))
     axes[len(axes) // 2].set_xlabel("AUC points over local")
-    note = "Hollow: as compared. Filled: as many gradient steps as a method with one epoch a round."
+    note = "Hollow: as compared. Filled: as many gradient steps as with one epoch per round."
     return finish(
         figure, title, note, f"Points over local, as compared and with equal steps. {'; '.join(said)}."
     )

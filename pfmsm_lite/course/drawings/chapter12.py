@@ -1,4 +1,4 @@
-"""Drawings of chapter 12: what a module gains along one knob after the other, and again on new seeds."""
+"""Drawings of chapter 12: what a module gains along each knob, and again on new seeds."""
 
 import textwrap
 
@@ -55,7 +55,7 @@ def _line(ax, levels, seeds_of):
 def along(results: pd.DataFrame, module: str) -> Figure:
     """One line of the map at full size: what a module gains along every knob, one dot per seed.
 
-    results  as of `pfmsm_lite.lab.map.results`;  module: one of WITHOUT
+    results  as in `pfmsm_lite.lab.map.results`;  module: one of WITHOUT
     returns  Figure; the axis of the gains is the same for every module
     """
     rows = results.assign(level=results["level"].astype(str))
@@ -91,7 +91,7 @@ def along(results: pd.DataFrame, module: str) -> Figure:
     if gained.groupby(["factor", "level"]).size().max() < 2:
         note = "One seed only, so there is no interval and nothing is clear."
     said = "; ".join(f"{' '.join(place)} {found[place][0]:+.2f}" for place in found)
-    return finish(figure, title.replace("-", "−"), note, f"What {module} gains, in AUC points. {said}.")
+    return finish(figure, title.replace("-", "−"), note, f"Gains from {module}, in AUC points. {said}.")
 
 
 @styled
@@ -122,7 +122,9 @@ def again(found: pd.DataFrame, tested: pd.DataFrame) -> Figure:
     axes[0].set_xlabel("gain, AUC points")
     clear = (pairs["low_new"] > 0) | (pairs["high_new"] < 0)
     kept = int((clear & (pairs["gain"] * pairs["gain_new"] > 0)).sum())
-    title = f"On new seeds {kept} of {len(pairs)} gains and costs are clear, with the sign of the search"
+    title = (
+        f"On new seeds {kept} of {len(pairs)} gains and costs are clear, with the same sign as in the search"
+    )
     seeds = int(pairs["seeds_new"].max())
     note = "Grey: what the search showed. Line and dot: "
     note += f"{seeds} new seeds with their 95 % interval. Hollow: it includes zero."

@@ -59,7 +59,7 @@ def draw_modules(domains: int, tasks: int, shared: int) -> Figure:
     ax.text(53.5, 50.4, "level 1: inside a module", ha="center", fontsize=10, color="#555555")
     ax.text(79, 50.4, "level 2: between them", ha="center", fontsize=10, color="#555555")
     title = "Three modules of experts, fused in two levels: z = S + α · D + α · T"
-    note = f"β: how much of a module is one’s own. α: how much a module counts. {domains * tasks} towers."
+    note = f"β: weight of the domain’s or task’s own expert. α: weight of a module. {domains * tasks} towers."
     alt = f"Boxes from left to right: a row, {shared} shared, {domains} domain and {tasks} task experts, two "
     return finish(
         figure, title, note, f"{alt}levels of weights, and a tower for each domain and task. {note}"
@@ -74,7 +74,8 @@ def draw_two_levels(
     """A mixture weight with a known best value, learned on validation rows and on training rows.
 
     tracks   {"validation rows": [K], "training rows": [K]}: the weight a over the steps
-    own      [D] what the domains' own experts say;  train, valid  [D] means of their rows of either kind
+    own      [D] what the domains' own experts say
+    train    [D] means of the domains' training rows;  valid: of their validation rows
     rows     training rows per domain;  noise: deviation of a row from its domain's true mean
     returns  Figure
     """
@@ -88,7 +89,7 @@ def draw_two_levels(
         left.plot(grid, losses, color=color, label=name)
         left.plot(grid[losses.argmin()], losses.min(), "o", color=color, clip_on=False)
         right.plot(tracks[name], color=color, label=f"learned on {name}")
-    left.set(xlabel="a: weight of one’s own expert", ylim=(0, 2.1))  # never above 2, so fixed
+    left.set(xlabel="a: weight of the domain’s own expert", ylim=(0, 2.1))  # never above 2, so fixed
     left.set_title("squared error (1: at a = 0; dot: least)")
     right.set(xlabel="step", ylim=(0, 1.05))
     right.set_title("a over the steps")
@@ -99,7 +100,7 @@ def draw_two_levels(
     ends = [f"{tracks[name][-1]:.2f}" for name in ("validation rows", "training rows")]
     title = f"Best weight {known:.2f}; learned on validation rows {ends[0]}, on training rows {ends[1]}"
     note = f"{len(own)} domains, {rows} training row{'s' * (rows > 1)} each. Dashed: the optimum in closed "
-    note += f"form; by the truth it is 1 / (1 + noise² / rows) = {1 / (1 + noise**2 / rows):.2f}."
+    note += f"form; expected is 1 / (1 + noise² / rows) = {1 / (1 + noise**2 / rows):.2f}."
     return finish(figure, title, note, f"Two error curves over the weight, and two paths of it. {note}")
 
 
@@ -122,8 +123,8 @@ def draw_undone(weights: Mapping[str, Sequence[float]], counts: Mapping[str, Seq
     right.legend(loc="lower right", fontsize=9)
     names = list(counts)
     final = counts[names[1]][-1]
-    title = f"Trained through the mixture, the expert undoes a: {final:.2f} still arrives"
-    note = "Right: 1 is the mean of one’s own training rows, believed in full."
+    title = f"Trained through the mixture, the expert undoes the weight: {final:.2f} still arrives"
+    note = "Right: 1 is the mean of the domain’s training rows, without any shrinking."
     alt = "; ".join(f"{name}: a ends at {weights[name][-1]:.2f}, {counts[name][-1]:.2f}" for name in names)
     return finish(figure, title, note, f"Two lines in two panels. {minus(alt)} arrives. {note}")
 
@@ -167,7 +168,7 @@ def draw_fusion(
 def draw_code(moves: Mapping[str, np.ndarray], points: Mapping[str, tuple]) -> Figure:
     """How far each way of learning moves the fusion weights, and what it is worth.
 
-    moves   {arm: [S] farthest move of a weight, S seeds}; an arm that is missing has no such weights
+    moves   {arm: [S] farthest move of a weight, S seeds}; an arm without such weights is missing
     points  {arm: ([S] AUC points, (mean, low, high))} against M3oE as the paper says
     returns Figure
     """

@@ -1,4 +1,4 @@
-"""Drawings of chapter 14: who gets weight in PMTRec, what it is worth, and two other answers beside it."""
+"""Drawings of chapter 14: who gets weight in PMTRec, what that gains, and two other answers beside it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -49,7 +49,7 @@ def draw_knobs(main: float, auxiliary: float, temperature: float, alpha: float) 
     right.set_title(f"weight of the main task, τ = {temperature:g}")
     right.legend(loc=(0.7, 0.33), fontsize=8)
     when = f"from epoch {alone}" if alone else "not within 40 epochs"
-    title = f"Small τ: all to the longer. α = {alpha:g}: main task alone {when}"
+    title = f"Small τ: all weight to the longer gradient. α = {alpha:g}: main task alone {when}"
     note = f"One user, norms {main:g} and {auxiliary:g} throughout. Dashed: the τ of the right panel."
     alt = "Left: two lines, towards 1 and 0 as τ falls, one half each where τ is large. "
     return finish(
@@ -120,8 +120,10 @@ def draw_worlds(runs: pd.DataFrame, metric: str = "ndcg@20", base: str = "main_o
     axes[0].set_yticks(range(len(arms)), arms)
     axes[0].set_ylim(len(arms) - 0.5, -0.5)
     axes[0].legend(loc="lower left", fontsize=9)
-    parts = [f"{gain} where it {w}" for gain, w in zip(said[:: len(encoders)], worlds, strict=True)]
-    title = f"{arms[-1]}: {', '.join(parts)} ({encoders[0]})"
+    parts = [
+        f"by\u00a0{gain} where the task {w}" for gain, w in zip(said[:: len(encoders)], worlds, strict=True)
+    ]
+    title = f"With {encoders[0]} {arms[-1]} changes {metric.upper()} {' and '.join(parts)}"
     seeds = runs["seed"].nunique()
     note = f"Mean and 95 % interval over {seeds} seeds, new data each; grey: seeds. Hollow: includes zero."
     return finish(figure, minus(title), note, minus("; ".join(alt)) + f". {note}")
@@ -162,8 +164,8 @@ def draw_three(
     axes[0][0].axhline(len(next(iter(worlds.values()))[0]) / 2, color=AUXILIARY, lw=2)
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=28, ticks=[0, 0.5, 1])
     bar.set_label("weight")
-    title = f"Of the weight on other clients, {shares[0]:.0f} % goes to the group; "
+    title = f"Of the weight on other clients, {shares[0]:.0f} % goes to its own group; "
     title += f"without groups {shares[1]:.0f} %"
-    note = "A row: whom one user, domain or client listens to. Yellow: the truth (left: misled users above). "
+    note = "A line: what one user, domain or client weights. Yellow: the truth (left: misled users above). "
     note += "One seed per map."
     return finish(figure, title, note, f"Three maps of weights in two worlds, {' and '.join(worlds)}. {note}")

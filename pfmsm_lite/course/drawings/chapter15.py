@@ -21,7 +21,7 @@ PATH_STYLE = {"keep": ("#D55E00", "v"), "reset": ("#0072B2", "o")}
 
 @styled
 def draw_funnel(rates: pd.DataFrame) -> Figure:
-    """How likely a purchase was had the row been clicked: true, and predicted in two ways.
+    """How likely a purchase would have been, had the row been clicked: true, and predicted in two ways.
 
     rates    DataFrame with columns rows (clicked, not clicked) and those of RATE_COLORS; one line per seed
     returns  Figure
@@ -73,7 +73,7 @@ def draw_layers(
         for part, values in cosines.items():
             color, marker = PART_STYLE[part]
             band(ax, correlations, np.asarray(values)[:, :, epoch], color, marker=marker, label=part)
-        ax.set(xlabel="what the tasks truly want", ylim=(-1.05, 1.05), xlim=(-1, 1))
+        ax.set(xlabel="true relation of the two tasks", ylim=(-1.05, 1.05), xlim=(-1, 1))
         ax.set_xticks([-0.9, 0, 0.9], ["opposite", "unrelated", "related"])
         ax.set_title(f"after {epoch} epoch{'' if epoch == 1 else 's'}" if epoch else "before training")
         ax.grid(axis="y")
@@ -108,10 +108,10 @@ def draw_adam(paths: Mapping[str, Sequence[float]], beta1: float) -> Figure:
     ax.axhline(0, color=INK, lw=0.8)
     ax.set(xlim=(0, 22.5), ylim=(-8, 21), xlabel="steps after the download")
     ax.set_xticks(range(0, 21, 5))
-    ax.set_ylabel("place of the weight,\nin learning rates")
+    ax.set_ylabel("position of the weight,\nin learning rates")
     ax.grid(axis="y")
     wrong = {name: int((np.diff(path) < -1e-6).sum()) for name, path in paths.items()}
-    title = f"With kept averages {wrong['keep']} steps go the old way before the weight turns round; "
+    title = f"With kept averages {wrong['keep']} steps keep the old direction before the weight turns; "
     title += f"starting afresh, {wrong['reset'] or 'none'}"
-    note = f"Up: the way that the new gradient asks for. β₁ = {beta1:.2f}."
+    note = f"Up: the direction of the new gradient's steps. β₁ = {beta1:.2f}."
     return finish(figure, title, note, f"Two lines over {len(paths['keep']) - 1} steps. {note}")

@@ -17,7 +17,7 @@ def draw_balls(angle: float, length: float = 1.0, share: float = 0.5, radius: fl
     """Both readings for two clients in the plane: a disc around each update, or one around their mean.
 
     angle    degrees between the two updates; the first has length 1, the second `length`, up to 1
-    share    α, up to 0.5, how much of the common update everyone adds;  radius: of the discs
+    share    α, up to 0.5: how much of the common update each client adds;  radius: of the discs
     returns  Figure; its axes are the same for every value
     """
     direction = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
@@ -47,26 +47,26 @@ def draw_balls(angle: float, length: float = 1.0, share: float = 0.5, radius: fl
     right.set_title("FedHCA²: one disc, around the mean")
     for ax, text in ((left, "red: what each client gets"), (right, "red: the share of Ũ that each adds")):
         ax.text(-1.45, -0.62, text, color=TURNED, fontsize=9)
-    title = "Left, everyone is turned towards the mean. Right, everyone adds some of Ũ, which "
-    note = "Blue: updates of two clients. Dotted: their mean. Left: as long as before."
+    title = "Left: each update is turned towards the mean. Right: each client adds some of Ũ, which "
+    note = "Blue: updates of two clients. Dotted: their mean. Left: the lengths stay."
     alt = f"Two updates in the plane, twice. {note}"
     return finish(figure, title + _lean(updates, mean, common), note, alt)
 
 
 def _lean(updates, mean, common):
-    """To whom the common update leans, in words."""
+    """Towards which client the common update leans, in words."""
     if np.linalg.norm(common) < 1e-6 or np.linalg.norm(mean) < 1e-6:
         return "is zero"
     degrees = _degrees(mean, common)
     if degrees < 0.5:
         return "points along the mean"
     first = _degrees(common, updates[0]) < _degrees(mean, updates[0])
-    return f"leaves the mean by {degrees:.0f}° towards client {1 if first else 2}"
+    return f"is {degrees:.0f}° off the mean, towards client {1 if first else 2}"
 
 
 @styled
 def draw_shares(shares: Mapping[str, Mapping[str, np.ndarray]], seed: str) -> Figure:
-    """How much each client adds of the common update, over the rounds, in several worlds.
+    """How much of the common update each client adds, over the rounds, in several worlds.
 
     shares   {world: {kind of client: [K, S] α in K rounds, S seeds}}
     seed     what a seed changes
@@ -126,7 +126,7 @@ def draw_ladder(steps: Mapping[str, Mapping[str, Sequence[float]]], seed: str) -
     )
     title += f"and gains {np.mean(steps[second][questions[1]]):.1f} where {second}"
     count = len(steps[first][questions[0]])
-    note = f"Dot: one of {count} seeds ({seed}); bar: their mean. Red: all seeds agree about the sign."
+    note = f"Dot: one of {count} seeds ({seed}); bar: their mean. Red: all seeds agree on the sign."
     alt = "; ".join(
         f"{world}: " + ", ".join(f"{question} {np.mean(found[question]):+.2f}" for question in questions)
         for world, found in steps.items()

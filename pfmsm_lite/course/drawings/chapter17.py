@@ -11,7 +11,7 @@ KINDS = {"same taste": "#0072B2", "same base rate": "#E69F00", "neither": GREY}
 
 @styled
 def draw_borrowed(shares: pd.DataFrame, title: str) -> Figure:
-    """From whom a client borrows, where every other client shares its taste, its base rate, or neither.
+    """From whom a client borrows, where each other client shares its taste, its base rate, or neither.
 
     shares   DataFrame, one line per bar, columns as in KINDS: shares of what is borrowed, summing to one
     title    what it shows, in a sentence
@@ -47,6 +47,6 @@ def draw_borrowed(shares: pd.DataFrame, title: str) -> Figure:
     return finish(
         figure,
         title,
-        "Dotted: where the borders would be if the other three gave the same. Mean over seeds.",
+        "Dotted: the borders if the other three clients gave equal shares. Mean over seeds.",
         f"Stacked bars. {alt}.",
     )

@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import pfmsm_lite.rivals  # noqa: F401 their rules are answers too
-from pfmsm_lite.course.notebook import Exercise
+from pfmsm_lite.course.exercise import DECLARATION, Exercise, by_cases, say, varied
 from pfmsm_lite.methods import METHODS, Method
 
-HELD = (4.0, 6.0, -10.0)
-LINE = (0.1, 0.2, 0.7)  # client C's weights
+MAP = "it reads the map of the method, which is what it is"
 
 
 def one_mixture(method):
@@ -15,19 +14,33 @@ def one_mixture(method):
     return replace(method, aggregate="mean")
 
 
-def _mixture(answer):
-    value = float(answer)
-    if abs(value + 5.4) < 1e-6:
-        return ""
-    if abs(value) < 1e-6:
-        return "that is the plain mean, the same for everybody. Use the weights in C's line."
-    if abs(value + 6.0) < 1e-6:
-        return "those are the weights in C's column. What C receives stands in C's line."
-    if abs(value - 1.6) < 1e-6:
-        return "that leaves C itself out: its own value counts too, with its own weight."
-    if abs(value - 5.4) < 1e-6:
-        return "the sign: C holds a negative number."
-    return "multiply each weight in C's line by what that client holds, then add up the three products."
+def mixture(a=4, b=6, c=-10, from_a=0.1, from_b=0.2):
+    """Exercise 1: what the clients hold, and two weights of C's line."""
+    held, line = (a, b, c), (from_a, from_b, round(1 - from_a - from_b, 6))
+    parts = [weight * value for weight, value in zip(line, held, strict=True)]
+    column = 0.1 * a + 0.1 * b + line[2] * c
+    cases = (
+        (sum(parts), ""),
+        (sum(held) / 3, "that is the plain mean, the same for everybody. Use the weights in C's line."),
+        (column, "those are the weights in C's column. What C receives stands in C's line."),
+        (parts[0] + parts[1], "that leaves C itself out: its own value counts too, with its own weight."),
+        (-sum(parts), "the sign: C holds a negative number."),
+    )
+    task = f"""Three clients; a model is one number. What they hold, and the server's weights:
+
+client|holds|… from A|… from B|… from C
+---|---|---|---|---
+**A**|{say(a)}|0.5|0.4|0.1
+**B**|{say(b)}|0.3|0.6|0.1
+**C**|{say(c)}|{say(line[0])}|{say(line[1])}|{say(line[2])}
+
+What does client C receive? A number."""
+    return by_cases(
+        "number", cases,
+        "multiply each weight in C's line by what that client holds, then add up the three products.", 1e-6,
+        "one number: what client C holds after the download.", task=task,
+        why=" + ".join(f"{say(w)} · {say(v)}" for w, v in zip(line, held, strict=True)),
+    )  # fmt: skip
 
 
 def _stays(answer):
@@ -64,7 +77,13 @@ def _one_mixture(answer):
 
 
 EXERCISES = {
-    "ex1": Exercise("number", _mixture, "one number: what client C holds after the download."),
-    "ex2": Exercise("text", _stays, "one word, the name of a box on the map."),
-    "ex3": Exercise("function", _one_mixture, "a function of a method: lambda method: replace(method, ...)"),
-}
+    "ex1": varied(
+        mixture, a=(2, 3, 5, 7), b=(3, 4, 6, 8), c=(-4, -6, -10, -12), from_a=(0.1, 0.2, 0.3),
+        from_b=(0.1, 0.2, 0.3),
+    ),
+    "ex2": Exercise("text", _stays, "one word, the name of a box on the map.", stays=MAP),
+    "ex3": Exercise(
+        "function", _one_mixture, "a function of a method: lambda method: replace(method, ...)",
+        stays=DECLARATION,
+    ),
+}  # fmt: skip

@@ -3,26 +3,42 @@
 import numpy as np
 import torch
 
-from pfmsm_lite.course.notebook import Exercise, hint_for
+from pfmsm_lite.course.exercise import SEEDS, Exercise, by_cases, say, varied
 
 
-def _mixture(answer):
+def mixture(first=(1, 2), second=(6, -3), odds=4):
+    """Exercise 1: what two experts say, and how much more weight the second one gets."""
+    h0, h1 = np.array(first, float), np.array(second, float)
     cases = (
-        ((5, -2), ""),
-        ((2, 1), "the weights are swapped: the larger score belongs to the second expert"),
-        ((3.5, -0.5), "that is the plain mean: the softmax of unequal scores is not even"),
+        ((h0 + odds * h1) / (1 + odds), ""),
         (
-            (6 * np.log(4), -3 * np.log(4)),
-            "those are the raw scores: take their softmax first, it adds up to 1",
+            (odds * h0 + h1) / (1 + odds),
+            "the weights are swapped: the larger score belongs to the second expert",
         ),
-        ((25, -10), "the weights must add up to 1: divide by the sum of the exponentials"),
+        ((h0 + h1) / 2, "that is the plain mean: the softmax of unequal scores is not even"),
+        (np.log(odds) * h1, "those are the raw scores: take their softmax first, it adds up to 1"),
+        (h0 + odds * h1, "the weights must add up to 1: divide by the sum of the exponentials"),
     )
-    otherwise = "softmax(0, ln 4) = (1, 4) / (1 + 4); then weigh the two experts with that and add"
-    return hint_for(answer, cases, otherwise, 0.02)
+    otherwise = f"softmax(0, ln {odds}) = (1, {odds}) / (1 + {odds}); then weigh the two experts with that "
+    "and add"
+    return by_cases(
+        "array", cases, otherwise, 0.02, "softmax first, then the weighted sum of the experts", shape=(2,),
+        task=f"Two experts say $h_0 = {say(first)}$ and $h_1 = {say(second)}$; the gate's scores are "
+        rf"$(0, \ln {odds})$. What is the mixture? Answer with a tensor of two numbers.",
+        why=f"the softmax is (1, {odds}) / {1 + odds}; {say(1 / (1 + odds))} · {say(first)} + "
+        f"{say(odds / (1 + odds))} · {say(second)}",
+    )  # fmt: skip
 
 
-def _mix(answer):
-    generator = torch.Generator().manual_seed(0)
+def mix(seed=0):
+    """Exercise 2, on gates and experts of a seed."""
+    return Exercise(
+        "function", lambda answer: _mixed(answer, seed), "mix(gates, hidden) takes [B, T, E] and [B, E, H]"
+    )
+
+
+def _mixed(answer, seed):
+    generator = torch.Generator().manual_seed(seed)
     gates = torch.rand(5, 2, 3, generator=generator).softmax(2)
     hidden = torch.randn(5, 3, 4, generator=generator)
     right = torch.einsum("bte,beh->bth", gates, hidden)
@@ -47,14 +63,20 @@ def _mix(answer):
     return "sum over e and keep b, t and h"
 
 
-def _model():
+def _model(seed):
     from pfmsm_lite import MMoE
 
-    return MMoE({"user": 9, "item": 7}, 2, 2, generator=torch.Generator().manual_seed(1))
+    return MMoE({"user": 9, "item": 7}, 2, 2, generator=torch.Generator().manual_seed(seed))
 
 
-def _start_alike(answer):
-    model, before = _model(), _model()
+def start_alike(seed=1):
+    """Exercise 3, on a model of a seed."""
+    hint = "start_alike(model) changes an MMoE in place: make all changes inside `with torch.no_grad():`"
+    return Exercise("function", lambda answer: _start_alike(answer, seed), hint)
+
+
+def _start_alike(answer, seed):
+    model, before = _model(seed), _model(seed)
     answer(model)
     parts = model.experts
     alike = [all(torch.equal(w, w[:1].expand_as(w)) for w in part) for part in (parts.scenario, parts.bias)]
@@ -75,12 +97,9 @@ def _start_alike(answer):
     return ""
 
 
+PAIRS = tuple((x, y) for x in (1, 2, 3, 4) for y in (-3, -2, 2, 5))
 EXERCISES = {
-    "ex1": Exercise("array", _mixture, "softmax first, then the weighted sum of the experts", (2,)),
-    "ex2": Exercise("function", _mix, "mix(gates, hidden) takes [B, T, E] and [B, E, H]"),
-    "ex3": Exercise(
-        "function",
-        _start_alike,
-        "start_alike(model) changes an MMoE in place: make all changes inside `with torch.no_grad():`",
-    ),
+    "ex1": varied(mixture, first=PAIRS, second=tuple((2 * x, y) for x, y in PAIRS), odds=(3, 4, 9)),
+    "ex2": varied(mix, seed=SEEDS),
+    "ex3": varied(start_alike, seed=SEEDS),
 }

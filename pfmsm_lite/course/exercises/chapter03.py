@@ -1,23 +1,33 @@
 """Exercises of chapter 03: what a right answer is, and the hint for each wrong one."""
 
+import itertools
+
 import numpy as np
 
-from pfmsm_lite.course.notebook import Exercise, hint_for
+from pfmsm_lite.course.exercise import Exercise, by_cases, say, varied
 
-SHARED, LOCAL, TASK = (np.array(m, float) for m in ([[1, 2], [3, 4]], [[1, 2], [1, 1]], [[3, 1], [1, 0]]))
+MATRICES = tuple(((a, b), (c, d)) for a, b, c, d in itertools.product((1, 2, 3), repeat=4))
+PARTS = ("shared", "local", "task")
 
 
-def _by_hand(answer):
+def by_hand(shared=((1, 2), (3, 4)), local=((1, 2), (1, 1)), task=((3, 1), (1, 0))):
+    """Exercise 1: three matrices."""
+    s, c, t = (np.array(part, float) for part in (shared, local, task))
     cases = (
-        (SHARED * LOCAL * TASK, ""),
-        (SHARED + LOCAL + TASK, "that is the sum, `additive`: hadamard multiplies entry by entry"),
-        (SHARED * LOCAL, "the task part is missing"),
-        (SHARED * TASK, "the local part is missing"),
-        (LOCAL * TASK, "the shared part is missing"),
-        (SHARED @ LOCAL @ TASK, "that is the matrix product: hadamard multiplies entry by entry"),
+        (s * c * t, ""),
+        (s + c + t, "that is the sum, `additive`: hadamard multiplies entry by entry"),
+        (s * c, "the task part is missing"),
+        (s * t, "the local part is missing"),
+        (c * t, "the shared part is missing"),
+        (s @ c @ t, "that is the matrix product: hadamard multiplies entry by entry"),
     )
-    otherwise = "multiply the three numbers at each place of the matrices"
-    return hint_for(answer, cases, otherwise, 1e-4)
+    return by_cases(
+        "array", cases, "multiply the three numbers at each place of the matrices", 1e-4,
+        "multiply the three parts entry by entry", shape=(2, 2),
+        task=f"Compose by `hadamard`: the shared part is {say(shared)}, the local part {say(local)}, the "
+        f"task part {say(task)}, each row by row. Answer with a tensor of shape (2, 2).",
+        why="entry by entry: the product of the three",
+    )  # fmt: skip
 
 
 def _at_home(kind, outputs, inputs, tasks):
@@ -25,9 +35,15 @@ def _at_home(kind, outputs, inputs, tasks):
     return size[kind] * (1 + tasks)
 
 
-def _numbers(answer):
+def numbers(outputs=5, inputs=7, tasks=3):
+    """Exercise 2, tried on two sizes of a layer."""
+    hint = "at_home(kind, outputs, inputs, tasks) returns a whole number"
+    return Exercise("function", lambda answer: _numbers(answer, (outputs, inputs, tasks)), hint)
+
+
+def _numbers(answer, other):
     for kind in ("hadamard", "additive", "rank1", "none"):
-        for outputs, inputs, tasks in ((32, 36, 2), (5, 7, 3)):
+        for outputs, inputs, tasks in ((32, 36, 2), other):
             found, right = answer(kind, outputs, inputs, tasks), _at_home(kind, outputs, inputs, tasks)
             if found == right:
                 continue
@@ -45,19 +61,30 @@ def _numbers(answer):
     return ""
 
 
-def _gradient(answer):
+def gradient(zero="local"):
+    """Exercise 3: the part that starts at zero by mistake."""
+    others = {part: " · ".join(other for other in PARTS if other != part) for part in PARTS}
     hints = {
-        "local": "",
-        "none": "the local part's gradient is shared · task, and neither is zero. One part moves",
+        part: f"the {part} part's gradient is multiplied by {others[part]}, and {zero} is zero"
+        for part in PARTS
+    } | {
+        zero: "",
+        "none": f"the {zero} part's gradient is {others[zero]}, and neither is zero. One part moves",
         "all": "a part's gradient is multiplied by the other two parts, and one of them is zero",
-        "shared": "the shared part's gradient is multiplied by local · task, and local is zero",
-        "task": "the task part's gradient is multiplied by shared · local, and local is zero",
     }
-    return hints.get(answer.strip().lower(), "answer with one word: all, shared, local, task or none")
+    otherwise = "answer with one word: all, shared, local, task or none"
+    return Exercise(
+        "text", lambda answer: hints.get(answer.strip().lower(), otherwise), otherwise, right=zero,
+        task="`hadamard` composes a weight of three parts: shared ⊙ local ⊙ task. None of them should "
+        f"start at zero, but by mistake the {zero} part does. Which parts get a gradient in the first "
+        "step? Answer "
+        '`"all"`, `"shared"`, `"local"`, `"task"` or `"none"`.',
+        why="the gradient of a part is multiplied by the other two",
+    )  # fmt: skip
 
 
 EXERCISES = {
-    "ex1": Exercise("array", _by_hand, "multiply the three parts entry by entry", (2, 2)),
-    "ex2": Exercise("function", _numbers, "at_home(kind, outputs, inputs, tasks) returns a whole number"),
-    "ex3": Exercise("text", _gradient, "answer with one word: all, shared, local, task or none"),
+    "ex1": varied(by_hand, shared=MATRICES, local=MATRICES, task=MATRICES),
+    "ex2": varied(numbers, outputs=range(4, 30), inputs=range(31, 60), tasks=(2, 3, 4)),
+    "ex3": varied(gradient, zero=PARTS),
 }

@@ -1,32 +1,67 @@
 """Exercises of chapter 06, conflict coordination."""
 
-from pfmsm_lite.course.notebook import Exercise
+import math
+
+from pfmsm_lite.course.exercise import FIGURE, Exercise, hint_for, say, tied, varied
 
 
-def _by_hand(answer):
-    x, y = (float(v) for v in answer)
-    if abs(x - 2) < 0.01 and abs(y - 1) < 0.01:
-        return ""
-    if abs(x - 2) < 0.01 and abs(y - 0.5) < 0.01:
-        return "the radius of the disc is c times the length of a, and a has length 2"
-    if abs((x * x + y * y) ** 0.5 - 2) < 0.01:
-        return "this has the length of a: the question is about U before any rescaling"
-    if ((x - 2) ** 2 + y * y) ** 0.5 > 1.01:
-        return "this lies outside the disc around a"
-    return "which of the two inner products is the smaller one? Go as far as the disc allows to raise it"
+def by_hand(length=2, height=1, c=0.5):
+    """Exercise 1: a = (length, 0), b = (0, height). b's inner product is the smaller one."""
+    if height * c >= length:
+        return None
+    cases = (
+        ((length, c * length), ""),
+        (
+            (length, c),
+            f"the radius of the disc is c times the length of a, and a has length {length}",
+        ),
+    )
+
+    def judge(answer):
+        x, y = (float(v) for v in answer)
+        otherwise = "which of the two inner products is the smaller one? Go as far as the disc allows to "
+        "raise it"
+        if abs(math.hypot(x, y) - length) < 0.01:
+            otherwise = "this has the length of a: the question is about U before any rescaling"
+        elif math.hypot(x - length, y) > c * length + 0.01:
+            otherwise = "this lies outside the disc around a"
+        return hint_for(answer, cases, otherwise, 0.01)
+
+    return Exercise(
+        "array", judge, "U lies in the disc of radius c·‖a‖ around a", (2,), right=cases[0][0],
+        task=rf"Let $a=({length},0)$, $b=(0,{height})$ and $c={c}$. Which $U$ with $\|U-a\|\le c\,\|a\|$ "
+        r"makes the smaller one of $\langle a,U\rangle$ and $\langle b,U\rangle$ as large as it can be? "
+        "Give a tensor of two numbers.",
+        why=f"up by the whole radius, {c} · {length}: ⟨a, U⟩ = {length**2}, ⟨b, U⟩ = "
+        f"{say(height * c * length)}",
+    )  # fmt: skip
 
 
-def _length(answer):
-    value = float(answer)
-    if abs(value - 2) < 0.05:
-        return ""
-    if abs(value - 0.5) < 0.05:
-        return "that is the cosine of 60 degrees; ask how long b must be to make up for it"
-    if abs(value - 1.4) < 0.05:
-        return "that is the length of U; the question is about the length of b"
-    if value <= 1:
-        return "a b that is no longer than a always turns it: the usual case. Look at longer ones"
-    return "set U = (1 + c)·a and ask when ⟨b, U⟩ is no longer smaller than ⟨a, U⟩"
+def longer(degrees=60, c=0.4):
+    """Exercise 2: the angle between a and b, and c."""
+    cosine = math.cos(math.radians(degrees))
+    cases = (
+        (1 / cosine, ""),
+        (cosine, f"that is the cosine of {degrees} degrees; ask how long b must be to make up for it"),
+        (1 + c, "that is the length of U; the question is about the length of b"),
+    )
+
+    def judge(answer):
+        otherwise = "set U = (1 + c)·a and ask when ⟨b, U⟩ is no longer smaller than ⟨a, U⟩"
+        if float(answer) <= 1:
+            otherwise = "a b that is no longer than a always turns it: the usual case. Look at longer ones"
+        return hint_for(answer, cases, otherwise, 0.05)
+
+    task = (
+        "Coordination with the sum in place of the mean: it looks harmless, since both point the "
+        rf"same way. Let $\|a\|=1$, $c={c}$, and $b$ at {degrees} degrees. From which length of $b$ on is "
+        "$a$ not turned at all, $U=(1+c)a$? A number, to two digits."
+    )
+    why = f"1 / cos {degrees}° = {1 / cosine:.3f}: there both inner products are equal"
+    hint = "compare ⟨a, U⟩ and ⟨b, U⟩ at U = (1 + c)·a"
+    if tied(cases, 0.05):
+        return None
+    return Exercise("number", judge, hint, task=task, right=1 / cosine, why=why)
 
 
 def _control(answer):
@@ -47,7 +82,7 @@ def _control(answer):
 
 
 EXERCISES = {
-    "ex1": Exercise("array", _by_hand, "U lies in the disc of radius c·‖a‖ around a", (2,)),
-    "ex2": Exercise("number", _length, "compare ⟨a, U⟩ and ⟨b, U⟩ at U = (1 + c)·a"),
-    "ex3": Exercise("text", _control, "give the name of an arm as the figure has it"),
+    "ex1": varied(by_hand, length=(2, 3, 4, 5), height=(1, 2, 3), c=(0.25, 0.4, 0.5, 0.75)),
+    "ex2": varied(longer, degrees=(40, 45, 50, 55, 65, 70, 75), c=(0.2, 0.3, 0.4, 0.5)),
+    "ex3": Exercise("text", _control, "give the name of an arm as the figure has it", stays=FIGURE),
 }

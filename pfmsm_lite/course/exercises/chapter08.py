@@ -1,22 +1,34 @@
 """Exercises of chapter 08."""
 
-from pfmsm_lite.course.notebook import Exercise, hint_for
+import itertools
+import random
+
+from pfmsm_lite.course.exercise import FIGURE, SEEDS, Exercise, by_cases, say, varied
 
 POINTS = (0.4, 0.9, -0.1, 0.6, 0.5)
 
 
-def _interval(answer):
+def interval(seed=None):
+    """Exercise 1, on five differences of a seed."""
     from pfmsm_lite.lab.statistics import paired_interval
 
-    mean, low, high = paired_interval(POINTS, [0.0] * len(POINTS))
+    draw = random.Random(seed)
+    points = POINTS if seed is None else tuple(round(draw.uniform(-0.5, 1.5), 1) for _ in range(5))
+    mean, low, high = paired_interval(points, [0.0] * len(points))
     cases = (
         (low, ""),
         (high, "that is the upper end"),
         (mean, "that is the mean; subtract t times the standard error"),
         (mean - 1.96 * (mean - low) / 2.7764, "1.96 is for many seeds; with five take Student's t"),
     )
-    otherwise = "call interval(points, 0 * points) and take its second value"
-    return hint_for(answer, cases, otherwise, 0.005)
+    return by_cases(
+        "number", cases, "call interval(points, 0 * points) and take its second value", 0.005,
+        "use interval(points, 0 * points)",
+        task=f"Five seeds gave these differences in AUC points: {', '.join(map(say, points))}. What is "
+        "the lower end of the 95 % interval of their mean? (Student's t for five seeds is 2.776; "
+        "`paired_interval` of `pfmsm_lite.lab.statistics` knows it.)",
+        why=f"mean {mean:.3f}, minus t = 2.776 times the standard error: {low:.3f}",
+    )  # fmt: skip
 
 
 def _twice(answer):
@@ -30,8 +42,10 @@ def _twice(answer):
     return "a name from the left edge of the figure; look at the triangles, not at the dots"
 
 
-def _results():
-    """A small results.csv. Client d gains least; each hint's client comes out of one mistake of thought."""
+def _results(names):
+    """A small results.csv; names: of five clients. The fourth gains least; each hint's client comes out "
+    "of one
+    mistake of thought."""
     import pandas as pd
 
     columns = ("local", "other", "valid")  # AUC on test rows of both, on validation rows of `other`
@@ -42,11 +56,11 @@ def _results():
         ("d", 0): (0.75, 0.70, 0.80), ("d", 1): (0.75, 0.70, 0.80),
         ("e", 0): (0.60, 0.69, 0.85), ("e", 1): (0.60, 0.69, 0.85),  # gains most
     }  # fmt: skip
-    rows = []
-    for (scenario, seed), values in cells.items():
+    called, rows = dict(zip("abcde", names, strict=True)), []
+    for (role, seed), values in cells.items():
         local, other, valid = dict(zip(columns, values, strict=True)).values()
         for task, shift in (("click", 0.02), ("buy", -0.02)):
-            known = {"scenario": scenario, "seed": seed, "task": task}
+            known = {"scenario": called[role], "seed": seed, "task": task}
             rows.append({**known, "method": "local", "split": "test", "auc": local + shift})
             rows.append({**known, "method": "local", "split": "valid", "auc": 0.7 + shift})
             rows.append({**known, "method": "other", "split": "test", "auc": other + shift})
@@ -54,14 +68,21 @@ def _results():
     return pd.DataFrame(rows)
 
 
-def _worst(answer):
-    found = answer(_results(), "other")
+def worst(names=("a", "b", "c", "d", "e")):
+    """Exercise 3, on a table with these names of clients."""
+    hint = "group by method and scenario, take the mean AUC, subtract local's"
+    return Exercise("function", lambda answer: _worst(answer, names), hint)
+
+
+def _worst(answer, names):
+    found = answer(_results(names), "other")
+    a, b, c, d, e = names
     hints = {
-        "d": "",
-        "a": "that client has the lowest AUC, but it gains: subtract local's AUC first",
-        "b": "those are validation rows: keep split == 'test' only",
-        "c": "that client loses most in one seed and gains in the next: take the mean over seeds first",
-        "e": "that client gains most: look for the smallest difference",
+        d: "",
+        a: "that client has the lowest AUC, but it gains: subtract local's AUC first",
+        b: "those are validation rows: keep split == 'test' only",
+        c: "that client loses most in one seed and gains in the next: take the mean over seeds first",
+        e: "that client gains most: look for the smallest difference",
     }
     if not isinstance(found, str):
         return f"return the name of a scenario; this returned {type(found).__name__}"
@@ -69,7 +90,7 @@ def _worst(answer):
 
 
 EXERCISES = {
-    "ex1": Exercise("number", _interval, "use interval(points, 0 * points)"),
-    "ex2": Exercise("text", _twice, "a method's name"),
-    "ex3": Exercise("function", _worst, "group by method and scenario, take the mean AUC, subtract local's"),
+    "ex1": varied(interval, seed=SEEDS),
+    "ex2": Exercise("text", _twice, "a method's name", stays=FIGURE),
+    "ex3": varied(worst, names=tuple(itertools.permutations(("north", "east", "south", "west", "kiosk")))),
 }

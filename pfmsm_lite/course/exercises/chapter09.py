@@ -1,28 +1,24 @@
 """Exercises of chapter 09, your data and your rule."""
 
+import itertools
 from dataclasses import fields
 
 import torch
 
 from pfmsm_lite.aggregation import Exchange
-from pfmsm_lite.course.notebook import Exercise
+from pfmsm_lite.course.exercise import DECLARATION, FIGURE, Exercise, varied
 from pfmsm_lite.methods import METHODS, Method
 
-DELTAS = [
-    [2.0, 0.0],
-    [1.0, 1.0],
-    [-1.0, 0.5],
-]  # of three clients: 0 and 1 agree, 1 and 2 cross, 0 and 2 clash
-ROWS = [100.0, 300.0, 600.0]
-RIGHT = [[0.25, 0.75, 0.0], [0.25, 0.75, 0.0], [0.0, 0.0, 1.0]]
+# of three clients: 0 and 1 agree, 1 and 2 cross, 0 and 2 clash
+DELTAS = ((2.0, 0.0), (1.0, 1.0), (-1.0, 0.5))
 
 
-def exchange() -> Exchange:
-    """A round of three clients with one unit of two numbers."""
-    delta = torch.tensor(DELTAS)[None]
+def exchange(rows, lengths) -> Exchange:
+    """A round of three clients with one unit of two numbers; lengths: factors of their updates."""
+    delta = (torch.tensor(DELTAS) * torch.tensor(lengths, dtype=torch.float)[:, None])[None]
     there, eye = torch.ones(1, 3, dtype=torch.bool), torch.eye(3)[None]
     gram = delta @ delta.transpose(1, 2)
-    return Exchange(0 * delta, delta, eye, delta, gram, torch.tensor(ROWS), there, there)
+    return Exchange(0 * delta, delta, eye, delta, gram, torch.tensor(rows, dtype=torch.float), there, there)
 
 
 def _harmed(answer):
@@ -34,14 +30,22 @@ def _harmed(answer):
     return "the deepest red cell of the row fedavg"
 
 
-def _friends(answer):
-    found = answer(exchange(), METHODS["pf_msmtrec"])
+def friends(rows=(100, 300, 600), lengths=(1, 1, 1)):
+    """Exercise 2, on three clients with these rows."""
+    both = rows[0] + rows[1]
+    right = ((rows[0] / both, rows[1] / both, 0.0),) * 2 + ((0.0, 0.0, 1.0),)
+    hint = "cosines(exchange.gram), keep what is above 0, times rows, divide by the sum"
+    return Exercise("function", lambda answer: _friends(answer, exchange(rows, lengths), right), hint)
+
+
+def _friends(answer, given, right):
+    found = answer(given, METHODS["pf_msmtrec"])
     if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], dict):
         return "a rule returns two things: the weights, and a dict of what it wants to find next round ({})"
     weights = torch.as_tensor(found[0]).float()
     if tuple(weights.shape) != (1, 3, 3):
         return f"the weights must be [U, N, N], here [1, 3, 3]; yours are {list(weights.shape)}"
-    if torch.allclose(weights[0], torch.tensor(RIGHT), atol=1e-4):
+    if torch.allclose(weights[0], torch.tensor(right), atol=1e-4):
         return ""
     if (weights < 0).any():
         return "a weight is negative: whoever pulls the other way gets 0"
@@ -71,9 +75,10 @@ def _home(answer):
 
 
 EXERCISES = {
-    "ex1": Exercise("text", _harmed, "look for the deepest red in the figure"),
-    "ex2": Exercise(
-        "function", _friends, "cosines(exchange.gram), keep what is above 0, times rows, divide by the sum"
+    "ex1": Exercise("text", _harmed, "look for the deepest red in the figure", stays=FIGURE),
+    "ex2": varied(
+        friends, rows=tuple(itertools.permutations((100, 200, 300, 500, 800), 3)),
+        lengths=tuple(itertools.product((0.5, 1, 3), repeat=3)),
     ),
-    "ex3": Exercise("any", _home, "replace(METHODS['pf_msmtrec'], name=…, share={…})"),
-}
+    "ex3": Exercise("any", _home, "replace(METHODS['pf_msmtrec'], name=…, share={…})", stays=DECLARATION),
+}  # fmt: skip

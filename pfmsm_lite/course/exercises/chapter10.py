@@ -2,29 +2,42 @@
 
 from torch import nn
 
-from pfmsm_lite.course.notebook import Exercise, hint_for
+from pfmsm_lite.course.exercise import FIGURE, NAMES, Exercise, by_cases, say, varied
 
-BY_HAND = [
-    (2.0, ""),
-    (8 / 2**0.5, "Those are A's own statistics. The server has averaged them with B's."),
-    (6 / 9, "You divide by the variance. BN divides by its square root."),
-    (
-        6 / ((2**0.5 + 4) / 2),
-        "You averaged deviations. BN stores variances: average them, then take the root.",
-    ),
-    (8 / 3, "Subtract the average mean, 2, before you divide."),
-    (6.0, "Subtracted, but not divided by the deviation."),
-]
+VARIANCES = ((2, 16), (1, 7), (3, 5), (8, 10), (5, 27), (2, 6), (14, 18), (4, 14))  # their means are squares
 
 
-def _by_hand(answer):
-    return hint_for(
-        answer, BY_HAND, "Average the means, average the variances; then (8 − mean) / √variance.", 0.01
+def by_hand(means=(0, 4), variances=(2, 16), output=8):
+    """Exercise 1: running statistics of A and B, and an output of A's."""
+    mean, variance = sum(means) / 2, sum(variances) / 2
+    roots = [value**0.5 for value in variances]
+    cases = (
+        ((output - mean) / variance**0.5, ""),
+        (
+            (output - means[0]) / roots[0],
+            "Those are A's own statistics. The server has averaged them with B's.",
+        ),
+        ((output - mean) / variance, "You divide by the variance. BN divides by its square root."),
+        (
+            (output - mean) / (sum(roots) / 2),
+            "You averaged deviations. BN stores variances: average them, then take the root.",
+        ),
+        (output / variance**0.5, f"Subtract the average mean, {say(mean)}, before you divide."),
+        (output - mean, "Subtracted, but not divided by the deviation."),
     )
+    return by_cases(
+        "number", cases,
+        f"Average the means, average the variances; then ({output} − mean) / √variance.", 0.01,
+        "Average the means, average the variances, then normalize.",
+        task=f"Client A's running mean is {means[0]} and its running variance {variances[0]}. Client B's "
+        f"are {means[1]} and {variances[1]}. The server averages both. What does BN now make of an "
+        f"output of {output}?",
+        why=f"({output} − {say(mean)}) / √{say(variance)}",
+    )  # fmt: skip
 
 
 class _Own(nn.BatchNorm1d):
-    """A batch norm layer of somebody's own."""
+    """A batch norm layer that somebody has derived."""
 
 
 class _Odd(nn.Module):
@@ -80,7 +93,13 @@ def _best(answer):
 
 
 EXERCISES = {
-    "ex1": Exercise("number", _by_hand, "Average the means, average the variances, then normalize."),
-    "ex2": Exercise("function", _stays, "stays_at_home(model) must return the full names of tensors."),
-    "ex3": Exercise("text", _best, "Look for the line that is furthest to the right in both panels."),
+    "ex1": varied(
+        by_hand, means=((0, 4), (0, 2), (2, 6), (1, 3), (4, 0)), variances=VARIANCES, output=range(5, 16)
+    ),
+    "ex2": Exercise(
+        "function", _stays, "stays_at_home(model) must return the full names of tensors.", stays=NAMES
+    ),
+    "ex3": Exercise(
+        "text", _best, "Look for the line that is furthest to the right in both panels.", stays=FIGURE
+    ),
 }

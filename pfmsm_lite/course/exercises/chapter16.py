@@ -1,12 +1,22 @@
 """Exercises of chapter 16, other readings of equation 13."""
 
+import itertools
+
 import torch
 
-from pfmsm_lite.course.notebook import Exercise
+from pfmsm_lite.course.exercise import FIGURE, Exercise, varied
 
 
-def _project(answer):
-    a, b = torch.tensor([1.0, 0.0]), torch.tensor([-3.0, 4.0])  # in conflict, and b is not of length 1
+def project(first=(1, 0), second=(-3, 4)):
+    """Exercise 1, on two vectors that conflict, of different lengths, the second one not of length 1."""
+    a, b = torch.tensor(first, dtype=torch.float), torch.tensor(second, dtype=torch.float)
+    if not a @ b < 0 or torch.isclose(a @ a, b @ b) or torch.isclose(b @ b, torch.tensor(1.0)):
+        return None
+    hint = "a − ⟨a, b⟩/⟨b, b⟩ · b, but only where ⟨a, b⟩ < 0"
+    return Exercise("function", lambda answer: _project(answer, a.clone(), b.clone()), hint)
+
+
+def _project(answer, a, b):
     right = a - (a @ b) / (b @ b) * b
     found = answer(a, b)
     if not isinstance(found, torch.Tensor) or found.shape != a.shape:
@@ -31,9 +41,7 @@ def _control(answer):
     if "mean" in said:
         return ""
     if "as long" in said:
-        return (
-            "that run tests the first half: whether anything of the others helps, averse to conflicts or not"
-        )
+        return "that run tests the first half: does anything from the others help, averse to conflicts or not"
     if "alone" in said:
         return "against that run three things change: the length, the others' part, the aversion to conflicts"
     if "everybody" in said:
@@ -43,7 +51,8 @@ def _control(answer):
     return "which run adds something common that is not averse to conflicts?"
 
 
+VECTORS = tuple(itertools.product((-4, -2, -1, 1, 3), repeat=2))
 EXERCISES = {
-    "ex1": Exercise("function", _project, "a − ⟨a, b⟩/⟨b, b⟩ · b, but only where ⟨a, b⟩ < 0"),
-    "ex2": Exercise("text", _control, "give the name of a run as the figure has it"),
+    "ex1": varied(project, first=VECTORS, second=VECTORS),
+    "ex2": Exercise("text", _control, "give the name of a run as the figure has it", stays=FIGURE),
 }
