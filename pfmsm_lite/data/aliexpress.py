@@ -1,4 +1,4 @@
-"""AliExpress, processed (Li et al., WWW 2020; columns as MTReclib makes them): every country is a scenario."""
+"""AliExpress, processed (Li et al., WWW 2020; columns as MTReclib has them): every country is a scenario."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,14 +42,12 @@ def read_aliexpress(
     if lacking:
         there = [country for country in wanted if country not in lacking]
         only = f", or read the others alone with --scenarios {','.join(there)}" if there else ""
-        raise UserError(
-            f"{directory} lacks {shortened(f'AliExpress_{country}/train.csv and test.csv' for country in lacking)}"
-            f". They are at {SOURCE}, with an account{only}."
-        )
+        names = shortened(f"AliExpress_{country}/train.csv and test.csv" for country in lacking)
+        raise UserError(f"{directory} lacks {names}. They are at {SOURCE}, with an account{only}.")
     sources = []
     for country, (train, test) in files.items():
         if fingerprint(train)["edges"] == fingerprint(test)["edges"]:
-            raise UserError(f"{train} and {test} begin and end alike: one is a copy of the other. Fetch both again.")
+            raise UserError(f"{train} and {test} begin and end alike: one is a copy. Fetch both again.")
         for split, path in (("train", train), ("test", test)):
             parts = kept(path, LAYOUT, cache, f"AliExpress_{country}-{split}")
             sources.append(Source(str(path), parts, country, split))

@@ -1,8 +1,8 @@
 """What was read of a published file, kept as Parquet: so it is read once, and a killed reading goes on.
 
-A file's folder holds parts, each named after the bytes and lines of the text that it is made of, and source.json,
-which says of what file. A part is written beside its name and then renamed. `whole.json` comes last: until it is
-there, reading goes on after the last part that follows on from the first.
+A file's folder holds parts, each named after the bytes and lines of the text that it is made of, and
+source.json, which says of what file. A part is written beside its name and then renamed. `whole.json` comes
+last: until it is there, reading goes on after the last part that follows on from the first.
 """
 
 import contextlib
@@ -48,6 +48,7 @@ def kept(path: str | Path, layout: Layout, folder: str | Path, name: str) -> lis
     with _room(place):
         place.mkdir(parents=True, exist_ok=True)
         _same_file(place, Path(path), layout)
+        _sweep(place)
         found = _parts(place, header(path, layout)[1])
         if (place / "whole.json").exists() and found and _whole(place) == found[-1].end:
             return found
@@ -91,8 +92,8 @@ def _room(place):
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
-                f"No room is left where {place} lies. What was read is kept, and the next reading goes on from "
-                "there: make room, or give another --cache-dir."
+                f"No room is left where {place} lies. What was read is kept, and the next reading goes on "
+                "from there: make room, or give another --cache-dir."
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
             raise UserError(
@@ -114,9 +115,20 @@ def _same_file(place, path, layout):
         same = False
     if not same:
         (place / "whole.json").unlink(missing_ok=True)
-        for old in (*place.glob("part-*.parquet"), *place.glob("*.torn")):
+        for old in place.glob("part-*.parquet"):
             old.unlink(missing_ok=True)
         _replace(said, json.dumps(wanted))
+
+
+def _sweep(place):
+    """Remove what killed processes left half written; one that is at work keeps its own."""
+    for torn in place.glob("*.torn") if os.name == "posix" else ():
+        try:
+            os.kill(int(torn.suffixes[-2][1:]), 0)
+        except (ProcessLookupError, ValueError, IndexError):
+            torn.unlink(missing_ok=True)
+        except OSError:  # another user's
+            continue
 
 
 def _whole(place):

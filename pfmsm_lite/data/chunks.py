@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from pfmsm_lite.data.columns import BEYOND
 from pfmsm_lite.data.files import SEPARATORS
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.scenario import shortened
@@ -18,22 +19,22 @@ from pfmsm_lite.scenario import shortened
 BLOCK = 2**25  # bytes of text that are held at a time
 GAPS = ("", "\\N", "NULL", "nan", "NaN")
 TORN = (EOFError, gzip.BadGzipFile, zlib.error)
-WHOLE, NUMBER = re.compile(r"[+-]?\d+$"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+WHOLE, NUMBER = re.compile(r"[+-]?\d+(\.0*)?$"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
 
 def _is_id(cell):
-    return bool(WHOLE.match(cell)) and -(2**31) <= int(cell) < 2**31
+    return bool(WHOLE.match(cell)) and -(2**31) < float(cell) < 2**31
 
 
 def _is_number(cell):
-    return bool(NUMBER.match(cell)) and abs(float(cell)) < 1e30
+    return bool(NUMBER.match(cell)) and abs(float(cell)) < BEYOND
 
 
 def _is_label(cell):
     return bool(NUMBER.match(cell)) and float(cell) in (0, 1)
 
 
-# what a column may be: name → (type in which it is kept, whether a cell is one, what to say of one that is not)
+# what a column may be → (type in which it is kept, whether a cell is one, what to say of one that is not)
 TYPES = {
     "id": (pa.int32(), _is_id, "is not an id: it must be a whole number of 32 bits or a gap"),
     "number": (pa.float32(), _is_number, "is not a number that can be worked with"),
@@ -47,7 +48,8 @@ class Layout(NamedTuple):
 
     columns  column → a key of TYPES, of those that are read; what a file may hold besides is in `others`
     optional columns that may be missing;  sep  what stands between cells
-    data     what the data are called, for errors
+    data     what the data are called, for errors;  encoding  of the text
+    names    of all columns, where the file has no header
     """
 
     columns: Mapping[str, str]
@@ -55,6 +57,8 @@ class Layout(NamedTuple):
     optional: tuple[str, ...] = ()
     sep: str = ","
     data: str = "the data"
+    encoding: str = "utf-8"
+    names: tuple[str, ...] = ()
 
 
 class Block(NamedTuple):
@@ -69,20 +73,24 @@ class Block(NamedTuple):
 
 
 def header(path: str | Path, layout: Layout) -> tuple[list[str], int]:
-    """(the names in a file's first line, its bytes).
+    """(the names in a file's first line, its bytes); of a file without a header its names and 0.
 
     raises  UserError for a file that is missing, empty, cut differently, or of other columns than its data
     """
     with _open(path) as file:
         first = _take(file, path, 2**16).split(b"\n", 1)[0]
     text = first.decode("utf-8-sig", "replace").rstrip("\r")
+    if text.startswith(("<", "version https://git-lfs")):
+        raise UserError(f"{path} is a web page or a pointer, not the file itself. Fetch it again.")
     if not text.strip():
         raise UserError(f"{path} is empty. Fetch it again.")
     names = [name.strip().strip('"') for name in text.split(layout.sep)]
+    if layout.names:
+        if len(names) != len(layout.names):
+            raise UserError(_misfit(path, text, len(names), len(layout.names), layout, 1, False))
+        return list(layout.names), 0
     if len(names) == 1 and (other := _other_sign(text, len(layout.columns), layout.sep)):
-        raise UserError(
-            f"{path}: line 1 is cut by {other}, but {layout.data} has {_named(layout.sep)} there."
-        )
+        raise UserError(f"{path}: line 1 is cut by {other}, but {layout.data} has {_named(layout.sep)}.")
     lacking = [name for name in layout.columns if name not in names and name not in layout.optional]
     strange = [name for name in names if name not in layout.columns and name not in layout.others]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -101,8 +109,8 @@ def blocks(path: str | Path, layout: Layout, begin: tuple[int, int] | None = Non
     begin   (byte, line) to go on from, None: after the header;  size  bytes of text at a time
     raises  UserError that names the line: too many or too few cells, a cell of another type, a file cut off
     """
-    names, skipped = header(path, layout)
-    start, line = begin or (skipped, 2)
+    names, skipped = (list(layout.names), 0) if begin and layout.names else header(path, layout)
+    start, line = begin or (skipped, 1 if layout.names else 2)
     with _open(path) as file:
         _skip(file, start, path)
         rest = b""
@@ -148,16 +156,8 @@ def _at_a_line(data):
 def _block(path, data, names, layout, start, line):
     """A Block of whole lines; the first bad cell of them is blamed."""
     read = [name for name in names if name in layout.columns]
-    kinds = {name: TYPES[layout.columns[name]][0] for name in read}
     try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(data),
-            pa.csv.ReadOptions(column_names=names, block_size=max(2**20, len(data) // 8)),
-            pa.csv.ParseOptions(delimiter=layout.sep, quote_char=False),
-            pa.csv.ConvertOptions(
-                column_types=kinds, include_columns=read, null_values=list(GAPS), strings_can_be_null=True
-            ),
-        )
+        table = _parsed(data, names, layout)
         wrong = any(_wrong(table[name], layout.columns[name]) for name in read)
     except pa.ArrowInvalid as error:
         _blame(path, data, names, layout, line)
@@ -167,20 +167,44 @@ def _block(path, data, names, layout, start, line):
     return Block(table, start, start + len(data), line, line + data.count(b"\n"))
 
 
+def _parsed(data, names, layout, ids=None):
+    """A Table of the columns that are read; ids: the type in which whole numbers are tried first."""
+    kinds = {name: TYPES[kind][0] for name, kind in layout.columns.items() if name in names}
+    tried = {name: ids or kind if kind == pa.int32() else kind for name, kind in kinds.items()}
+    sep = layout.sep if len(layout.sep) == 1 else "\t"
+    try:
+        table = pa.csv.read_csv(
+            pa.BufferReader(data if sep == layout.sep else data.replace(layout.sep.encode(), b"\t")),
+            pa.csv.ReadOptions(
+                column_names=names, block_size=max(2**20, len(data) // 8), encoding=layout.encoding
+            ),
+            pa.csv.ParseOptions(delimiter=sep, quote_char=False),
+            pa.csv.ConvertOptions(
+                column_types=tried,
+                include_columns=list(kinds),
+                null_values=list(GAPS),
+                strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowInvalid:
+        if ids is not None or pa.int32() not in kinds.values():
+            raise
+        return _parsed(data, names, layout, pa.float64())
+    return table.cast(pa.schema([*kinds.items()])) if ids else table  # 3.0 is an id, 3.5 is none
+
+
 def _wrong(column, kind):
-    """Whether a column of labels holds something else than 0, 1 and gaps, or one of numbers what is none."""
+    """Whether labels hold something else than 0, 1 and gaps, or numbers what cannot be worked with."""
     if kind == "label":
-        return not pc.all(
-            pc.or_(pc.equal(column, 0), pc.equal(column, 1))
-        ).as_py() and column.null_count < len(column)
-    return kind == "number" and not (pc.max(pc.abs(column)).as_py() or 0) < 1e30
+        return pc.all(pc.or_(pc.equal(column, 0), pc.equal(column, 1))).as_py() is False
+    return kind == "number" and not (pc.max(pc.abs(column)).as_py() or 0) < BEYOND
 
 
 def _blame(path, data, names, layout, line):
     """Refuse the first line that has another number of cells than the header, or a cell of another type."""
     lines = data.split(b"\n")
     for number, raw in enumerate(lines, line):
-        text = raw.decode("utf-8", "replace").rstrip("\r")
+        text = raw.decode(layout.encoding, "replace").rstrip("\r")
         if not text:
             continue
         cells = text.split(layout.sep)
@@ -191,8 +215,8 @@ def _blame(path, data, names, layout, line):
             _, fits, remedy = TYPES[layout.columns.get(name, "text")]
             if cell not in GAPS and not fits(cell):
                 raise UserError(
-                    f"{path}: line {number}, column {name!r}: {cell[:40]!r} {remedy}. Fix that line, or fetch "
-                    "the file again."
+                    f"{path}: line {number}, column {name!r}: {cell[:40]!r} {remedy}. Fix that line, or "
+                    "fetch the file again."
                 )
 
 
@@ -205,10 +229,12 @@ def _misfit(path, text, cells, width, layout, number, ending):
         )
     if other := _other_sign(text, width, layout.sep):
         return (
-            f"{path}: line {number} is cut by {other}, and the header by {_named(layout.sep)}: two files were "
-            "mixed up. Fetch it again."
+            f"{path}: line {number} is cut by {other}, and the header by {_named(layout.sep)}: two files "
+            "were mixed up. Fetch it again."
         )
-    return f"{path}: line {number} has {cells} cells, and the header has {width}. Fix that line, or fetch it again."
+    return (
+        f"{path}: line {number} has {cells} cells, and {width} are wanted. Fix that line, or fetch it again."
+    )
 
 
 def _other_sign(text, width, sep):

@@ -1,4 +1,4 @@
-"""Rows of published files, part by part, and what is fitted on them: counts, moments, values of training rows."""
+"""Rows of published files, part by part, and what is fitted on them: counts, moments, training values."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

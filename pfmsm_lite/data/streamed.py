@@ -1,9 +1,10 @@
-"""Cached parts of published files → Scenarios, part by part: the memory does not depend on how many rows there are.
+"""Cached parts of published files → Scenarios, part by part: memory does not depend on the number of rows.
 
-Two passes: what is fitted (counts, moments, values of training rows), then every row encoded into a file that the
-Scenarios map into memory. The rules are the table reader's own; only repeated rows are not looked for.
+Two passes: what is fitted (counts, moments, values of training rows), then every row encoded into a file that
+the Scenarios map into memory. The rules are the table reader's own; only repeated rows are not looked for.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +15,14 @@ import torch
 
 from pfmsm_lite.data.cache import Part
 from pfmsm_lite.data.encoder import Encoder
-from pfmsm_lite.data.encoding import Moments, zscores
+from pfmsm_lite.data.encoding import zscores
 from pfmsm_lite.data.leaks import SAMPLE, find_leaks
 from pfmsm_lite.data.meter import Meter
 from pfmsm_lite.data.passes import Chunk, Fitted, chunks, fit, sizes_of
 from pfmsm_lite.data.splitting import LEAST, judged, keep_scenarios
 from pfmsm_lite.data.table import cut_block
 from pfmsm_lite.errors import UserError, at_least_one
-from pfmsm_lite.scenario import SPLITS, Rows, Scenario
+from pfmsm_lite.scenario import Rows, Scenario
 
 
 class Source(NamedTuple):
@@ -144,6 +145,13 @@ class _Filed:
         self.step = self.kind.itemsize * (1 if width is None else width)
         self.file = tempfile.TemporaryFile(dir=folder) if self.step and rows else None
 
+    def __enter__(self) -> "_Filed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            self.file.close()
+
     def write(self, row: int, values: np.ndarray) -> None:
         if self.file is not None:
             self.file.seek(row * self.step)
@@ -153,9 +161,7 @@ class _Filed:
         if self.file is None:
             return torch.from_numpy(np.zeros(self.shape, self.kind))
         self.file.flush()
-        mapped = np.memmap(self.file, self.kind, "c", 0, self.shape)
-        self.file.close()
-        return torch.from_numpy(mapped)
+        return torch.from_numpy(np.memmap(self.file, self.kind, "c", 0, self.shape))
 
 
 def _encoded(sources, plan, names, kept, found, folder, o):
@@ -166,39 +172,39 @@ def _encoded(sources, plan, names, kept, found, folder, o):
     place[kept] = np.arange(len(kept))
     widths = sum(one.spec.get("multi", {}).get("width", 1) for one in found.encoded.values())
     columns = len(plan.numerical) + len(found.flagged)
+    wanted = ((widths, np.int32), (columns, np.float32), (len(plan.tasks), np.float32), (None, np.int64))
     try:
-        filed = [
-            _Filed(folder, int(starts[-1]), width, kind)
-            for width, kind in (
-                (widths, np.int32),
-                (columns, np.float32),
-                (len(plan.tasks), np.float32),
-                (None, np.int64),
-            )
-        ]
-        next_row, looked = starts[:-1].copy(), _Looked(int(found.rows[kept, 0].sum()))
-        meter = Meter("encoding", int(starts[-1]))
-        for chunk in chunks(sources, plan, names, o):
-            chunk = chunk.only(place[chunk.clients] >= 0)
-            ids, numbers, values = _values(chunk, plan, found, o)
-            looked.look(chunk, ids, numbers)
-            cell = 3 * place[chunk.clients] + chunk.part
-            order = np.argsort(cell, kind="stable")
-            cells, first = np.unique(cell[order], return_index=True)
-            for one, begin, end in zip(cells, first, [*first[1:], len(order)], strict=True):
-                own = order[begin:end]
-                for file, part in zip(filed, (ids, values, chunk.labels, chunk.rows), strict=True):
-                    file.write(int(next_row[one]), part[own])
-                next_row[one] += len(own)
-            meter.at(int((next_row - starts[:-1]).sum()))
-        meter.done()
-        block = Rows(*(file.tensor() for file in filed[:3]), source=filed[3].tensor())
+        with contextlib.ExitStack() as stack:
+            filed = [stack.enter_context(_Filed(folder, int(starts[-1]), *own)) for own in wanted]
+            looked = _write(filed, chunks(sources, plan, names, o), starts, place, plan, found, o)
+            block = Rows(*(file.tensor() for file in filed[:3]), source=filed[3].tensor())
     except OSError as error:
         raise UserError(
-            f"The encoded rows could not be kept in {folder}: {error.strerror or error}. Make room, give another "
-            "--cache-dir, or read fewer rows (--most-rows)."
+            f"The encoded rows could not be kept in {folder}: {error.strerror or error}. Make room, give "
+            "another --cache-dir, or read fewer rows (--most-rows)."
         ) from error
     return block, starts, looked.leaks(plan, found)
+
+
+def _write(filed, rows, starts, place, plan, found, o):
+    """Encode the chunks `rows` into the files, by scenario and split; returns the rows to find leaks in."""
+    next_row, looked = starts[:-1].copy(), _Looked(int((starts[1::3] - starts[:-1:3]).sum()))
+    meter = Meter("encoding", int(starts[-1]))
+    for chunk in rows:
+        chunk = chunk.only(place[chunk.clients] >= 0)
+        ids, numbers, values = _values(chunk, plan, found, o)
+        looked.look(chunk, ids, numbers)
+        cell = 3 * place[chunk.clients] + chunk.part
+        order = np.argsort(cell, kind="stable")
+        cells, first = np.unique(cell[order], return_index=True)
+        for one, begin, end in zip(cells, first, [*first[1:], len(order)], strict=True):
+            own = order[begin:end]
+            for file, part in zip(filed, (ids, values, chunk.labels, chunk.rows), strict=True):
+                file.write(int(next_row[one]), part[own])
+            next_row[one] += len(own)
+        meter.at(int((next_row - starts[:-1]).sum()))
+    meter.done()
+    return looked
 
 
 def _values(chunk: Chunk, plan: Plan, found: Fitted, o: dict[str, Any]):
@@ -216,7 +222,7 @@ def _values(chunk: Chunk, plan: Plan, found: Fitted, o: dict[str, Any]):
 
 
 class _Looked:
-    """The training rows in which leaks are looked for: the same share of all, as `leaks.sample` takes them."""
+    """The training rows in which leaks are looked for: those that `leaks.sample` would take."""
 
     def __init__(self, rows: int):
         wanted = np.arange(rows) if rows <= SAMPLE else np.linspace(0, rows - 1, SAMPLE).astype(int)
