@@ -90,7 +90,7 @@ class Torn(Exception):
 def fetch(archive: Archive, folder: str | Path, show: Callable[[str], None] = print) -> list[Path]:
     """Fetch an archive into a folder, check it and take out the wanted files; returns these.
 
-    What has come stays in FILE.part, and HTTP Range goes on with it; it gets its name when its digest is right.
+    What has come stays in FILE.part, and HTTP Range goes on with it; FILE is what has the right digest.
     raises  UserError for a wrong digest, a connection that ends, a full disk, an address that is not there
     """
     folder = Path(folder)
@@ -239,7 +239,7 @@ def digest_of(path: Path, algorithm: str) -> str:
 
 
 def _check(archive, path, place, show):
-    """Refuse another digest than is known; where none is, the first is written down and holds from then on."""
+    """Refuse another digest than is known; where none is, the first is kept and holds from then on."""
     noted = place.with_name(f"{place.name}.digest")
     wanted = archive.digest or (noted.read_text(encoding="utf-8").strip() if noted.exists() else "")
     found = digest_of(path, (wanted or "sha256:").partition(":")[0])

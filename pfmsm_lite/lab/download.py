@@ -1,4 +1,4 @@
-"""`download`: published data from their publishers, with licence and size said first; or where to ask for them."""
+"""`download`: published data from their publishers, licence and size said first; or where to ask for them."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -15,7 +15,7 @@ BY_HAND = {
     "aliexpress": (
         aliexpress.SOURCE, "an account",
         "DIR/AliExpress_NL/train.csv and test.csv, likewise _ES, _FR and _US, in the columns search_id, "
-        "categorical_1 to 16, numerical_1 to 63, click, conversion (as the preparation of MTReclib leaves them)",
+        "categorical_1 to 16, numerical_1 to 63, click, conversion (as MTReclib prepares them)",
     ),
     "tenrec": (
         tenrec.SOURCE, "an application form and its password",

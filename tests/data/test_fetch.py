@@ -1,4 +1,4 @@
-"""Archives over HTTP on loopback: with Range and without, cut, wrong, gone; nothing half-written gets its name."""
+"""Archives over HTTP on loopback: with Range and without, cut, wrong, gone; nothing half-written is taken."""
 
 import errno
 import hashlib
@@ -166,11 +166,12 @@ def test_a_full_disk_is_named_and_what_came_is_kept(where, tmp_path, monkeypatch
     usual = fetching.Path.open
     with serving(Served(WHOLE)) as address, monkeypatch.context() as patch:
         if where == "part":
-            patch.setattr(
-                fetching.Path, "open",
-                lambda self, mode="r", **o: Full(self, mode) if str(self).endswith(".part") and "b" in mode and mode != "rb"
-                else usual(self, mode, **o),
-            )  # fmt: skip
+
+            def opened(self, mode="r", **options):
+                full = str(self).endswith(".part") and mode in ("wb", "ab")
+                return Full(self, mode) if full else usual(self, mode, **options)
+
+            patch.setattr(fetching.Path, "open", opened)
         elif where == "unpacked":
             patch.setattr(fetching.shutil, "copyfileobj", copy)
         else:
