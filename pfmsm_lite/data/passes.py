@@ -18,6 +18,7 @@ from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.scenario import SPLITS
 
 NOTHING = -(2**31)  # what stands for a gap among ids
+DENSE = 2**23  # a range of values up to which their ids are looked up in a table
 PENDING = 2_000_000  # values that wait until they are counted once each
 
 
@@ -145,7 +146,7 @@ class Fitted:
 
     rows [N, 3], known and positive [N, 3, T]   by split;  moments  of the training rows
     gaps     numerical column → its missing cells;  flagged  those with some among the training rows
-    encoded  field → how it is encoded;  values  field → (its values sorted, their ids)
+    encoded  field → how it is encoded;  values  field → the ids of its values
     """
 
     rows: np.ndarray
@@ -155,19 +156,18 @@ class Fitted:
     gaps: dict[str, int]
     flagged: list[str]
     encoded: dict[str, Encoded] = field(default_factory=dict)
-    values: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    values: dict[str, "_Numbered"] = field(default_factory=dict)
     bags: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def ids(self, name: str, chunk: Chunk) -> np.ndarray:
         """Ids [R, W] of a field of the chunk's rows."""
-        values, ids = self.values[name]
         if name not in self.bags:
-            return ids[np.searchsorted(values, _ids_of(chunk.table[name]))][:, None]
+            return self.values[name].ids(_ids_of(chunk.table[name]))[:, None]
         found = np.full((chunk.table.num_rows, len(self.bags[name])), -1, np.int32)
         for n, column in enumerate(self.bags[name]):
             own = _ids_of(chunk.table[column])
             there = (own != NOTHING) & (own != 0)
-            found[there, n] = ids[np.searchsorted(values, own[there])]
+            found[there, n] = self.values[name].ids(own[there])
         spec = self.encoded[name].spec
         found[(found < 0).all(1), 0] = apply(spec, Column(_lists([], 1)))[0, 0]  # a gap
         return found
@@ -183,6 +183,23 @@ def _lists(values, rows):
     starts = np.arange(len(values) + 1) if len(values) else np.zeros(rows + 1, int)
     lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(values, pa.int64()))
     return pd.Series(lists.to_pandas(types_mapper=pd.ArrowDtype), name="bag")
+
+
+class _Numbered:
+    """The ids of values: values [K] sorted, found [K]. Where the values lie close, a table of their range."""
+
+    def __init__(self, values: np.ndarray, found: np.ndarray):
+        self.values, self.found, self.table = values, found, None
+        low = values[values != NOTHING]
+        if len(low) and low[-1] - low[0] < DENSE:
+            self.first, self.table = low[0] - 1, np.zeros(low[-1] - low[0] + 2, np.int32)
+            self.table[values.clip(self.first) - self.first] = found  # a gap stands at 0
+
+    def ids(self, own: np.ndarray) -> np.ndarray:
+        """[R] int32 of values [R] that are among them."""
+        if self.table is not None:
+            return self.table[own.clip(self.first) - self.first]
+        return self.found[np.searchsorted(self.values, own)]
 
 
 class _Values:
@@ -216,6 +233,12 @@ class _Sums:
 
     def add(self, client: int, values: np.ndarray) -> None:
         there = ~np.isnan(values)
+        if there.all():
+            mean = values.mean(0)
+            self._join(client, np.full(len(mean), len(values)), mean, ((values - mean) ** 2).sum(0))
+            self.low[client] = np.fmin(self.low[client], values.min(0))
+            self.high[client] = np.fmax(self.high[client], values.max(0))
+            return
         count, known = there.sum(0), np.where(there, values, 0)
         mean = known.sum(0) / np.maximum(count, 1)
         square = (np.where(there, values - mean, 0) ** 2).sum(0)
@@ -290,7 +313,7 @@ def _encode(found, name, own, how, width):
     else:
         column = Column(pd.Series(pd.array(values, "Int64").copy(), name=name).where(values != NOTHING))
     one = encode_category(column, how, train, multi=bag)
-    found.values[name] = values, one.ids[:, 0]
+    found.values[name] = _Numbered(values, one.ids[:, 0])
     if bag:
         one.spec["multi"] |= {"width": width, "longest": width}
     found.encoded[name] = one._replace(ids=None)

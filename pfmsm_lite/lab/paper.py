@@ -26,8 +26,8 @@ METHODS = (
     "pf_msmtrec_hca", "pf_msmtrec",
 )  # fmt: skip
 SEEDS = 5
-# AUC of click and conversion on AliExpress, one model for each country alone: MTReclib's README (embedding 128,
-# 8 experts 512-256 with BatchNorm and dropout .2, towers 128-64, Adam 1e-3, batch 2,048)
+# AUC of click and conversion on AliExpress, one model for each country alone: MTReclib's README (embedding
+# 128, 8 experts 512-256 with BatchNorm and dropout .2, towers 128-64, Adam 1e-3, batch 2,048)
 PUBLIC = {
     "single task": {
         "NL": (0.7222, 0.8590), "ES": (0.7266, 0.8855), "FR": (0.7259, 0.8737), "US": (0.7061, 0.8637),
@@ -173,15 +173,15 @@ def printed(table: pd.DataFrame) -> str:
 def sentences(arguments: Arguments, table: pd.DataFrame) -> list[str]:
     """What a reader of the table must know."""
     said = [
-        "Known of the paper: data, tasks, metric, that clients are scenarios, and what its stages are for. Its "
-        "equations, sizes, rates, rounds and tables were not at hand: no number here is to repeat one of it.",
+        "Known of the paper: data, tasks, metric, that clients are scenarios, and what its stages are for. "
+        "Its equations, sizes, rates, rounds and tables were not at hand: no number here repeats one of it.",
         "Both readings are there: pf_msmtrec (ours) and pf_msmtrec_hca (FedHCA²'s step, the likelier one).",
     ]
     if arguments["data"] == "aliexpress":
         said.append(
-            "The public values are of a program that stops early on the test file, so they flatter; they are of "
-            "one large model for each country alone (embedding 128, 8 experts 512-256). Here rounds are chosen on "
-            "a fifth of the training rows, and test rows are looked at once."
+            "The public values are of a program that stops early on the test file, so they flatter; they are "
+            "of one large model for each country alone (embedding 128, 8 experts 512-256). Here rounds are "
+            "chosen on a fifth of the training rows, and test rows are looked at once."
         )
     else:
         said.append(

@@ -312,7 +312,7 @@ def test_a_test_file_without_positives_is_named_and_its_country_still_trained(fi
 
     edit(files / "AliExpress_NL" / "test.csv", lambda lines: [lines[0], *map(none, lines[1:])])
     found = read(files)
-    said = "scenario NL is trained, but among its 300 test rows click is always 0 and conversion is always 0: no AUC"
+    said = "NL is trained, but among its 300 test rows click is always 0 and conversion is always 0: no AUC"
     assert any(said in text for text in found[0].notes["warnings"]) and list(found[0].notes["unscored"]) == [
         "NL"
     ]

@@ -1,4 +1,4 @@
-"""The paper's comparison: on generated rows of its data's shape, beside the public values, or what is missing."""
+"""The paper's comparison: on generated rows of its data's shape, beside public values, or what is missing."""
 
 import json
 import re
