@@ -34,16 +34,24 @@ def number_scenarios(
     if len(set(plain(texts))) == len(texts):  # else 1 and 1.0 stay apart, and are named
         texts = plain(texts)
     column.refuse(codes < 0, "names no scenario. Fill it in, or drop the row.")
-    sizes = np.bincount(codes, minlength=len(texts))
-    names = sorted((text for text, size in zip(texts, sizes, strict=True) if size), key=_in_order(texts))
-    size = dict(zip(texts, sizes.tolist(), strict=True))
+    sizes = np.bincount(codes, minlength=len(texts)).tolist()
+    size = {text: rows for text, rows in zip(texts, sizes, strict=True) if rows}
+    kept, left_out = keep_scenarios(size, minimum_rows, wanted, column.source)
+    return kept, pd.Index(kept, dtype=object).get_indexer(texts)[codes], left_out
+
+
+def keep_scenarios(
+    size: Mapping[str, int], minimum_rows: int, wanted: Iterable[str] | None, source: object
+) -> tuple[list[str], dict[str, str]]:
+    """Scenario → rows → (N names in order of the values, name → why out); raises as `number_scenarios`."""
+    names = sorted(size, key=_in_order(size))
     wanted = [wanted] if isinstance(wanted, str) else wanted
     kept = names if wanted is None else [choose("scenario", str(name), names) for name in wanted]
     kept = [name for name in names if name in set(kept)]
     small = [name for name in kept if size[name] < minimum_rows]
     if len(small) == len(kept):
         raise UserError(
-            f"{column.source}: no scenario has {minimum_rows} rows; the largest has "
+            f"{source}: no scenario has {minimum_rows} rows; the largest has "
             f"{max(size[name] for name in kept)}. Take smaller ones, too, with --minimum-rows."
         )
     left_out = {
@@ -51,8 +59,7 @@ def number_scenarios(
         for name in small
     }
     left_out |= {name: f"{size[name]} rows, not among --scenarios" for name in names if name not in kept}
-    kept = [name for name in kept if name not in left_out]
-    return kept, pd.Index(kept, dtype=object).get_indexer(texts)[codes], left_out
+    return [name for name in kept if name not in left_out], left_out
 
 
 def _in_order(texts):
@@ -226,6 +233,13 @@ def judge_scenarios(
         own = label[kept]
         known[..., t] = np.bincount(place[~np.isnan(own)], minlength=size).reshape(-1, 3)
         positive[..., t] = np.bincount(place[own == 1], minlength=size).reshape(-1, 3)
+    return judged(names, list(labels), rows, known, positive)
+
+
+def judged(
+    names: Sequence[str], tasks: Sequence[str], rows: np.ndarray, known: np.ndarray, positive: np.ndarray
+) -> tuple[dict[str, str], dict[str, str]]:
+    """`judge_scenarios` by counts: rows [N, 3] by split, known labels and positives among them [N, 3, T]."""
     left_out, unscored = {}, {}
     for n, name in enumerate(names):
         if not rows[n, 0]:
@@ -234,7 +248,7 @@ def judge_scenarios(
             left_out[name] = f"no label among its {rows[n, 0]:,} training rows"
         elif not rows[n, 2]:
             unscored[name] = "it has no test rows"
-        elif why := _no_score(known[n, 2], positive[n, 2], list(labels)):
+        elif why := _no_score(known[n, 2], positive[n, 2], tasks):
             unscored[name] = f"among its {rows[n, 2]:,} test rows {why}: no AUC there"
     return left_out, unscored
 

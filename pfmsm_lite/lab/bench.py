@@ -17,6 +17,7 @@ from pfmsm_lite.data import Rows, Scenario
 from pfmsm_lite.embedding import Held, SharedTable
 from pfmsm_lite.federation import Federation
 from pfmsm_lite.lab.bench_fresh import fresh, peak_mib
+from pfmsm_lite.lab.bench_published import published
 from pfmsm_lite.lab.bench_reading import reading
 from pfmsm_lite.lab.versions import machine
 from pfmsm_lite.methods import METHODS, Settings
@@ -236,5 +237,6 @@ def bench(show: Callable[[str], None] = print) -> None:
             + f"{beside:12.1%}"
         )
     reading(show)
+    published(show)
     fresh(show)
     show(f"\nPeak memory of this process: {peak_mib():,.0f} MiB")

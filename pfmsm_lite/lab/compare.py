@@ -44,7 +44,17 @@ def add(commands: Any) -> None:
         "settings.csv, protocol.txt, forest.png, and the predictions of the test rows.",
         formatter_class=given.Lines,
     )
-    basic = given.basic_group(fair)
+    add_options(fair)
+
+    def do(options: Namespace) -> int:
+        return carry_out(Job("budget", ("threads", "processes"), checked, compare), fair, options)
+
+    fair.do = do
+
+
+def add_options(command: Any) -> None:
+    """The options of a comparison."""
+    basic = given.basic_group(command)
     for option, kind, default, name, text in (
         ("methods", given.names, None, "A,B", "default all, but for the ablations no_…"),
         ("seeds", int, 10, "N", "how many seeds: 0 … N-1 (10)"),
@@ -65,13 +75,8 @@ def add(commands: Any) -> None:
     text = "a table: another random split with each seed, as generated data are new with each seed"
     basic.add_argument("--new-splits", action="store_true", default=None, help=text)
     given.training_options(basic, "what is finished is kept, what failed is done again")
-    given.data_options(fair)
-    fair.set_defaults(data_seed=None)  # new data with each seed
-
-    def do(options: Namespace) -> int:
-        return carry_out(Job("budget", ("threads", "processes"), checked, compare), fair, options)
-
-    fair.do = do
+    given.data_options(command)
+    command.set_defaults(data_seed=None)  # new data with each seed
 
 
 def checked(arguments: Arguments) -> Arguments:

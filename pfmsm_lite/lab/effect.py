@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any
 
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.lab import sources
+from pfmsm_lite.lab import sources, tables
 from pfmsm_lite.lab.options import declared, flags
+from pfmsm_lite.lab.published import PUBLISHED
 from pfmsm_lite.lab.statistics import has_network
 from pfmsm_lite.lab.tables import SPLIT_BY
 from pfmsm_lite.methods import METHODS, Method, Settings, choices
@@ -91,9 +92,12 @@ GROUPS_READ: dict[str, tuple[str, Reads]] = {
 }
 GENERATOR = ("knob", "data_seed")
 DATA = {"synthetic": GENERATOR, "synthetic-hard": GENERATOR, "kuairand": ("data_dir", "window", "tasks")}
+DATA |= {name: own.options for name, own in PUBLISHED.items()}
 NOT_OF_A_TABLE = {
     "knob": "turns the generator",
-    "data_dir": "is the folder of KuaiRand", "window": "cuts KuaiRand in time",
+    "data_dir": "is the folder of published data", "window": "cuts KuaiRand in time",
+    "cache_dir": "keeps published data", "most_rows": "reads a part of published data",
+    "order": "is of MovieLens",
 }  # fmt: skip
 
 
@@ -127,9 +131,8 @@ def refuse_other_data(given: Collection[str], arguments: Arguments) -> None:
                 f"{option} draws a random split, and {by} splits this table. Leave one of them out."
             )
         if data in DATA and name not in DATA[data]:
-            remedy = "--data kuairand" if name in ("data_dir", "window") else "--data FILE.csv"
-            if name in GENERATOR:
-                remedy = "--data synthetic"
+            takes = ["FILE.csv"] * (name in tables.OPTIONS) + [own for own in DATA if name in DATA[own]]
+            remedy = f"--data {' or '.join(takes[:4])}"
             raise UserError(f"{option} says nothing of --data {data}. Leave it out, or give {remedy}.")
 
 

@@ -157,7 +157,15 @@ def data_options(command: Parser) -> None:
     seed = "seed of generated data, or of a table's random split (0; compare: generated data are new with "
     seed += "each seed, unless it is given)"
     made.add_argument("--data-seed", type=int, default=0, metavar="S", help=seed)
-    made.add_argument("--data-dir", metavar="DIR", help="folder of KuaiRand-Pure's files")
+    for option, kind, name, text in (
+        ("data-dir", str, "DIR", "folder of published data"),
+        ("cache-dir", str, "DIR", "where aliexpress, tenrec and aliccp are kept as Parquet once they are "
+         "read (default: cache, beside the run)"),
+        ("most-rows", int, "R", "of each file of these about so many rows, each with the same chance"),
+    ):  # fmt: skip
+        made.add_argument(f"--{option}", type=kind, metavar=name, help=text)
+    order = "MovieLens: rows at random (test users are seen, the default) or as they stand (they are not)"
+    made.add_argument("--order", choices=("shuffled", "file"), help=order)
     window = "of KuaiRand: 1, 2 or 3, successive windows in time, or last, its last day, to be looked at once"
     made.add_argument("--window", metavar="W", help=f"{window} (default: validation 05-04, test from 05-05)")
     add_options(command)

@@ -28,12 +28,54 @@ def speed_table(text, date):
     lines += [("about", "", "date", date), ("memory", "bench", "peak MiB", peak[1].replace(",", ""))]
     for case, value, unit in re.findall(r"^  (\S.*?) +([\d.,]+) (s|MiB)$", text, re.M):
         lines.append(("fresh", case, unit, value.replace(",", "")))
+    lines += _published(text)
     for case, rows, times in training:
         lines += [("training", case, "rows/s", rows.replace(",", "")), ("training", case, "times", times)]
     for case, seconds, beside in rounds:
         measured = zip((*STAGES, "beside training %"), (*seconds.split(), beside), strict=True)
         lines += [("round", case.strip(), stage, value) for stage, value in measured]
     return pd.DataFrame(lines, columns=SPEED)
+
+
+def _published(text):
+    """What was measured of a large published file, if it was: lines of speed.csv."""
+    found = re.findall(
+        r"^  (\S.*?) +([\d,]+) rows/s +([\d.]+) × pyarrow's processor time +peak ([\d,]+) MiB, "
+        r"([\d,]+|nan) of",
+        text, re.M,
+    )  # fmt: skip
+    rows = re.findall(r"^Reading AliExpress, ([\d,]+) generated rows", text, re.M)[:1] if found else []
+    names = ("rows/s", "times", "peak MiB", "anonymous MiB")
+    return [("published", "", "rows", own.replace(",", "")) for own in rows] + [
+        ("published", case, name, value.replace(",", ""))
+        for case, *values in found
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
+def _large(cases):
+    """A head and a table of a large published file, if it was measured."""
+    if "published" not in cases:
+        return []
+    own = cases["published"].fillna("")
+    rows = int(own.loc["", "rows"])
+    head = (
+        f"## A large published file\n\nAliExpress, {rows:,} generated rows × 82 columns, one thread, each "
+        "line a process of its own. Memory in no file is what the system cannot take back: it depends on the "
+        "size of a block and on the values of the columns, not on the number of rows."
+    )
+    columns = [
+        "what is done",
+        "rows per second",
+        "processor time, pyarrow's = 1",
+        "peak MiB",
+        "of it in no file",
+    ]
+    lines = [
+        (case, f"{float(line['rows/s']):,.0f}", line["times"], line["peak MiB"], line["anonymous MiB"])
+        for case, line in own.drop(index="").iterrows()
+    ]
+    return [head, grid(columns, lines)]
 
 
 def _fresh(cases):
@@ -101,6 +143,7 @@ def speed_page(found):
         "## Memory\n\nPeak of one process.",
         grid(["what is run", "MiB"], [(case, f"{float(peak):,.0f}") for case, peak in memory.items()]),
     ]
+    parts += _large(cases)
     parts += _fresh(cases)
     if "precision" in cases:
         own = cases["precision"]

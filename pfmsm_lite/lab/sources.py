@@ -6,7 +6,7 @@ from typing import Any
 from pfmsm_lite.data import read_kuairand, suited, synthetic
 from pfmsm_lite.data.kuairand import WINDOWS
 from pfmsm_lite.errors import UserError, choose
-from pfmsm_lite.lab import knobs, tables
+from pfmsm_lite.lab import knobs, published, tables
 from pfmsm_lite.registry import OPERATORS, Operator, register
 from pfmsm_lite.scenario import Scenario
 
@@ -62,8 +62,17 @@ register(
     "reader", "synthetic-hard", _hard, "generated: twelve scenarios in three groups, small clients, noise"
 )
 register("reader", "kuairand", _kuairand, "the published KuaiRand-Pure, its files in --data-dir")
+for _name, _own in published.PUBLISHED.items():
+    register("reader", _name, published.reader(_name), _own.text)
 TABLE = Operator(tables.read, "a table of your own, described by the options below")
-DATA_OPTIONS = ("knob", "data_seed", "data_dir", "window", *tables.OPTIONS)  # how data are made or read
+DATA_OPTIONS = (
+    "knob",
+    "data_seed",
+    "data_dir",
+    "window",
+    *published.OPTIONS,
+    *tables.OPTIONS,
+)  # how data are made or read
 GENERATED = ("synthetic", "synthetic-hard")  # the data whose truth is known
 # data → what suits them unless told otherwise; others are treated like a table, see `suited_to`
 DEFAULTS = {
@@ -110,7 +119,7 @@ def located(arguments: Arguments) -> Arguments:
     if not folder.is_absolute() or folder == Path.cwd():
         return arguments
     found = dict(arguments)
-    for name in ("data", "data_dir", *tables.FILES):
+    for name in ("data", "data_dir", "cache_dir", *tables.FILES):
         given = arguments.get(name)
         if isinstance(given, str) and given and (name != "data" or reader(arguments) is TABLE):
             placed = folder / given

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from pfmsm_lite.lab import bench, bench_fresh, bench_reading
+from pfmsm_lite.lab import bench, bench_fresh, bench_published, bench_reading
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,21 @@ def test_reading_is_told_beside_pandas():
     assert [match[1] for match in found] == ["table.csv", "table.parquet"]
     assert all(float(match[4]) > 0 for match in found)
     assert bench_reading.table(2000).shape == (2000, 20)
+
+
+def test_a_large_published_file_is_told_beside_pyarrow_and_by_its_memory():
+    lines = []
+    bench_published.published(lines.append, 3000)
+    found = [
+        re.search(r"  (\S.*?) +([\d,]+) rows/s +([\d.]+) × pyarrow's .* peak ([\d,]+) MiB, ([\d,]+) of", line)
+        for line in lines[1:]
+    ]
+    assert [match[1] for match in found] == [
+        "pyarrow alone, rows thrown away", "read, kept as Parquet, encoded", "encoded, from the Parquet",
+    ]  # fmt: skip
+    for match in found:
+        rows, times, peak, own = (float(text.replace(",", "")) for text in match.groups()[1:])
+        assert rows > 0 and times > 0 and 50 < own <= peak
 
 
 def test_a_large_server_really_serves_and_a_first_run_really_runs(monkeypatch):

@@ -48,7 +48,7 @@ def given(*words):
         (["--tasks", "a"], "--tasks says nothing of --data synthetic"),
         (["--categories", "union"], "--categories says nothing"),
         (["--data-dir", "x"], "--data-dir says nothing of --data synthetic.*kuairand"),
-        (["--data", "my.csv", "--data-dir", "x"], "--data-dir is the folder of KuaiRand"),
+        (["--data", "my.csv", "--data-dir", "x"], "--data-dir is the folder of published"),
         (["--data", "my.csv", "--data-seed", "0", "--time", "t"], "--data-seed draws .* --time splits this"),
         (["--data", "kuairand", "--data-seed", "0"], "--data-seed says nothing of --data kuairand"),
         (["--data", "kuairand", "--time", "t"], "--time says nothing of --data kuairand"),

@@ -82,7 +82,7 @@ def test_choices_come_from_the_tables_each_with_its_line(run, monkeypatch):
     monkeypatch.setitem(READERS, "ours", Operator(None, "what we have"))
     text = parser().commands["run"].format_help()
     assert re.search(r"^ +mine: one line for --help$", text, re.MULTILINE)
-    assert re.search(r"^ +ours: what we have$", text, re.MULTILINE) and "kuairand,ours,FILE" in text
+    assert re.search(r"^ +ours: what we have$", text, re.MULTILINE) and "adult,ours,FILE" in text
     for name in OPERATORS["coordinate"]:
         assert re.search(rf"^ +{name}: ", run.format_help(), re.MULTILINE)
 

@@ -13,7 +13,7 @@ import pfmsm_lite.rivals  # noqa: F401
 from pfmsm_lite import METHODS, run
 from pfmsm_lite.data import synthetic
 from pfmsm_lite.history import RESULTS
-from pfmsm_lite.lab import bench, bench_fresh, pages
+from pfmsm_lite.lab import bench, bench_fresh, bench_published, pages
 from pfmsm_lite.lab import map as modules
 from pfmsm_lite.lab.cli import parser
 from pfmsm_lite.lab.compare import COLUMNS, checked
@@ -124,6 +124,8 @@ def printed(monkeypatch):
 
     monkeypatch.setattr(bench, "federation_round", round_of)
     monkeypatch.setattr(bench_fresh, "said", lambda *arguments: [1.5, 3000.0])
+    monkeypatch.setattr(bench_published, "write", lambda folder, rows: None)
+    monkeypatch.setattr(bench_published, "said", lambda *arguments: [5e6, 20.0, 10.0, 800.0, 600.0])
     lines = []
     bench.bench(lines.append)
     return "\n".join(lines) + "\n"
@@ -145,6 +147,8 @@ def test_what_bench_prints_is_read(printed):
     assert "takes 16.0 times as long as with 4; 20 % of the difference is the evaluation" in page
     assert "With 256 clients evaluation takes 20 % of a round." in page and "takes 1.00 times as long" in page
     assert "| a server, 100 clients of 1,000,000 parameters, peak |  | 3000 |" in page
+    assert "AliExpress, 5,000,000 generated rows" in page
+    assert "| encoded, from the Parquet | 250,000 | 1.00 | 800 | 600 |" in page
 
 
 def test_what_bench_does_not_print_is_refused():

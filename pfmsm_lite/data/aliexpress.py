@@ -1,0 +1,60 @@
+"""AliExpress, processed (Li et al., WWW 2020; columns as MTReclib has them): every country is a scenario."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pfmsm_lite.data.cache import USUAL, fingerprint, kept
+from pfmsm_lite.data.chunks import Layout
+from pfmsm_lite.data.streamed import Plan, Source, encode_stream
+from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.scenario import Scenario, shortened
+
+COUNTRIES = ("NL", "ES", "FR", "US")
+TASKS = ("click", "conversion")
+CATEGORIES = tuple(f"categorical_{k}" for k in range(1, 17))
+NUMBERS = tuple(f"numerical_{k}" for k in range(1, 64))
+LAYOUT = Layout(
+    {**dict.fromkeys(CATEGORIES, "id"), **dict.fromkeys(NUMBERS, "number"), **dict.fromkeys(TASKS, "label")},
+    others=("search_id",),
+    data="AliExpress",
+)
+PLAN = Plan("country", TASKS, CATEGORIES, NUMBERS, implied=("conversion", "click"))
+SOURCE = "https://tianchi.aliyun.com/dataset/74690"
+
+
+def read_aliexpress(
+    directory: str | Path, cache: str | Path = USUAL, scenarios: Iterable[str] | None = None, **options
+) -> list[Scenario]:
+    """AliExpress as one scenario for each country, with the publisher's test rows.
+
+    directory  holds AliExpress_NL, _ES, _FR and _US, each with train.csv and test.csv (or .csv.gz)
+    cache      where what was read is kept as Parquet
+    scenarios  countries; None: all four, and one that is missing is refused by name
+    options    see `streamed.encode_stream`; a fifth of the training rows validates
+    raises     UserError naming the file that is missing or wrong, its line, and where to get it
+
+    `conversion` is click AND buy (CTCVR): so the labels were made. The search's id is no feature.
+    """
+    directory = Path(directory)
+    wanted = [choose("country of AliExpress", name, COUNTRIES) for name in scenarios or COUNTRIES]
+    files = {country: [_file(directory, country, split) for split in ("train", "test")] for country in wanted}
+    lacking = [country for country, own in files.items() if not all(own)]
+    if lacking:
+        there = [country for country in wanted if country not in lacking]
+        only = f", or read the others alone with --scenarios {','.join(there)}" if there else ""
+        names = shortened(f"AliExpress_{country}/train.csv and test.csv" for country in lacking)
+        raise UserError(f"{directory} lacks {names}. They are at {SOURCE}, with an account{only}.")
+    sources = []
+    for country, (train, test) in files.items():
+        if fingerprint(train)["edges"] == fingerprint(test)["edges"]:
+            raise UserError(f"{train} and {test} begin and end alike: one is a copy. Fetch both again.")
+        for split, path in (("train", train), ("test", test)):
+            parts = kept(path, LAYOUT, cache, f"AliExpress_{country}-{split}")
+            sources.append(Source(str(path), parts, country, split))
+    return encode_stream(sources, PLAN, cache, str(directory), **options)
+
+
+def _file(directory, country, split):
+    """The file of a country's split, plain or packed, or None."""
+    found = [directory / f"AliExpress_{country}" / f"{split}.csv{packed}" for packed in ("", ".gz")]
+    return next((path for path in found if path.exists()), None)
