@@ -12,6 +12,7 @@ from pfmsm_lite.lab.sources import READERS, TABLE
 from pfmsm_lite.lab.tables import add_options, names
 from pfmsm_lite.methods import GROUPS, METHODS, Method, Settings, choices, policies
 from pfmsm_lite.registry import OPERATORS
+from pfmsm_lite.trust import dp
 
 # Where in the order of declaration (Method, then Settings) the options of another stage begin: a field that
 # does not stand here belongs with the one before it.
@@ -30,11 +31,13 @@ STAGE_OF = {
     "unknown_rate": "local training",
     "ctcvr": "model and template",
     "precision": "local training",
+    "client": "privacy",
+    "probe": "local training",
 }
 FRAME = ("command", "debug", "words", "given")  # of the parsed options; the others are a command's arguments
 STAGES = (
     "model and template", "local training", "normalization", "coordination", "aggregation",
-    "embedding entries", "at home",
+    "embedding entries", "at home", "privacy",
 )  # fmt: skip
 
 
@@ -264,4 +267,19 @@ def declared(arguments: dict[str, Any]) -> tuple[list[Method], Settings]:
             changes["share"] = {**method.share, **share}
         chosen.append(replace(method, **changes))
     given = {f.name: arguments[f.name] for f in fields(Settings) if arguments.get(f.name) is not None}
-    return chosen, Settings(**given)
+    return chosen, _private(Settings(**given), chosen, arguments)
+
+
+def _private(settings, methods, arguments):
+    """The Settings; with --epsilon, the noise that it takes. Refuses what private clients would not read."""
+    own = [name for name in ("dp_clip", "dp_noise", "dp_rate") if arguments.get(name) is not None]
+    if arguments.get("epsilon") is not None and "dp_noise" in own:
+        refuse_beside("--epsilon finds the noise:", ["dp_noise"])
+    if (target := arguments.get("epsilon")) is not None:
+        settings = dp.with_epsilon(settings, methods, arguments["rounds"], target, arguments["delta"])
+    if dp.is_private(settings):
+        dp.refuse_methods(methods)
+    elif own:
+        option = f"--{own[0].replace('_', '-')}"
+        raise UserError(f"{option} is read by private clients. Add --client private, or leave it out.")
+    return settings
