@@ -190,8 +190,8 @@ def plugin_option(group: Parser | argparse._ArgumentGroup) -> None:
     )
 
 
-def operator_options(command: Parser) -> None:
-    """One group of options for each stage of the method, from the tables."""
+def operator_options(command: Parser) -> dict[str, argparse._ArgumentGroup]:
+    """One group of options for each stage of the method, from the tables: stage → group."""
     groups = {stage: command.add_argument_group(f"method and training: {stage}") for stage in STAGES}
     groups["aggregation"].add_argument(
         "--share",
@@ -211,6 +211,7 @@ def operator_options(command: Parser) -> None:
             metavar="{" + ",".join(known) + "}" if known else name.upper(),
             help=explain(entry).replace("%", "%%"),
         )
+    return groups
 
 
 def flags() -> dict[str, Field]:

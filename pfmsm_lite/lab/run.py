@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
         help="a finished run keeps what it takes to go on with more --rounds; without it these begin anew",
     )
     given.data_options(run)
-    given.operator_options(run)
+    groups = given.operator_options(run)
     for option, usual, name, text in (
         (
             "epsilon",
@@ -71,7 +71,9 @@ def add(commands: Any) -> None:
         ),
         ("delta", 1e-5, "D", "the δ of that ε, and of the ε that a private run prints"),
     ):
-        run.add_argument(f"--{option}", type=float, default=usual, metavar=name, help=f"{text} ({usual})")
+        groups["privacy"].add_argument(
+            f"--{option}", type=float, default=usual, metavar=name, help=f"{text} ({usual})"
+        )
 
     def do(options: Namespace) -> int:
         job = Job("checkpoint_seconds", may_differ, dict, work)
