@@ -214,6 +214,21 @@ def operator_options(command: Parser) -> dict[str, argparse._ArgumentGroup]:
     return groups
 
 
+def epsilon_options(group: argparse._ArgumentGroup) -> None:
+    """--epsilon and --delta, of a command that trains each method once."""
+    for option, usual, name, text in (
+        (
+            "epsilon",
+            None,
+            "E",
+            "private clients, with the noise that it takes for this ε per row, all rounds",
+        ),
+        ("delta", 1e-5, "D", "the δ of that ε, and of the ε that a private run prints"),
+    ):
+        help_text = text if usual is None else f"{text} (default {usual})"
+        group.add_argument(f"--{option}", type=float, default=usual, metavar=name, help=help_text)
+
+
 def flags() -> dict[str, Field]:
     """Command-line options of Method's operators and of Settings: name → dataclass field."""
     return {f.name: f for f in (*fields(METHODS["pf_msmtrec"]), *fields(Settings)) if f.metadata}

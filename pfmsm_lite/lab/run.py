@@ -61,19 +61,7 @@ def add(commands: Any) -> None:
         help="a finished run keeps what it takes to go on with more --rounds; without it these begin anew",
     )
     given.data_options(run)
-    groups = given.operator_options(run)
-    for option, usual, name, text in (
-        (
-            "epsilon",
-            None,
-            "E",
-            "private clients, with the noise that it takes for this ε per row, all rounds",
-        ),
-        ("delta", 1e-5, "D", "the δ of that ε, and of the ε that a private run prints"),
-    ):
-        groups["privacy"].add_argument(
-            f"--{option}", type=float, default=usual, metavar=name, help=f"{text} ({usual})"
-        )
+    given.epsilon_options(given.operator_options(run)["privacy"])
 
     def do(options: Namespace) -> int:
         job = Job("checkpoint_seconds", may_differ, dict, work)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pfmsm_lite.lab.cli import main
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab import options
+from pfmsm_lite.lab.cli import main
 from pfmsm_lite.trust import dp
 
 SMALL = [
