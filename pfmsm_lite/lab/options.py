@@ -221,7 +221,7 @@ def epsilon_options(group: argparse._ArgumentGroup) -> None:
             "epsilon",
             None,
             "E",
-            "private clients, with the noise that it takes for this ε per row, all rounds",
+            "private clients, with the noise that this ε per row and run takes",
         ),
         ("delta", 1e-5, "D", "the δ of that ε, and of the ε that a private run prints"),
     ):
