@@ -232,10 +232,7 @@ class Client:
             for index in self.batches():
                 for optimizer in self.steps:
                     optimizer.zero_grad()
-                # forward and backward: one loss per task [T]
-                with self.autocast():
-                    losses = self.losses(index)
-                losses.sum().backward()
+                losses = self.backward(index)
                 # gradient of the proximal term: λ·(w − w_received)
                 if proximal:
                     for parameter, value in anchor:
@@ -249,7 +246,7 @@ class Client:
                 if share:
                     for parameter, value in anchor:
                         parameter.data.lerp_(value, share)
-                total, steps = total + losses.detach(), steps + 1
+                total, steps = total + losses, steps + 1
             if hasattr(self.model, "after_epoch"):
                 self.model.after_epoch(self)
         return total / max(steps, 1)
@@ -261,8 +258,15 @@ class Client:
         alone = self.settings.batch_norm and len(batches[-1]) == 1
         return batches[:-1] if alone else batches  # BatchNorm cannot train on a single row
 
-    def losses(self, index: Tensor) -> Tensor:
-        """Cross-entropy of the rows in `index` [B], averaged over the labels that are there → [T]."""
+    def backward(self, index: Tensor) -> Tensor:
+        """The gradient of the rows in `index` [B], into every parameter's grad; their loss per task [T]."""
+        with self.autocast():
+            losses = self.losses(index)
+        losses.sum().backward()
+        return losses.detach()
+
+    def ids(self, index: Tensor) -> Tensor:
+        """The categorical ids [B, C] of the rows in `index`, some hidden where the settings say so."""
         ids = self.train_rows.categorical[index]
         rate = self.settings.unknown_rate
         if rate and self.model.training:
@@ -272,6 +276,11 @@ class Client:
             if self.method.pooled:
                 hide[:, -1] = False  # every row knows its scenario, also on the day of the test
             ids = torch.where(hide & (ids >= 0), self.held.unknown, ids)
+        return ids
+
+    def losses(self, index: Tensor) -> Tensor:
+        """Cross-entropy of the rows in `index` [B], averaged over the labels that are there → [T]."""
+        ids = self.ids(index)
         logits, labels = self.model(ids, self.train_rows.numerical[index]), self.labels[index]
         mask = None if self.mask is None else self.mask[index]
         if hasattr(self.model, "loss"):  # a model may weigh its rows itself
@@ -394,6 +403,6 @@ def evaluate(views: list, tasks: tuple, predict, split: str, calibrate=None) -> 
     return found
 
 
+register("client", "open", Client, "in the open: what it sends may tell of its rows")
 register("calibrate", "none", lambda: None, "probabilities stay as the model gives them")
 register("optimizer_state", "keep", lambda client: None, "each client keeps its Adam moments over the rounds")
-register("optimizer_state", "reset", Client.forget_optimizer, "each round starts with fresh Adam moments")

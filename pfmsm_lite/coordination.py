@@ -17,7 +17,6 @@ def keep_length(length: Tensor, moved: Tensor, radius: float) -> Tensor:
 
 
 register("rescale", "norm", keep_length, "keep each update's length: turn only")
-register("rescale", "none", lambda a, moved, c: torch.ones_like(a), "leave the length as it comes out")
 
 
 def turn(aa: Tensor, ab: Tensor, bb: Tensor, radius: float, rescale: str = "norm") -> tuple[Tensor, Tensor]:

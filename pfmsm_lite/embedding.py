@@ -67,6 +67,7 @@ def trained(scenarios: list[Scenario], offset: Tensor, size: int) -> Tensor:
     return known
 
 
+@register("entries", "counted", text="which, and how often its training rows use each")
 def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float) -> tuple[Held, Rows, list]:
     """What a client holds, and its rows with ids that point into it.
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pfmsm_lite.client import Client
-from pfmsm_lite.embedding import LAZY_ABOVE, hold, trained
+from pfmsm_lite.embedding import LAZY_ABOVE, trained
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup
@@ -96,10 +95,10 @@ class Federation:
             self.clients.append(self._client(scenario, view, model, table, known, seed, lazy))
 
     def _client(self, scenario, views, model, table, known, seed, lazy):
-        settings, labels = self.settings, scenario.train.labels
+        settings, train = self.settings, scenario.train
         # its entries of the table, and its rows with ids that point into them
-        offset, hidden = model.embedding.offset, settings.unknown_rate * len(labels)
-        held, train, views = hold(scenario.train, views, offset, known, hidden)
+        offset, hidden = model.embedding.offset, settings.unknown_rate * len(train.labels)
+        held, train, views = lookup("entries", settings.entries)(train, views, offset, known, hidden)
         # a copy of the common start that holds these entries alone
         own = copy.deepcopy(model)
         own.embedding.weight = torch.nn.Parameter(table[held.entries])
@@ -107,10 +106,10 @@ class Federation:
         # its base rate as a constant that never leaves it, where the method says so
         if getattr(own, "federated", False):
             intercept = lookup("intercept", self.method.intercept)
-            own.intercept += intercept(labels, product(self.tasks, settings.ctcvr))
+            own.intercept += intercept(train.labels, product(self.tasks, settings.ctcvr))
         # the order of its mini-batches depends on the seed and on its name, not on who else is there
         order = (seed * 1_000_003 + zlib.crc32(scenario.name.encode())) % 2**63
-        return Client(
+        return lookup("client", settings.client)(
             scenario.name, self.tasks, scenario.has_task, own, held, train, views,
             self.method, settings, order, lazy,
         )  # fmt: skip

@@ -178,6 +178,11 @@ class Settings:
     choose: str = option("auc", "what chooses the round, on validation rows", ("auc", "logloss"))
     calibrate: str = operator("calibrate", "none", "a client corrects probabilities on its validation rows")
     patience: int = option(0, "stop after this many rounds without a better AUC; 0: never", at_least=0)
+    client: str = operator("client", "open", "how a client trains")
+    dp_clip: float = option(1.0, "length to which a private client clips each row's gradient", above=0.0)
+    dp_noise: float = option(1.0, "a private client's noise, in units of dp_clip; 0: none", at_least=0.0)
+    dp_rate: float = option(0.1, "chance of a row to be in a private mini-batch", above=0.0, below=1.0)
+    entries: str = operator("entries", "counted", "what a client tells of the embedding entries it holds")
     probe: int = option(0, "rows of a fixed batch whose true gradient is recorded; 0: none", at_least=0)
 
     def __post_init__(self):

@@ -12,6 +12,7 @@ from importlib import import_module
 from pfmsm_lite import __version__
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.options import Parser
+from pfmsm_lite.lab.writing import Shown, printable
 
 # modules with add(subparsers), which makes commands, each with its `do`; looked up by name, for the lab knows
 # no room above it
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv.insert(0, "run")
     try:
-        with _speaking("--debug" in argv):
+        with _speaking("--debug" in argv), contextlib.redirect_stdout(Shown(sys.stdout)):
             if any("\0" in word for word in argv):
                 raise UserError("An option contains a NUL character. Leave it out.")
             top = parser()
@@ -84,7 +85,8 @@ def _speaking(debug: bool) -> Iterator[None]:
         return
     if text:
         # paths and options are kept in one piece, so that they can be copied
-        print(textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+        lines = textwrap.fill(printable(text), 100, break_long_words=False, break_on_hyphens=False)
+        print(lines, file=sys.stderr)
     raise _Said(code)
 
 

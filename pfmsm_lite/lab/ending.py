@@ -12,7 +12,7 @@ from pfmsm_lite.lab.gains import GAINS, REFERENCE, SOURCES
 from pfmsm_lite.lab.metrics import CELL, calibration_error, metrics
 from pfmsm_lite.lab.statistics import aligned, decimals, results_of
 from pfmsm_lite.lab.verdict import Judgement, hero_of, judge, named
-from pfmsm_lite.lab.writing import as_it_was, csv_text, replace_text
+from pfmsm_lite.lab.writing import as_it_was, csv_text, printable, replace_text
 from pfmsm_lite.methods import METHODS
 
 LEAK = 0.97  # test AUC above which a run has probably seen the outcome
@@ -47,7 +47,7 @@ def ended(
     }  # fmt: skip
     for name, table in tables.items():
         replace_text(out / f"{name}.csv", csv_text(table))
-    replace_text(out / "verdict.txt", "".join(f"{sentence}\n" for sentence in judgement.sentences))
+    replace_text(out / "verdict.txt", "".join(f"{printable(sentence)}\n" for sentence in judgement.sentences))
     return Ending(judgement, calibration)
 
 

@@ -12,6 +12,7 @@ from pfmsm_lite.lab.sources import READERS, TABLE
 from pfmsm_lite.lab.tables import add_options, names
 from pfmsm_lite.methods import GROUPS, METHODS, Method, Settings, choices, policies
 from pfmsm_lite.registry import OPERATORS
+from pfmsm_lite.trust import dp
 
 # Where in the order of declaration (Method, then Settings) the options of another stage begin: a field that
 # is not listed here belongs with the one before it.
@@ -30,11 +31,13 @@ STAGE_OF = {
     "unknown_rate": "local training",
     "ctcvr": "model and template",
     "precision": "local training",
+    "client": "privacy",
+    "probe": "local training",
 }
 FRAME = ("command", "debug", "words", "given")  # of the parsed options; the others are a command's arguments
 STAGES = (
     "model and template", "local training", "normalization", "coordination", "aggregation",
-    "embedding entries", "at home",
+    "embedding entries", "at home", "privacy",
 )  # fmt: skip
 
 
@@ -195,8 +198,8 @@ def plugin_option(group: Parser | argparse._ArgumentGroup) -> None:
     )
 
 
-def operator_options(command: Parser) -> None:
-    """One group of options for each stage of the method, from the tables."""
+def operator_options(command: Parser) -> dict[str, argparse._ArgumentGroup]:
+    """One group of options for each stage of the method, from the tables: stage → group."""
     groups = {stage: command.add_argument_group(f"method and training: {stage}") for stage in STAGES}
     groups["aggregation"].add_argument(
         "--share",
@@ -216,6 +219,22 @@ def operator_options(command: Parser) -> None:
             metavar="{" + ",".join(known) + "}" if known else name.upper(),
             help=explain(entry).replace("%", "%%"),
         )
+    return groups
+
+
+def epsilon_options(group: argparse._ArgumentGroup) -> None:
+    """--epsilon and --delta, of a command that trains each method once."""
+    for option, usual, name, text in (
+        (
+            "epsilon",
+            None,
+            "E",
+            "private clients, with the noise that this ε per row and run takes",
+        ),
+        ("delta", 1e-5, "D", "the δ of that ε, and of the ε that a private run prints"),
+    ):
+        help_text = text if usual is None else f"{text} (default {usual})"
+        group.add_argument(f"--{option}", type=float, default=usual, metavar=name, help=help_text)
 
 
 def flags() -> dict[str, Field]:
@@ -272,4 +291,19 @@ def declared(arguments: dict[str, Any]) -> tuple[list[Method], Settings]:
             changes["share"] = {**method.share, **share}
         chosen.append(replace(method, **changes))
     given = {f.name: arguments[f.name] for f in fields(Settings) if arguments.get(f.name) is not None}
-    return chosen, Settings(**given)
+    return chosen, _private(Settings(**given), chosen, arguments)
+
+
+def _private(settings, methods, arguments):
+    """The Settings; with --epsilon, the noise that it takes. Refuses what private clients would not read."""
+    own = [name for name in ("dp_clip", "dp_noise", "dp_rate") if arguments.get(name) is not None]
+    if arguments.get("epsilon") is not None and "dp_noise" in own:
+        refuse_beside("--epsilon finds the noise:", ["dp_noise"])
+    if (target := arguments.get("epsilon")) is not None:
+        settings = dp.with_epsilon(settings, methods, arguments["rounds"], target, arguments["delta"])
+    if dp.is_private(settings):
+        dp.refuse_methods(methods)
+    elif own:
+        option = f"--{own[0].replace('_', '-')}"
+        raise UserError(f"{option} is read by private clients. Add --client private, or leave it out.")
+    return settings

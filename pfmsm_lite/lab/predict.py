@@ -1,6 +1,7 @@
 """`predict`: the model of a finished run on rows of another table."""
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from pfmsm_lite.data.files import read_file
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab import models, plugins
 from pfmsm_lite.lab import options as given
-from pfmsm_lite.lab.writing import harmless, whole
+from pfmsm_lite.lab.writing import EXECUTED, harmless, whole
+from pfmsm_lite.scenario import shortened
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}  # how the name of a scored file may end, beside .parquet
 COLUMN = "{task}_probability"
@@ -44,12 +46,23 @@ def add(commands: Any) -> None:
     def do(options: Namespace) -> int:
         plugins.load(getattr(options, "plugin", ()))
         reading = {name: getattr(options, name) for name in ("sep", "decimal", "encoding")}
-        found = score(options.run, options.table, options.out, options.method, options.seed, **reading)
+        notes: list[str] = []
+        found = score(
+            options.run,
+            options.table,
+            options.out,
+            options.method,
+            options.seed,
+            **reading,
+            tell=notes.append,
+        )
         model = found.model
         print(
             f"{options.out}: the columns of {options.table}, and {', '.join(map(column, model.tasks))} by "
             f"{model.method}, seed {model.seed}, round {model.round}"
         )
+        for note in notes:
+            print(note)
         return 0
 
     command.do = do
@@ -63,12 +76,14 @@ def column(task: str) -> str:
 def score(
     run: str | Path, table: str | Path, out: str | Path, method: str | None = None, seed: int | None = None,
     sep: str | None = None, decimal: str | None = None, encoding: str | None = None,
+    tell: Callable[[str], Any] | None = None,
 ) -> models.Models:  # fmt: skip
     """Write the rows of a table, with their probabilities, to `out`; returns the models that gave them.
 
     The cells of a text file are copied as they are, separated as the name of `out` says.
 
     run, method, seed   as in `models.load`;  sep, decimal, encoding: None: as in the run
+    tell    called with a warning where cells of a text file would be executed by a spreadsheet
     raises  UserError, also where `out` already exists; then nothing is written
     """
     out, ending = Path(out), Path(out).suffix.lower()
@@ -91,7 +106,24 @@ def score(
         )
     probabilities = found.model.predict(read.frame, Path(table).name, read.before)
     _write(out, ending, pd.concat([read.frame, probabilities.set_axis(names, axis=1)], axis=1))
+    for note in formulas(read.frame) if tell and ending != ".parquet" else ():
+        tell(note)
     return found
+
+
+def formulas(table: pd.DataFrame) -> list[str]:
+    """A warning, where a spreadsheet would execute cells of a table."""
+    named = []
+    for name, column in table.select_dtypes(exclude=["number", "bool"]).items():
+        cells = column[column.astype(str).str.match(EXECUTED)]
+        cells = cells[pd.to_numeric(cells, errors="coerce").isna()]
+        named += [f"{name} ({cells.iloc[0]!r})"] if len(cells) else []
+    if not named:
+        return []
+    return [
+        f"Note: cells of {shortened(named)} begin like a formula, and stand as in the table that was given. "
+        "A spreadsheet would execute them: import these columns as text."
+    ]
 
 
 def _write(out, ending, scored):

@@ -22,6 +22,7 @@ from pfmsm_lite.lab.statistics import results_of, table
 from pfmsm_lite.lab.versions import decisive
 from pfmsm_lite.lab.writing import csv_text, replace_text, whole
 from pfmsm_lite.methods import METHODS
+from pfmsm_lite.trust import dp
 
 
 def add(commands: Any) -> None:
@@ -60,7 +61,7 @@ def add(commands: Any) -> None:
         help="a finished run keeps what it takes to go on with more --rounds; without it these begin anew",
     )
     given.data_options(run)
-    given.operator_options(run)
+    given.epsilon_options(given.operator_options(run)["privacy"])
 
     def do(options: Namespace) -> int:
         job = Job("checkpoint_seconds", may_differ, dict, work)
@@ -161,7 +162,7 @@ def mark_finished(out: Path) -> None:
 
 def say(out: Path, histories: list[History], found: Opened, ending: Ending, show: Show) -> None:
     """Print the tables and the verdict, and where everything lies."""
-    ceiling = None if found.truth is None else found.truth.ceiling
+    ceiling, arguments = None if found.truth is None else found.truth.ceiling, found.work.arguments
     show(
         f"AUC on test rows, mean of {len({h.seed for h in histories})} seed(s); the round is chosen on "
         "validation rows; bytes: a client's upload in a round"
@@ -181,6 +182,10 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
                 "infinite and was refused"
             )
     tell(ending, results, found.notes, show)
+    for line in dp.said(
+        found.settings, found.methods, max(h.rounds_done for h in histories), arguments.get("delta", 1e-5)
+    ):
+        show(line)
     show(f"\n{out}/")
     for path in sorted(out.iterdir()):
         if path.suffix in (".csv", ".json", ".png", ".txt"):

@@ -13,6 +13,7 @@ from pfmsm_lite.errors import UserError
 
 TORN = "*.part[0-9]*"  # what a killed process leaves of a file
 EXECUTED = re.compile(r"'*[=+\-@\t\r]")  # how a cell begins that a spreadsheet takes for a formula
+CONTROLS = {n: f"\\x{n:02x}" for n in (*range(9), *range(11, 32), *range(127, 160))}  # but for \t and \n
 
 
 @contextlib.contextmanager
@@ -44,6 +45,24 @@ def replace_text(path: Path, text: str) -> None:
     """Write a file whole or not at all; raises UserError where that is not possible."""
     with whole(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
+
+
+def printable(text: str) -> str:
+    """A text as a terminal may show it: control characters, which could move it, as \\x1b and the like."""
+    return text.translate(CONTROLS)
+
+
+class Shown:
+    """A stream that gets texts as `printable` makes them; in all else the stream that it was given."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def harmless(value: Any) -> Any:

@@ -115,6 +115,7 @@ from pfmsm_lite.rivals import (  # noqa: F401
     pooled,
     rules,
     second_model,
+    templates,
     trees,
 )
 

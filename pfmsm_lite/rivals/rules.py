@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from pfmsm_lite.aggregation import Exchange, cosines
+from pfmsm_lite.client import Client
 from pfmsm_lite.registry import lookup, register
 
 
@@ -214,6 +215,7 @@ def divided(power: float):
     return lambda length, moved, radius: torch.full_like(length, (1 + radius**2) ** -power)
 
 
+register("rescale", "none", lambda a, moved, c: torch.ones_like(a), "leave the length as it comes out")
 register("rescale", "sqrt", divided(0.5), "divide by sqrt(1 + radius^2)")
 register("rescale", "cagrad", divided(1), "divide by 1 + radius^2")
 register("phases", "local_first", local_first, "an epoch for what stays at home, then one for what is shared")
@@ -238,3 +240,4 @@ register(
 )
 register("coordinate", "cagrad", cagrad, "one common update by CAGrad over all clients, as in FedHCA2")
 register("coordinate", "pcgrad", pcgrad, "project away what conflicts with another client's update")
+register("optimizer_state", "reset", Client.forget_optimizer, "each round starts with fresh Adam moments")
