@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from pfmsm_lite.registry import is_finite, lookup, refuse, register
@@ -25,11 +24,6 @@ def full(outputs: int, inputs: int) -> tuple[int, ...]:
     return outputs, inputs
 
 
-def vectors(outputs: int, inputs: int) -> tuple[int, ...]:
-    """`local` and `task` hold one factor per output, then one per input."""
-    return (outputs + inputs,)
-
-
 def hadamard(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
     """The product of the three parts.
 
@@ -39,30 +33,6 @@ def hadamard(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
     Fidelity: unknown
     """
     return scenario * local * task[:, None]  # two thirds of the time of an einsum
-
-
-def additive(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
-    """The sum of the three parts.
-
-    Source: PF-MSMTrec, section 3.2
-    Paper: an expert's weights are made of three parts; by which operator, no description says
-    Ours: the sum, the parts at home start at zeros
-    Fidelity: unknown
-    """
-    return scenario + local + task[:, None]
-
-
-def rank1(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
-    """The scenario part, its inputs and outputs scaled.
-
-    Source: PF-MSMTrec, section 3.2
-    Paper: an expert's weights are made of three parts; by which operator, no description says
-    Ours: a factor per input and per output; STAR (Sheng et al., CIKM 2021) has full matrices
-    Fidelity: unknown
-    """
-    outputs = scenario.shape[1]
-    scale = local * task  # [T, O + I]
-    return torch.einsum("eoi,to,ti->teoi", scenario, scale[:, :outputs], scale[:, outputs:])
 
 
 def alone(scenario: Tensor, local: None = None, task: None = None) -> Tensor:
@@ -75,8 +45,6 @@ def alone(scenario: Tensor, local: None = None, task: None = None) -> Tensor:
 
 
 register("compose", "hadamard", Template(1.0, full, hadamard), "product of the three parts")
-register("compose", "additive", Template(0.0, full, additive), "sum of the three parts")
-register("compose", "rank1", Template(1.0, vectors, rank1), "inputs and outputs scaled by vectors")
 register("compose", "none", Template(0.0, None, alone), "the scenario part alone: a plain MMoE")
 
 

@@ -17,6 +17,7 @@ from pfmsm_lite.registry import OPERATORS
 # does not stand here belongs with the one before it.
 STAGE_OF = {
     "model": "model and template",
+    "check": "what the server trusts",
     "normalize": "normalization",
     "coordinate": "coordination",
     "server_step": "aggregation",
@@ -30,11 +31,12 @@ STAGE_OF = {
     "unknown_rate": "local training",
     "ctcvr": "model and template",
     "precision": "local training",
+    "attack": "what the server trusts",
 }
 FRAME = ("command", "debug", "words", "given")  # of the parsed options; the others are a command's arguments
 STAGES = (
-    "model and template", "local training", "normalization", "coordination", "aggregation",
-    "embedding entries", "at home",
+    "model and template", "local training", "what the server trusts", "normalization", "coordination",
+    "aggregation", "embedding entries", "at home",
 )  # fmt: skip
 
 
@@ -201,6 +203,11 @@ def operator_options(command: Parser) -> None:
     stage = STAGES[0]
     for name, entry in flags().items():
         stage = STAGE_OF.get(name, stage)
+        if table := entry.metadata.get("several"):
+            rows = "".join(f"\n{kind}: {row.text}" for kind, row in OPERATORS[table].items())
+            text = f"{entry.metadata['help']}; may be given several times. KIND is one of{rows}"
+            groups[stage].add_argument(f"--{name}", action="append", metavar="SCENARIO=KIND", help=text)
+            continue
         known = ("yes", "no") if isinstance(entry.default, bool) else choices(entry)
         groups[stage].add_argument(
             f"--{name.replace('_', '-')}",

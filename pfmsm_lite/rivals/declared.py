@@ -107,12 +107,15 @@ from pfmsm_lite.data import pooling  # noqa: F401
 from pfmsm_lite.methods import EVERYTHING, GROUPS, PF_MSMTREC, Method, declare
 from pfmsm_lite.rivals import (  # noqa: F401
     ablations,
+    attacks,
+    checks,
     clustered,
     entries,
     logistic,
     m3oe,
     mixtures,
     pooled,
+    readings,
     rules,
     second_model,
     trees,
