@@ -203,7 +203,7 @@ for kind, attack, text in (
     ("copy", copy, "the update of the next client in the list"),
     ("collude", colluding(against), "with all who collude: minus the honest mean, at an honest length"),
     ("little", colluding(little), "with all who collude: the honest mean less 1.5 standard deviations"),
-    ("entries", sending(scaled(-10), only=ENTRIES), "its embedding update times −10, all else honest"),
+    ("entries", sending(scaled(-2), only=ENTRIES), "its embedding update times −2, all else honest"),
     ("late", sending(scaled(-10), first=4), "honest for three rounds, then its update times −10"),
 ):
     register("attack", kind, attack, text)

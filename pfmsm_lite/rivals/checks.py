@@ -10,7 +10,8 @@ from torch import Tensor
 from pfmsm_lite.aggregation import cosines
 from pfmsm_lite.registry import register
 
-AWAY = 0.05  # `screen`: a client whose agreement with the others is below −AWAY is refused
+FAR = 4  # `screen`: who is longer than so many times `clip` is refused, not cut
+AWAY = -0.2  # `screen`: whose median cosine with the others is below is refused
 
 
 def index_of(server, n: int) -> Tensor:
@@ -106,14 +107,12 @@ def refuse(server, uploads: list) -> tuple[list, list[str]]:
     return [None if what else upload for what, upload in zip(said, uploads, strict=True)], said
 
 
-def agreement(server, uploads: list) -> Tensor:
-    """[N]: how much each client's update agrees with the others': the median over them of the cosine.
+def likeness(server, uploads: list) -> Tensor:
+    """[N, N]: cosines between the clients' updates, NaN for oneself and where there is no upload.
 
-    The cosine of two clients is the mean over the units that both have of each shared group of the network
-    (experts, gates, towers); where none of these is shared, that of the embedding entries that both use.
-    NaN where there is no upload, or nobody to agree with.
+    The mean over the units that both have of each shared group of the network (experts, gates, towers); where
+    none of these is shared, the cosine over the embedding table, 0 in entries that a client does not use.
     """
-    there = torch.tensor([upload is not None for upload in uploads])
     found = []
     for block in server.blocks:
         delta = block.read(uploads) - block.received  # [U, N, P]
@@ -127,29 +126,46 @@ def agreement(server, uploads: list) -> Tensor:
         flat = table.flatten(1)
         found.append(cosines(flat @ flat.T))
     mean = torch.stack(found).nanmean(0).cpu().fill_diagonal_(torch.nan)
-    mean[~there], mean[:, ~there] = torch.nan, torch.nan
-    return mean.nanquantile(0.5, dim=1)
+    absent = torch.tensor([upload is None for upload in uploads])
+    mean[absent], mean[:, absent] = torch.nan, torch.nan
+    return mean
 
 
-@register("check", "screen", text="who moves against most others is left out, the rest as `clip`")
+def strangers(likeness: Tensor, bound: float) -> dict[int, float]:
+    """Who points away from most others: {client: its median cosine with those who are left}.
+
+    The one with the lowest median is taken out, and the medians are taken anew, until all are above the
+    bound or fewer than three are left: so that nobody is judged by those who are out already.
+    """
+    likeness, found = likeness.clone(), {}
+    while int(likeness.isfinite().any(1).sum()) >= 3:
+        medians = likeness.nanquantile(0.5, dim=1).nan_to_num(torch.inf)
+        worst = int(medians.argmin())
+        if medians[worst] >= bound:
+            break
+        found[worst] = float(medians[worst])
+        likeness[worst], likeness[:, worst] = torch.nan, torch.nan
+    return found
+
+
+@register("check", "screen", text="who moves against most others or far too long is left out; else as `clip`")
 def screen(server, uploads: list) -> tuple[list, list[str]]:
-    """A client whose update points away from those of most others is refused; then all lengths are clipped.
-
-    Away: its `agreement` is below −AWAY. With fewer than three uploads nobody is in the majority.
+    """Who points away from most others, or is far too long, is refused; what is a little too long is cut.
 
     Source: cosines of updates against poisoning, as FoolsGold (Fung et al., 2018) and FLTrust (Cao et al.,
         NDSS 2021) have them
     Paper: FoolsGold mistrusts updates that are too alike; FLTrust weighs an update by its cosine, if that is
         positive, with one that the server trains on rows of its own, and scales all to that one's length
-    Ours: the server has no rows, so the median of the cosines with the other clients stands in; a client
-        below a bound is refused, the others count in full, but for lengths above `clip` medians
+    Ours: the server has no rows, so the median of the cosines with the other clients stands in; whose median
+        is below AWAY, or who is longer than FAR · `clip` medians, is refused, the others are cut to `clip`
     Fidelity: differs
     """
-    if not server.method.sent or sum(upload is not None for upload in uploads) < 3:
-        return clip(server, uploads)
-    away = [
-        f"points away from most others (cosine {float(c):.2f})" if c < -AWAY else ""
-        for c in agreement(server, uploads)
-    ]
-    used, said = clip(server, [None if out else upload for out, upload in zip(away, uploads, strict=True)])
-    return used, [out or cut for out, cut in zip(away, said, strict=True)]
+    if not server.method.sent:
+        return uploads, [""] * len(uploads)
+    found, most = excess(server, uploads), FAR * server.method.clip
+    out = {n: said for n in range(len(uploads)) if (said := words(found, n, most))}
+    left = [None if n in out else upload for n, upload in enumerate(uploads)]
+    for n, cosine in strangers(likeness(server, left), AWAY).items():
+        out[n] = f"points away from most others (median cosine {cosine:.2f})"
+    used, cut = clip(server, [None if n in out else upload for n, upload in enumerate(uploads)])
+    return used, [out.get(n, said) for n, said in enumerate(cut)]
