@@ -107,7 +107,8 @@ def hold(train: Rows, views: list, offset: Tensor, known: Tensor, hidden: float)
 
 # How changes of shared entries add up: (SharedTable, here [N] 0 or 1) → per client [R_n], what the change of
 # each of its entries counts for in the new one; what is missing from a sum of one stays with the old entry. A
-# rule's attribute `trust`: (uses [R_n], own_rows) → [R_n], how much of its own entry a client keeps.
+# rule may have two attributes: guard(table, trained) → trained, what is used of what was sent, and
+# keeps(table, trained, received) → received, where a client keeps something of its own.
 @register("embedding", "used", text="each entry by how often a client's training rows use it")
 def used_shares(table: "SharedTable", here: list[float]) -> list[Tensor]:
     """A client's change counts by how often its rows use the entry.
@@ -187,6 +188,10 @@ class SharedTable:
         trained      per client [U_n, K], its entries in use (uses > 0), or None: nothing came
         server_step  factor on the change of the table
         """
+        # by some rules what was sent is first made safe
+        rule = lookup("embedding", self.rule)
+        guard, keeps = (getattr(rule, name, None) for name in ("guard", "keeps"))
+        trained = guard(self, trained) if guard else trained
         shares = self.shares([rows is not None for rows in trained])
         # new entry = Σ share · sent + (1 − Σ share) · old:  left [V, 1] and moved [V, K]
         left = torch.ones(len(self.table), 1, device=self.table.device)
@@ -202,10 +207,4 @@ class SharedTable:
         # every client gets all entries that it holds: [R_n, K]
         received = [self.table[index] for index in self.index]
         # by some rules it keeps something of its own entry
-        trust = getattr(lookup("embedding", self.rule), "trust", None)
-        if trust is not None:
-            for rows, own, uses in zip(trained, received, self.uses, strict=True):
-                if rows is not None:
-                    used = uses > 0
-                    own[used] = torch.lerp(own[used], rows, trust(uses[used], self.own_rows)[:, None])
-        return received
+        return keeps(self, trained, received) if keeps else received

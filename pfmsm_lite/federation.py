@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pfmsm_lite.embedding import LAZY_ABOVE, trained
-from pfmsm_lite.errors import UserError, choose
+from pfmsm_lite.errors import choose
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup
 from pfmsm_lite.scenario import EVALUATED, Scenario, check, shortened
@@ -29,15 +29,9 @@ def listed(message: dict[str, Tensor]) -> list[tuple]:
     return [(name, tuple(part.shape), part.element_size() * part.numel()) for name, part in message.items()]
 
 
-def product(tasks: tuple, ctcvr: str) -> tuple[int, int] | None:
-    """Numbers of the tasks in "parent,child", or None for "". Raises UserError for unknown tasks."""
-    if not ctcvr:
-        return None
-    names = [choose("task in --ctcvr", name.strip(), tasks) for name in ctcvr.split(",")]
-    if len(names) != 2:
-        raise UserError(f"--ctcvr is {ctcvr!r}, but it must name two tasks: PARENT,CHILD.")
-    parent, child = (tasks.index(name) for name in names)
-    return parent, child
+def product(scenario: Scenario, settings: Settings) -> tuple[int, int] | None:
+    """Numbers of the two tasks in --ctcvr, or None."""
+    return lookup("fields", "ctcvr")(scenario.tasks, settings.ctcvr) if settings.ctcvr else None
 
 
 def build(first: Scenario, method: Method, settings: Settings, seed: int):
@@ -46,7 +40,7 @@ def build(first: Scenario, method: Method, settings: Settings, seed: int):
     model = lookup("model", method.model)(
         first.fields, len(first.numericals), len(first.tasks), settings.embedding_size, settings.experts,
         settings.hidden, settings.tower, batch_norm=settings.batch_norm,
-        product=product(first.tasks, settings.ctcvr), generator=torch.Generator().manual_seed(seed),
+        product=product(first, settings), generator=torch.Generator().manual_seed(seed),
         **template,
     )  # fmt: skip
     if first.bags:
@@ -78,6 +72,8 @@ class Federation:
         else:
             self._make_clients(scenarios, views, seed)
         self.server = self.make_server()
+        for name, _, kind in (attack.rpartition("=") for attack in self.settings.attack):
+            lookup("attack", kind)(self, name)
 
     def _make_clients(self, scenarios: list, views: list, seed: int) -> None:
         """Clients that start from the same parameters, each with the entries that its own ids name."""
@@ -106,7 +102,7 @@ class Federation:
         # its base rate as a constant that never leaves it, where the method says so
         if getattr(own, "federated", False):
             intercept = lookup("intercept", self.method.intercept)
-            own.intercept += intercept(train.labels, product(self.tasks, settings.ctcvr))
+            own.intercept += intercept(train.labels, product(scenario, settings))
         # the order of its mini-batches depends on the seed and on its name, not on who else is there
         order = (seed * 1_000_003 + zlib.crc32(scenario.name.encode())) % 2**63
         return lookup("client", settings.client)(
@@ -142,6 +138,7 @@ class Federation:
         uploads = [c.upload() if fine else None for c, fine in zip(self.clients, accepted, strict=True)]
         self.sent = [sum(entry[2] for entry in listed(upload or {})) for upload in uploads]  # bytes
         downloads, record = self.server.serve(uploads)
+        self.accepted, self.said = self.server.accepted, self.server.said
         for client, message in zip(self.clients, downloads, strict=True):
             client.download(message)
         return record

@@ -49,7 +49,7 @@ class Round(NamedTuple):
     record    name → [units, ...], as in Server.serve
     valid     per client the lines of Client.evaluate("valid");  test: likewise, or None: not the best round
     losses    [N, T] training losses;  seconds, bytes: per client;  accepted: [N] bool
-    elapsed   seconds of the whole round
+    elapsed   seconds of the whole round;  said: [N] what the server's checks found in an upload, else ""
     """
 
     record: dict
@@ -60,6 +60,7 @@ class Round(NamedTuple):
     bytes: list[int]
     accepted: list[bool]
     elapsed: float
+    said: list[str]
 
 
 class History:
@@ -70,6 +71,7 @@ class History:
         self.method, self.seed, self.clients, self.units = method, seed, list(clients), list(units)
         self.chosen_by = choose  # what chooses the round: auc or logloss
         self.lines: list[list] = []
+        self.said: list[tuple[int, str, str]] = []  # (round, client, what the server found in its upload)
         self.best: dict | None = None
         self.arrays: dict[str, list] = {}
         self.best_round, self.best_auc, self.last_auc, self.best_loss = 0, -math.inf, math.nan, math.inf
@@ -114,6 +116,7 @@ class History:
             for k, (scenario, task, _, _, auc, _) in enumerate(own):
                 loss = float(done.losses[n, k % done.losses.shape[1]])
                 self.lines.append([number, scenario, task, auc, loss, *cost])
+        self.said += [(number, *pair) for pair in zip(self.clients, done.said, strict=True) if pair[1]]
         for name, values in done.record.items():
             self.arrays.setdefault(name, []).append(values.numpy(force=True))
         self.rounds_done, self.seconds = number, self.seconds + done.elapsed

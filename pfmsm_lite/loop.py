@@ -7,11 +7,11 @@ from numbers import Integral
 
 import torch
 
-from pfmsm_lite.aggregation import cosines
 from pfmsm_lite.errors import UserError, at_least_one, choose
 from pfmsm_lite.federation import Federation
 from pfmsm_lite.history import History, Round
 from pfmsm_lite.methods import METHODS, Method, Settings
+from pfmsm_lite.registry import lookup
 from pfmsm_lite.scenario import Scenario
 
 
@@ -68,29 +68,22 @@ def one_round(federation: Federation, history: History) -> None:
     true_gradient = federation.probe()
     # 1. every client trains from what it received
     losses, seconds, accepted = federation.train()
-    if not any(accepted):
+    # 2. upload → check → normalize → coordinate → aggregate → download
+    record = federation.serve(accepted)
+    if not any(federation.accepted):
         history.stop(history.rounds_done + 1, "every client's upload was NaN or infinite")
         return
-    # 2. upload → normalize → coordinate → aggregate → download
-    record = federation.serve(accepted)
     # 3. what a client does for its own use
     seconds = [sum(both) for both in zip(seconds, federation.personalize(), strict=True)]
     if true_gradient is not None and (past := federation.block("expert.scenario").previous):
-        record |= compared(true_gradient, past.delta)
+        record |= lookup("fields", "probe")(true_gradient, past.delta)
     # 4. validation rows say whether this is the best round; only then are test rows looked at
     valid = [client.evaluate("valid") for client in federation.clients]
     better = history.improves([line for own in valid for line in own])
     test = [client.evaluate("test") for client in federation.clients] if better else None
     elapsed = time.perf_counter() - start
-    history.add(Round(record, valid, test, losses, seconds, federation.sent, accepted, elapsed))
-
-
-def compared(gradient: torch.Tensor, delta: torch.Tensor) -> dict[str, torch.Tensor]:
-    """How well updates stand for true gradients: both [E, N, P] → alignment [E, N], cosines [E, N, N]."""
-    inner = -(gradient * delta).sum(-1)
-    length = gradient.norm(dim=-1) * delta.norm(dim=-1)
-    gram = gradient @ gradient.transpose(-2, -1)
-    return {"probe_alignment": inner / length.clamp(min=1e-12), "probe_cosine": cosines(gram)}
+    found = federation.accepted, elapsed, federation.said
+    history.add(Round(record, valid, test, losses, seconds, federation.sent, *found))
 
 
 def check_device(device: str) -> None:

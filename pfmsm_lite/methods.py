@@ -84,6 +84,8 @@ class Method:
     search: dict = field(default_factory=dict)
     model: str = operator("model", "mmoe", "which network; all but mmoe need all rows in one place")
     compose: str = operator("compose", "none", "how an expert's weights are composed of their parts")
+    check: str = operator("check", "exact", "server: what it does with an upload before it is used")
+    clip: float = option(2.0, "longest update that a check lets pass, in medians of the clients", above=0.0)
     normalize: str = operator("normalize", "none", "server: parameter normalization, eq. 8")
     undo: str = operator("undo", "no", "undo the normalization on download")
     coordinate: str = operator("coordinate", "none", "server: conflict coordination, eq. 13")
@@ -184,10 +186,12 @@ class Settings:
     dp_rate: float = option(0.1, "chance of a row to be in a private mini-batch", above=0.0, below=1.0)
     entries: str = operator("entries", "counted", "what a client tells of the embedding entries it holds")
     probe: int = option(0, "rows of a fixed batch whose true gradient is recorded; 0: none", at_least=0)
+    attack: tuple = option((), "SCENARIO=KIND: this client is hostile", several="attack")
 
     def __post_init__(self):
         _validate(self)
-        object.__setattr__(self, "hidden", tuple(self.hidden))  # from JSON it comes as a list
+        for name in ("hidden", "attack"):  # from JSON they come as lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.hidden or not all(type(width) is int and width >= 1 for width in self.hidden):
             raise UserError(f"--hidden is {self.hidden}; give whole numbers from 1, such as 64,32.")
         if self.batch_norm and self.batch_size == 1:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pfmsm_lite.embedding import Embedding
-from pfmsm_lite.registry import register
+from pfmsm_lite.registry import lookup, register
 from pfmsm_lite.template import check, compose, template
 
 # group → what its tensors' first axis counts; the other groups are one unit
@@ -180,15 +180,7 @@ class MMoE(nn.Module):
         mixed = gates.unflatten(1, (copies, -1)) @ hidden
         # towers: [T, B, H] → [B, T]
         logits = self.towers(mixed.flatten(1, 2).transpose(0, 1)) + self.intercept
-        return logits if self.product is None else parent_times_child(logits, *self.product)
-
-
-def parent_times_child(logits: Tensor, parent: int, child: int) -> Tensor:
-    """Replace the child's logit by that of P = σ(x)·σ(y): 1/P − 1 = e⁻ˣ + e⁻ʸ + e⁻ˣ⁻ʸ, exact at any x, y."""
-    x, y = logits[:, parent], logits[:, child]
-    columns = list(logits.unbind(1))
-    columns[child] = -torch.logsumexp(torch.stack([-x, -y, -x - y]), 0)
-    return torch.stack(columns, 1)
+        return logits if self.product is None else lookup("fields", "product")(logits, *self.product)
 
 
 register("model", "mmoe", MMoE, "a gate over shared experts per task; the only one that can be federated")

@@ -53,21 +53,7 @@ def moment(stack: Tensor) -> tuple[Tensor, Tensor]:
     """
     # per client, over the entries of the tensor: [..., N, 1]
     mean, deviation = stack.mean(-1, keepdim=True), spread(stack)
-    return _towards(mean, deviation, deviation.mean(-2, keepdim=True), mean.mean(-2, keepdim=True))
-
-
-@register("normalize", "elementwise", text="normalize each entry over the clients")
-def elementwise(stack: Tensor) -> tuple[Tensor, Tensor]:
-    """Each entry over the clients, then the tensor's average deviation.
-
-    Source: PF-MSMTrec, eq. 8
-    Paper: the shared parameters are "normalized across all clients"
-    Ours: statistics over the clients, entry by entry: of our candidates the closest to these words
-    Fidelity: unknown
-    """
-    # per entry, over the clients: [..., 1, P]
-    mean, deviation = stack.mean(-2, keepdim=True), stack.std(-2, keepdim=True, correction=0)
-    return _towards(mean, deviation, deviation.mean(-1, keepdim=True), mean)
+    return towards(mean, deviation, deviation.mean(-2, keepdim=True), mean.mean(-2, keepdim=True))
 
 
 @register("normalize", "none", text="leave the uploads as they are")
@@ -80,7 +66,7 @@ def unchanged(stack: Tensor) -> tuple[Tensor, Tensor]:
     return torch.ones_like(stack[..., :1, :1]), torch.zeros_like(stack[..., :1, :1])
 
 
-def _towards(mean, deviation, new_deviation, new_mean):
+def towards(mean, deviation, new_deviation, new_mean):
     """The map from one mean and deviation to another; where there is no deviation, only the mean moves."""
     scale = torch.where((deviation > 1e-12) & (new_deviation > 1e-12), new_deviation / deviation, 1.0)
     return scale, new_mean - mean * scale

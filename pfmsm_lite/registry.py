@@ -22,8 +22,9 @@ class Operator(NamedTuple):
 
 # kind → name → Operator; the kinds in the order in which a round uses them
 KINDS = (
-    "reader", "model", "compose", "optimizer_state", "phases", "intercept", "normalize", "undo", "coordinate",
-    "rescale", "aggregate", "embedding", "personal", "calibrate", "fields", "client", "entries",
+    "reader", "model", "compose", "optimizer_state", "phases", "intercept", "attack", "check", "normalize",
+    "undo", "coordinate", "rescale", "aggregate", "embedding", "personal", "calibrate", "fields", "client",
+    "entries",
 )  # fmt: skip
 OPERATORS: dict[str, dict[str, Operator]] = {kind: {} for kind in KINDS}
 

@@ -9,10 +9,9 @@ from torch import Tensor
 from pfmsm_lite.aggregation import Exchange, Past, aggregate, cosines, mixing_weights
 from pfmsm_lite.coordination import coefficients
 from pfmsm_lite.embedding import SharedTable
-from pfmsm_lite.errors import UserError
 from pfmsm_lite.mmoe import GRADIENT, UNITS
 from pfmsm_lite.normalization import Affine, normalize
-from pfmsm_lite.registry import lookup
+from pfmsm_lite.registry import lookup, register
 
 NORMALIZED = COORDINATED = ("expert.scenario",)  # the stages that the paper has for experts only
 
@@ -62,6 +61,12 @@ class Block:
         sent = [upload if upload is not None and key in upload else None for upload in uploads]
         return self._filled(torch.zeros_like(self.received), sent, GRADIENT) if any(sent) else None
 
+    def wanted(self, n: int, upload: dict) -> dict[str, Tensor]:
+        """What client n's upload must hold of this group, as it would look: gradients all, or none."""
+        own = self.write(self.received, n)
+        asked = GRADIENT + next(iter(own)) in upload
+        return own | {GRADIENT + name: part for name, part in own.items() if asked}
+
     def _filled(self, stack: Tensor, uploads: list, before: str = "") -> Tensor:
         for n, upload in enumerate(uploads):
             if upload is not None:
@@ -109,6 +114,9 @@ def coordinated(delta: Tensor, accepted: Tensor, kind: str, method) -> tuple[Ten
     return mix * method.server_step, gram, mix @ gram @ mix.transpose(-2, -1)
 
 
+register("check", "exact", lambda server, uploads: (uploads, [""] * len(uploads)), "its form alone")
+
+
 class Server:
     """What handles the clients' messages: one Block per shared group, and the shared embedding table.
 
@@ -132,12 +140,37 @@ class Server:
         sizes, rule = self.rows.tolist(), (method.embedding, method.own_rows)
         self.table = SharedTable(table[union], index, uses, sizes, *rule)
 
+    def fault(self, n: int, upload: dict) -> str:
+        """What is wrong with the form of client n's upload, in words; "" where nothing is."""
+        wanted = {k: part for block in self.blocks for k, part in block.wanted(n, upload).items()}
+        if "embedding" in self.method.sent:
+            like = self.table.table[: len(self.asked[n])]
+            wanted |= {"embedding.weight": like, "embedding.entries": self.asked[n]}
+        found, due = ({k: (tuple(p.shape), p.dtype) for k, p in m.items()} for m in (upload, wanted))
+        for name in sorted(found.keys() | due.keys()):
+            if found.get(name) != due.get(name):
+                return f"{name!r} is {found.get(name, 'missing')}, not {due.get(name, 'asked for')}"
+            if not upload[name].float().square().sum().isfinite():
+                return f"{name!r} holds NaN, infinity, or a number whose square is too large for float32"
+        other = "embedding.entries" in due and not torch.equal(upload["embedding.entries"], self.asked[n])
+        return "other embedding entries than its first message named" if other else ""
+
+    def checked(self, uploads: list) -> list:
+        """The uploads that may be used, None for the others; keeps who that is, and why, in words."""
+        wrong = ["" if upload is None else self.fault(n, upload) for n, upload in enumerate(uploads)]
+        fit = [None if fault else upload for fault, upload in zip(wrong, uploads, strict=True)]
+        found, more = lookup("check", self.method.check)(self, fit)
+        self.said = [fault or words for fault, words in zip(wrong, more, strict=True)]  # [N]
+        self.accepted = [upload is not None for upload in found]  # [N]
+        return found
+
     @torch.no_grad()
     def serve(self, uploads: list) -> tuple[list[dict], dict[str, Tensor]]:
         """One round at the server.
 
         uploads  per client its message, or None: nothing fit to use came
-        returns  (downloads: per client a message, record: name → [units, ...] for the history)
+        returns  (downloads: per client a message, record: name → [units, ...] for the history); empty ones
+                 where no upload is left. `said` and `accepted` tell what its checks found
 
         Source: PF-MSMTrec, abstract
         Paper: for each expert "federated batch normalization, conflict coordination, and personalized
@@ -145,10 +178,13 @@ class Server:
         Ours: in this order; embedding entries come last
         Fidelity: same
         """
-        # [N] bool: whose upload arrived
-        accepted = torch.tensor([upload is not None for upload in uploads], device=self.rows.device)
+        uploads = self.checked(uploads)
+        # [N] bool: whose upload is used
+        accepted = torch.tensor(self.accepted, device=self.rows.device)
         downloads: list[dict] = [{} for _ in uploads]
         records = []
+        if not any(self.accepted):
+            return downloads, {}
         for block in self.blocks:
             gradients = block.gradients(uploads)
             mixtures, record = self.serve_block(block, block.read(uploads), accepted, gradients)
@@ -158,7 +194,7 @@ class Server:
             records.append(record)
         # embedding entries have a rule of their own
         if "embedding" in self.method.sent:
-            entries = self.table.step(self._entries(uploads), self.method.server_step)
+            entries = self.table.step([u and u["embedding.weight"] for u in uploads], self.method.server_step)
             for own, download in zip(entries, downloads, strict=True):
                 download["embedding.weight"] = own
         keys = records[0] if records else ()
@@ -205,13 +241,6 @@ class Server:
         record = {"norm": gram.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt(), "weights": weights}
         record |= {"cosine_before": cosines(gram), "cosine_after": cosines(after), "normalized": moved}
         return mixtures, record
-
-    def _entries(self, uploads: list) -> list:
-        """Per client the embedding entries that it sent [U_n, K], or None."""
-        for name, upload, asked in zip(self.names, uploads, self.asked, strict=True):
-            if upload is not None and not torch.equal(upload["embedding.entries"], asked):
-                raise UserError(f"Client {name!r} sent other embedding entries than its first message named.")
-        return [None if upload is None else upload["embedding.weight"] for upload in uploads]
 
     def state(self) -> dict:
         return {"blocks": [block.state() for block in self.blocks], "table": self.table.table}

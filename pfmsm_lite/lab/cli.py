@@ -17,7 +17,7 @@ from pfmsm_lite.lab.writing import Shown, printable
 # modules with add(subparsers), which makes commands, each with its `do`; looked up by name, for the lab knows
 # no room above it
 COMMANDS = (
-    "lab.run", "lab.inspect", "lab.predict", "lab.compare", "lab.map", "lab.worlds",
+    "lab.run", "lab.inspect", "lab.predict", "lab.compare", "lab.map", "lab.worlds", "lab.trust",
     "lab.bench", "lab.download", "lab.paper", "course.commands",
 )  # fmt: skip
 

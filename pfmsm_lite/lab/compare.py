@@ -97,7 +97,7 @@ def checked(arguments: Arguments) -> Arguments:
     if not fresh(arguments) and arguments["data_seed"] is None:
         filled["data_seed"] = 0  # as a reader of your own has it in `run`
     if not arguments["settings"]:
-        everything = [name for name in METHODS if not name.startswith("no_")]
+        everything = [name for name in METHODS if not name.startswith(("no_", "robust_"))]
         filled |= {**SEARCH_SIZE, **size, "methods": asked or everything}
     else:
         refuse_beside("--settings takes over what was chosen before:", size)

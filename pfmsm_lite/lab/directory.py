@@ -25,6 +25,7 @@ from pfmsm_lite.lab.versions import machine, versions
 from pfmsm_lite.loop import check_device
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup
+from pfmsm_lite.rivals.attacks import refuse_unknown
 from pfmsm_lite.scenario import Scenario, shortened
 
 MOST_SEEDS = 10_000
@@ -252,6 +253,7 @@ def opened(out: Path, arguments: Arguments, show: Show) -> Opened:
                 f"{len(scenarios)}. Leave it out of --methods."
             )
     sizes = {s.name: len(s.train.labels) for s in scenarios}
+    refuse_unknown(settings.attack, sizes)
     rates = {s.name: dict(zip(s.tasks, s.train.labels.nanmean(0).tolist(), strict=True)) for s in scenarios}
     found = Opened(work, sizes, truth, methods, settings, rates, scenarios[0].notes)
     _write_config(found, scenarios)

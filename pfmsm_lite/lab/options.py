@@ -18,6 +18,7 @@ from pfmsm_lite.trust import dp
 # is not listed here belongs with the one before it.
 STAGE_OF = {
     "model": "model and template",
+    "check": "what the server trusts",
     "normalize": "normalization",
     "coordinate": "coordination",
     "server_step": "aggregation",
@@ -33,11 +34,12 @@ STAGE_OF = {
     "precision": "local training",
     "client": "privacy",
     "probe": "local training",
+    "attack": "what the server trusts",
 }
 FRAME = ("command", "debug", "words", "given")  # of the parsed options; the others are a command's arguments
 STAGES = (
-    "model and template", "local training", "normalization", "coordination", "aggregation",
-    "embedding entries", "at home", "privacy",
+    "model and template", "local training", "what the server trusts", "normalization", "coordination",
+    "aggregation", "embedding entries", "at home", "privacy",
 )  # fmt: skip
 
 
@@ -212,6 +214,11 @@ def operator_options(command: Parser) -> dict[str, argparse._ArgumentGroup]:
     stage = STAGES[0]
     for name, entry in flags().items():
         stage = STAGE_OF.get(name, stage)
+        if table := entry.metadata.get("several"):
+            rows = "".join(f"\n{kind}: {row.text}" for kind, row in OPERATORS[table].items())
+            text = f"{entry.metadata['help']}; may be given several times. KIND is one of{rows}"
+            groups[stage].add_argument(f"--{name}", action="append", metavar="SCENARIO=KIND", help=text)
+            continue
         known = ("yes", "no") if isinstance(entry.default, bool) else choices(entry)
         groups[stage].add_argument(
             f"--{name.replace('_', '-')}",

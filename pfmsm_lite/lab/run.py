@@ -176,11 +176,8 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
     for history in histories:
         if history.stopped:
             show(f"{history.method}, seed {history.seed}: {history.stopped}")
-        for number, client in history.refused:
-            show(
-                f"{history.method}, seed {history.seed}: round {number}: the upload of {client} was NaN or "
-                "infinite and was refused"
-            )
+        for line in distrust(history):
+            show(f"{history.method}, seed {history.seed}: {line}")
     tell(ending, results, found.notes, show)
     for line in dp.said(
         found.settings, found.methods, max(h.rounds_done for h in histories), arguments.get("delta", 1e-5)
@@ -195,3 +192,19 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
         show(f"  {arrays} × METHOD-SEED.npz (update norms, cosines, aggregation weights per round)")
     kept = len(list(out.glob("models/*-*.pt")))
     show(f"  {kept} × models/METHOD-SEED.pt: python -m pfmsm_lite predict {out} NEW.csv --out SCORED.csv")
+
+
+def distrust(history: History) -> list[str]:
+    """What the server refused or cut, a line per client for each: in which rounds, and why the first time."""
+    said = {(number, client): words for number, client, words in history.said}
+    refused = set(history.refused)
+    found: dict[tuple, list[int]] = {}
+    for number, client in dict.fromkeys([*said, *history.refused]):
+        found.setdefault((client, (number, client) in refused), []).append(number)
+    lines = []
+    for (client, out), numbers in found.items():
+        words = said.get((numbers[0], client), "its training gave NaN or infinity")
+        some = f"round {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} rounds from {numbers[0]} on"
+        what = "was refused" if out else "was used, but for a part"
+        lines.append(f"{some}: the upload of {client} {what}: {words}")
+    return lines

@@ -107,15 +107,18 @@ from pfmsm_lite.data import pooling  # noqa: F401
 from pfmsm_lite.methods import EVERYTHING, GROUPS, PF_MSMTREC, Method, declare
 from pfmsm_lite.rivals import (  # noqa: F401
     ablations,
+    attacks,
+    checks,
     clustered,
     entries,
     logistic,
     m3oe,
     mixtures,
     pooled,
+    readings,
+    robust,
     rules,
     second_model,
-    templates,
     trees,
 )
 
@@ -283,5 +286,44 @@ declare(
         embedding="sum",
         personal="finetune",
         search={"home_epochs": (1, 2, 4)},
+    ),
+)
+
+# Against hostile clients: FedAvg by each robust mean, and the one default for pf_msmtrec.
+declare(
+    *(
+        Method(
+            f"robust_{rule}",
+            f"FedAvg by {words} instead of its mean",
+            share={**dict.fromkeys(GROUPS, rule), "embedding": "mean"},
+            embedding=combine,
+        )
+        for rule, combine, words in (
+            ("median", "sum_median", "each number's median"),
+            ("trimmed", "sum_trimmed", "each number's trimmed mean"),
+            ("krum", "sum_median", "the client nearest to its neighbours (Krum)"),
+            ("multikrum", "sum_median", "the clients nearest to their neighbours (multi-Krum)"),
+        )
+    ),
+    Method(
+        "robust_clip",
+        "FedAvg, no update longer than `clip` medians",
+        EVERYTHING,
+        embedding="sum",
+        check="clip",
+    ),
+    Method(
+        "robust_screen",
+        "FedAvg, who moves against most others left out, entries by their median",
+        EVERYTHING,
+        embedding="sum_median",
+        check="screen",
+    ),
+    replace(
+        PF_MSMTREC,
+        name="robust_pf",
+        summary="pf_msmtrec, who moves against most others left out, entries by their median",
+        embedding="sum_median",
+        check="screen",
     ),
 )

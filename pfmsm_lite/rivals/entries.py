@@ -1,5 +1,6 @@
 """A rule for shared embedding entries by which a client keeps something of its own."""
 
+import torch
 from torch import Tensor
 
 from pfmsm_lite.embedding import SharedTable, used_shares
@@ -21,4 +22,13 @@ def personal(table: SharedTable, here: list[float]) -> list[Tensor]:
     return used_shares(table, here)
 
 
-personal.trust = by_own_rows
+def keeps(table: SharedTable, trained: list, received: list[Tensor]) -> list[Tensor]:
+    """Each client's new entries [R_n, K], mixed with those that it sent [U_n, K] as far as it trusts them."""
+    for rows, own, uses in zip(trained, received, table.uses, strict=True):
+        if rows is not None:
+            used = uses > 0
+            own[used] = torch.lerp(own[used], rows, by_own_rows(uses[used], table.own_rows)[:, None])
+    return received
+
+
+personal.keeps = keeps

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pfmsm_lite.data.products import parent_times_child
 from pfmsm_lite.embedding import Embedding
-from pfmsm_lite.mmoe import Experts, Gates, Towers, grouped_linear, parent_times_child, uniform
+from pfmsm_lite.mmoe import Experts, Gates, Towers, grouped_linear, uniform
 from pfmsm_lite.registry import register
 
 

@@ -1,8 +1,9 @@
-"""Other parameter templates: the sum of the three parts, and one that keeps vectors at home."""
+"""Other readings of the template and of the normalization, which no source rules out."""
 
 import torch
 from torch import Tensor
 
+from pfmsm_lite.normalization import towards
 from pfmsm_lite.registry import register
 from pfmsm_lite.template import Template, full
 
@@ -38,3 +39,17 @@ def rank1(scenario: Tensor, local: Tensor, task: Tensor) -> Tensor:
 
 register("compose", "additive", Template(0.0, full, additive), "sum of the three parts")
 register("compose", "rank1", Template(1.0, vectors, rank1), "inputs and outputs scaled by vectors")
+
+
+@register("normalize", "elementwise", text="normalize each entry over the clients")
+def elementwise(stack: Tensor) -> tuple[Tensor, Tensor]:
+    """Each entry over the clients, then the tensor's average deviation.
+
+    Source: PF-MSMTrec, eq. 8
+    Paper: the shared parameters are "normalized across all clients"
+    Ours: statistics over the clients, entry by entry: of our candidates the nearest to these words
+    Fidelity: unknown
+    """
+    # per entry, over the clients: [..., 1, P]
+    mean, deviation = stack.mean(-2, keepdim=True), stack.std(-2, keepdim=True, correction=0)
+    return towards(mean, deviation, deviation.mean(-1, keepdim=True), mean)
