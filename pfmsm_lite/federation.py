@@ -116,7 +116,7 @@ class Federation:
             for scenario, view, own in zip(scenarios, views, used, strict=True):
                 known = trained([own], size) if together is None else together
                 self.clients.append(make_client(scenario, view, model, self.table, known, *rest))
-        self.server = self.make_server()
+        self.server, self.here = self.make_server(), [True] * len(self.clients)
 
     def make_server(self) -> Server:
         """A server that knows the common start and the clients' first messages, and nothing else."""

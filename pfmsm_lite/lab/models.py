@@ -66,18 +66,18 @@ def snapshot(federation: Federation, scenarios: list[Scenario], history: History
     }
     tensors: dict[str, Tensor] = {}
     for n, client in enumerate(federation.clients):
-        tensors |= {f"{n}.{name}": tensor for name, tensor in _of_client(client).items()}
+        tensors |= {f"{n}.{name}": tensor for name, tensor in of_client(client).items()}
     if "embedding" in method.sent:
         tensors["server.table"] = federation.server.table.table
         tensors["server.entries"] = torch.unique(torch.cat([c.held.entries for c in federation.clients]))
     if tensors:
-        lines = {name: own for client in federation.clients for name, own in _lines_of(client).items()}
+        lines = {name: own for client in federation.clients for name, own in lines_of(client).items()}
         tensors |= {f"calibration.{about['scenarios'].index(name)}": own for name, own in lines.items()}
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     return {"format": FORMAT, "about": json.dumps(about), "tensors": plain}
 
 
-def _of_client(client):
+def of_client(client):
     """Name → tensor of what it predicts with; of a client without a network what its `kept` gives."""
     if not hasattr(client, "model"):
         return client.kept() if hasattr(client, "kept") else {}
@@ -91,7 +91,7 @@ def _of_client(client):
     return own
 
 
-def _lines_of(client):
+def lines_of(client):
     """Scenario → how its probabilities are corrected, as a tensor; of those that are."""
     found = getattr(getattr(client, "calibrate", None), "lines", {})
     return {name: torch.from_numpy(np.asarray(own)) for name, own in found.items()}
