@@ -31,24 +31,26 @@ class Record(NamedTuple):
 
 
 def conduct(
-    declared: Declaration, post: Post, *, keep: Any = None, tell: Callable[[str], None] = lambda text: None
-) -> History:
+    declared: Declaration, post: Post, *, keep: Any = None, least: int = 1,
+    tell: Callable[[str], None] = lambda text: None,
+) -> History:  # fmt: skip
     """Play all rounds with whoever `post` reaches.
 
     keep    None, or where the state is kept after each round: its save(name, content) and load(name); what
             was begun there goes on
+    least   answers without which a round does not go on
     tell    hears a line of text after each round
     raises  UserError, also for a client that refuses, by its name
     """
-    post = _read(post)
-    said = post(dict.fromkeys(declared.clients, hello(declared)))
+    ask = _read(post)
+    said = ask(dict.fromkeys(declared.clients, hello(declared)))
     _all_there(declared, said)
     common = agreed(declared, {name: letter.about for name, letter in said.items()})
     state = keep.load("server") if keep else None
     if state is not None and state["digest"] != declared.digest:
         raise UserError("What is kept here belongs to another training. Choose another --out.")
     if state is None:
-        joined = post(dict.fromkeys(declared.clients, join(declared, common, said)))
+        joined = ask(dict.fromkeys(declared.clients, join(declared, common, said)))
         _all_there(declared, joined)
         first = {name: (own.about, tensors(own)) for name, own in joined.items()}
         state = {"digest": declared.digest, "joined": first}
@@ -58,8 +60,14 @@ def conduct(
         side.load(state["side"])
         tell(f"goes on after round {side.number - 1}; last answers: {side.last}")
     while not side.ended:
-        number = side.number
-        side.take(post(side.letters()))
+        number, letters = side.number, side.letters()
+        answers = ask(letters)
+        if len(answers) < min(least, len(letters)):
+            raise UserError(
+                f"Round {number}: {len(answers)} of {len(letters)} clients answered in time, fewer than {least}. "
+                "Start the others again, and then go on with --resume."
+            )
+        side.take(answers)
         if keep:
             keep.save("server", {**state, "side": side.state()})
         tell(f"round {number}: average validation AUC of the round before {side.history.last_auc:.4f}")
