@@ -129,8 +129,8 @@ class ClientSide:
         joined = self.kept.load(f"{digest}/joined")
         if joined is None:
             raise UserError(
-                f"Client {self.name!r} has no state of this training: it was lost, or lies in another folder. "
-                "Start the training anew."
+                f"Client {self.name!r} has no state of this training: it was lost, or lies elsewhere. Start "
+                "the training anew."
             )
         declared = read(joined["declaration"])
         method, settings, rows = declared.method, declared.settings, self.scenario
@@ -153,7 +153,7 @@ class ClientSide:
                last      the last letter whose answer the server has: what happened after it never happened
                home      it took part in the round before: what came is used and evaluated
                train     it takes part in this one
-               best      the best round so far: what it predicted with then is kept
+               model     what it predicted with in the best round so far was made after this one: it is kept
         """
         about = letter.about
         digest, number, last = about["digest"], about["number"], about["last"]
@@ -171,7 +171,7 @@ class ClientSide:
             found |= {"losses": losses.tolist(), "fine": fine}
             upload = client.upload() if fine else {}
         self.kept.save(f"{digest}/{number}", client.state())
-        self._tidy(digest, {last, number}, about["best"])
+        self._tidy(digest, number, last, about["model"])
         return Letter(found, arrays(upload))
 
     def _at(self, digest: str, last: int) -> Client:
@@ -190,31 +190,18 @@ class ClientSide:
         lines = {name: tensor.clone() for name, tensor in models.lines_of(client).items()}
         self.kept.save(f"{digest}/model-{number}", {"tensors": own, "lines": lines})
 
-    def _tidy(self, digest, states, best):
-        """Drop the states that no letter can ask for any more, and models that cannot be the best round's."""
-        numbers = [own for name in self.kept.names() if (own := _number(digest, "", name)) is not None]
-        rounds = [own for name in self.kept.names() if (own := _number(digest, "model-", name)) is not None]
-        for number in set(numbers) - states:
-            self.kept.drop(f"{digest}/{number}")
-        oldest = max((own for own in rounds if own <= best), default=0)
-        for number in (own for own in rounds if own < oldest):
-            self.kept.drop(f"{digest}/model-{number}")
+    def _tidy(self, digest, number, last, model):
+        """Drop what no letter can ask for any more; later numbers are left to who is at work on them."""
+        for before, kept in (("", {last}), ("model-", {model, number - 1})):
+            for name in self.kept.names():
+                found = re.fullmatch(rf"{digest}/{before}(\d+)", name)
+                if found and int(found[1]) < number and int(found[1]) not in kept:
+                    self.kept.drop(name)
 
     def _forget(self, digest):
         self._built = None
         for name in [name for name in self.kept.names() if name.startswith(f"{digest}/")]:
             self.kept.drop(name)
-
-
-def _number(digest, before, name):
-    found = re.fullmatch(rf"{digest}/{before}(\d+)", name)
-    return int(found[1]) if found else None
-
-
-def model_of(kept: Memory | Folder, digest: str, best: int) -> dict[str, Any]:
-    """What a client predicted with in round `best`, also if it was away: {"tensors": …, "lines": …}."""
-    rounds = [own for name in kept.names() if (own := _number(digest, "model-", name)) is not None]
-    return kept.load(f"{digest}/model-{max(own for own in rounds if own <= best)}")
 
 
 def scores(client: Client) -> dict[str, list]:

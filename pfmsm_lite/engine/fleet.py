@@ -42,7 +42,9 @@ def missing() -> str:
     if program("flower-superlink") is None:
         return "Flower is not installed here: python -m pip install 'flwr==1.42.*', or pfmsm-lite[flower]."
     if os.name != "posix":
-        return "The processes of Flower are started on Linux and macOS only; elsewhere use docker-compose.yml."
+        return (
+            "The processes of Flower are started on Linux and macOS only; elsewhere use docker-compose.yml."
+        )
     return ""
 
 
@@ -72,7 +74,7 @@ def link_command(port: int, database: Path, host: str = HOST, keys: Keys | None 
 def node_command(
     link: str, port: int, config: Mapping[str, Any], ca: Path | None = None, key: Path | None = None
 ) -> list[str]:
-    """Start a SuperNode. link: the SuperLink's host:port;  port: of its own, on loopback;  config: of the node."""
+    """Start a SuperNode. link: host:port of the SuperLink;  port: its own, on loopback;  config: its own."""
     how = ["--root-certificates", str(ca)] if ca else ["--insecure"]
     how += ["--auth-supernode-private-key", str(key)] if key else []
     said = " ".join(f"{name}={json.dumps(str(value))}" for name, value in config.items())
@@ -122,18 +124,26 @@ def end(pids: Callable[[], list[int]], grace: float = GRACE) -> None:
 
 
 class Fleet:
-    """A SuperLink and its nodes on loopback. Use it as `with Fleet(...) as fleet`: it leaves no process.
+    """A SuperLink and its nodes. Use it as `with Fleet(...) as fleet`: it leaves no process.
 
     folder   for logs, Flower's own files and its database
-    clients  name → node config, as of `flower.answer`
+    clients  name → node config, as of `flower.answer`; of those that are to run here
     keys     None: plain HTTP, on loopback only
+    host, port  where the SuperLink listens; by default on loopback, at a port that is free
     """
 
-    def __init__(self, folder: Path, clients: Mapping[str, Mapping[str, Any]], keys: Keys | None = None):
+    def __init__(
+        self, folder: Path, clients: Mapping[str, Mapping[str, Any]], keys: Keys | None = None,
+        host: str = HOST, port: int | None = None,
+    ):  # fmt: skip
         if reason := missing():
             raise UserError(reason)
+        if host != HOST and not keys:
+            raise UserError(
+                f"--host {host} is open to others, and without --tls anybody could come. Give --tls."
+            )
         self.folder, self.home = folder.absolute(), folder.absolute() / "home"
-        self.clients, self.keys, self.port = clients, keys, free_port()
+        self.clients, self.keys, self.host, self.port = clients, keys, host, port or free_port()
         self.processes: dict[str, subprocess.Popen] = {}
         self.again: dict[str, float] = {}  # when who ended is started again
         self.runs: dict[Path, str] = {}
@@ -163,14 +173,12 @@ class Fleet:
 
     def start_link(self) -> None:
         """The SuperLink; if there was one, with what it knew. Comes back when it listens."""
-        command = link_command(self.port, self.folder / "state.db", keys=self.keys)
+        command = link_command(self.port, self.folder / "state.db", self.host, self.keys)
         process, until = self._start("link", command), time.monotonic() + READY
-        if self.keys and not self.runs:
-            self._listening(process, until)
-            for name in self.clients:
-                if key := self.keys.nodes.get(name):
-                    self.flwr("supernode", "register", f"{key}.pub", "mine", "--name", name)
         self._listening(process, until)
+        if self.keys and not self.runs:
+            for name, key in self.keys.nodes.items():
+                self.flwr("supernode", "register", f"{key}.pub", "mine", "--name", name)
 
     def _listening(self, process, until):
         while time.monotonic() < until and process.poll() is None:

@@ -4,7 +4,6 @@ The SuperLink starts `server_app`, a SuperNode `client_app`; both for as long as
 in a new process. A letter goes as one array of bytes, so that what is written down is what is handed over.
 """
 
-import json
 import time
 import traceback
 from pathlib import Path
@@ -86,8 +85,10 @@ class Nodes:
             return self._gather(letters)
         connected = set(self.grid.get_node_ids())
         if any(self.nodes[name] not in connected for name in letters) and connected - self.asked:
-            self._meet(connected - self.asked, set(letters), connected)
-        return self._send({self.nodes[n]: (n, own) for n, own in letters.items() if self.nodes[n] in connected})
+            self._meet(connected - self.asked, set(letters), connected, begun=True)
+        return self._send(
+            {self.nodes[n]: (n, own) for n, own in letters.items() if self.nodes[n] in connected}
+        )
 
     def _gather(self, letters):
         """Answers to the first letter, of all clients or of those that came in time."""
@@ -99,26 +100,37 @@ class Nodes:
             time.sleep(LOOK)
         return found
 
-    def _meet(self, new, names, connected):
-        """Ask nodes for their names: name → answer. A name that is taken by one who is here is refused."""
+    def _meet(self, new, names, connected, begun=False):
+        """Ask nodes for their names: name → answer. Who may not come is an error; once begun it is told."""
         self.asked |= new
-        found = {}
+        registered = {node.node_id: node.name for node in self.grid.get_nodes()}
+        found: dict[str, bytes] = {}
         for node, content in self._send({node: (node, self.hello) for node in sorted(new)}).items():
-            about = unpack(content).about
-            name = about.get("name")
-            if "error" in about:
-                raise UserError(f"Client {name!r}: {about['error']}" if name else about["error"])
-            if name not in self.job.names:
-                raise UserError(
-                    f"A client {name!r} came, but the training is of {', '.join(self.job.names)}. Stop it, or "
-                    "name it in --clients."
-                )
-            if name in found or self.nodes.get(name) in connected:
-                raise UserError(f"Two nodes say that they are {name!r}. Stop the one that is not.")
-            self.nodes[name] = node
-            if name in names:
-                found[name] = content
+            said = unpack(content).about
+            if not (wrong := self._wrong(said, registered.get(node), connected)):
+                name = said["name"]
+                self.nodes[name] = node
+                if name in names:
+                    found[name] = content
+            elif begun:
+                self.job.tell(f"Not let in: {wrong}")
+                self.asked.discard(node)  # it is asked again
+            else:
+                raise UserError(wrong)
         return found
+
+    def _wrong(self, said, registered, connected):
+        """Why a node may not be who it says, or ""; registered: whose key it has."""
+        name, known = said.get("name"), ", ".join(self.job.names)
+        if "error" in said:
+            return f"Client {name!r}: {said['error']}"
+        if name not in self.job.names:
+            return f"A client {name!r} came, but the training is of {known}. Stop that one."
+        if registered not in (None, "", name):
+            return f"A node says that it is {name!r}, but its key is that of {registered!r}."
+        if self.nodes.get(name) in connected:
+            return f"Two nodes say that they are {name!r}. Stop the one that is not."
+        return ""
 
     def _send(self, letters):
         """node → (who, bytes)  →  who → bytes of the answer, of those who answered in time."""

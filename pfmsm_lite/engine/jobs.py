@@ -1,10 +1,10 @@
 """A training that another process is to do: its folder, in which stand the job, its state and its end.
 
-    job.json      the declaration, and the limits
-    server.pt     the server's state after the last round that is done
-    audit.csv     what was handed over, a line for each part of each letter
-    log.txt       a line for each round
-    history.pt    the end: the History;  error.txt: or why there is none
+job.json      the declaration, and the limits
+server.pt     the server's state after the last round that is done
+audit.csv     what was handed over, a line for each part of each letter
+log.txt       a line for each round
+history.pt    the end: the History;  error.txt: or why there is none
 """
 
 import csv

@@ -55,7 +55,7 @@ def read_schema(path: Path) -> dict[str, Any]:
     for name, values in found["categorical"].items():
         if type(values) is not int and not (isinstance(values, list) and values):
             raise UserError(
-                f"--schema {path}: {name} is {values!r}, but it must be a number of buckets or a list of values."
+                f"--schema {path}: {name} is {values!r}, but it must be a number of buckets or a list."
             )
     return found
 
@@ -72,10 +72,14 @@ def own_table(path: Path, schema: Mapping[str, Any], name: str) -> Scenario:
     known = [str(column).strip() for column in table.frame]
     for column in named:
         choose(f"column of {path.name}", column, known)
-    options = {key: schema[key] for key in ("positive", "time", "split_column", "group", "na") if key in schema}
+    options = {
+        key: schema[key] for key in ("positive", "time", "split_column", "group", "na") if key in schema
+    }
     hashed = sorted({values for values in fields.values() if isinstance(values, int)})
     if len(hashed) > 1:
-        raise UserError(f"--schema: categorical columns have {hashed} buckets. Give all hashed ones the same.")
+        raise UserError(
+            f"--schema: categorical columns have {hashed} buckets. Give all hashed ones the same."
+        )
     found = encode(
         table, COLUMN, schema["tasks"], categorical=list(fields), numerical=numerical,
         ignore=[column for column in known if column not in named], categories=declared or "hash",
@@ -90,7 +94,7 @@ def with_gaps(scenario: Scenario, numerical: list[str], gaps: list[str], source:
     for name in there:
         if name not in wanted:
             column = name.removesuffix(" (missing)")
-            raise UserError(f"{source}: {column} has gaps. Name it in the schema's \"gaps\", for all owners.")
+            raise UserError(f'{source}: {column} has gaps. Name it in the schema\'s "gaps", for all owners.')
 
     def cut(rows: Rows) -> Rows:
         own = rows.numerical

@@ -40,17 +40,17 @@ def conduct(
             was begun there goes on
     least   answers without which a round does not go on
     tell    hears a line of text after each round
-    raises  UserError, also for a client that refuses, by its name
+    raises  UserError for a client that refuses, by its name; in a round it counts as one that is away
     """
-    ask = _read(post)
-    said = ask(dict.fromkeys(declared.clients, hello(declared)))
+    ask = _asking(post, tell)
+    said = ask(dict.fromkeys(declared.clients, hello(declared)), False)
     _all_there(declared, said)
     common = agreed(declared, {name: letter.about for name, letter in said.items()})
     state = keep.load("server") if keep else None
     if state is not None and state["digest"] != declared.digest:
         raise UserError("What is kept here belongs to another training. Choose another --out.")
     if state is None:
-        joined = ask(dict.fromkeys(declared.clients, join(declared, common, said)))
+        joined = ask(dict.fromkeys(declared.clients, join(declared, common, said)), False)
         _all_there(declared, joined)
         first = {name: (own.about, tensors(own)) for name, own in joined.items()}
         state = {"digest": declared.digest, "joined": first}
@@ -61,36 +61,44 @@ def conduct(
         tell(f"goes on after round {side.number - 1}; last answers: {side.last}")
     while not side.ended:
         number, letters = side.number, side.letters()
-        answers = ask(letters)
+        answers = ask(letters, True)
         if len(answers) < min(least, len(letters)):
             raise UserError(
-                f"Round {number}: {len(answers)} of {len(letters)} clients answered in time, fewer than {least}. "
-                "Start the others again, and then go on with --resume."
+                f"Round {number}: {len(answers)} of {len(letters)} clients answered in time; {least} must. Start "
+                "the others again, and then go on with --resume."
             )
         side.take(answers)
         if keep:
             keep.save("server", {**state, "side": side.state()})
-        tell(f"round {number}: average validation AUC of the round before {side.history.last_auc:.4f}")
+        done = side.history.rounds_done
+        auc = f"; validation AUC of round {done}: {side.history.last_auc:.4f}" if done else ""
+        tell(f"letters {number}: {len(answers)} of {len(letters)} answered{auc}")
     return side.history
 
 
-def _read(post: Post) -> Callable[[Letters], Letters]:
-    """The same post for letters; an answer that is none, or says what is wrong, is an error with a name."""
+def _asking(post: Post, tell: Callable[[str], None]) -> Callable[[Letters, bool], Letters]:
+    """The same post for letters. An answer that is none, or that says what is wrong, is told with its name,
+    and counts as no answer; before the first round it is an error."""
 
-    def read(letters: Letters) -> Letters:
-        found = {}
-        same: dict[int, bytes] = {}  # one letter to all is packed once
+    def ask(letters: Letters, begun: bool) -> Letters:
+        found, same = {}, {}  # one letter to all is packed once
         packed = {name: same.setdefault(id(own), pack(own)) for name, own in letters.items()}
         for name, content in post(packed).items():
             if content is None:
                 continue
-            letter = unpack(content)
-            if "error" in letter.about:
-                raise UserError(f"Client {name!r}: {letter.about['error']}")
-            found[name] = letter
+            try:
+                letter = unpack(content)
+                if "error" in letter.about:
+                    raise UserError(str(letter.about["error"]))
+                found[name] = letter
+            except UserError as error:
+                said = f"Client {name!r}: {error}"
+                if not begun:
+                    raise UserError(said) from error
+                tell(said)
         return {name: found[name] for name in letters if name in found}  # never in the order of arrival
 
-    return read
+    return ask
 
 
 def _all_there(declared, answers):

@@ -21,6 +21,9 @@ from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.server import Server
 
 Letters = dict[str, Letter]
+KEPT = (
+    "scores", "last", "models", "downloads", "open", "best_table", "best_models", "number", "ended",
+)  # fmt: skip
 
 
 def hello(declared: Declaration) -> Letter:
@@ -67,6 +70,9 @@ class ServerSide:
         self.last = dict.fromkeys(self.names, 0)  # the last letter that each has answered
         self.downloads: dict[str, dict] = {}  # of who took part in the round before
         self.open: dict[str, Any] | None = None  # the round whose scores have not come yet
+        # in the best round: the server's entries, and after which round each made what it predicts with
+        self.best_table, self.best_models = table, dict.fromkeys(self.names, 0)
+        self.models = dict(self.best_models)
         self.number, self.ended = 1, False  # of the next letters
         self.started = time.perf_counter()
 
@@ -80,7 +86,7 @@ class ServerSide:
             message = {} if self.number == 1 else self.downloads[name] if took else self.server.current(n)
             about = {
                 "kind": "round", "digest": self.declared.digest, "number": self.number,
-                "last": self.last[name], "best": self.history.best_round, "home": took, "train": here[n],
+                "last": self.last[name], "model": self.best_models[name], "home": took, "train": here[n],
             }  # fmt: skip
             found[name] = Letter(about, arrays(message))
         return found
@@ -99,7 +105,8 @@ class ServerSide:
         """
         for name, letter in answers.items():
             self.last[name] = self.number
-            self.scores[name] = letter.about.get("scores", self.scores[name])
+            if "scores" in letter.about:
+                self.scores[name], self.models[name] = letter.about["scores"], self.number - 1
         self._close(answers)
         settings, rounds = self.declared.settings, self.declared.rounds
         self.ended = not self.history.goes_on(rounds, settings.patience or rounds)
@@ -117,6 +124,8 @@ class ServerSide:
         lines = {split: [[_line(line) for line in self.scores[name][split]] for name in self.names]
                  for split in ("valid", "test")}  # fmt: skip
         better = self.history.improves([line for own in lines["valid"] for line in own])
+        if better:
+            self.best_table, self.best_models = self.server.table.table, dict(self.models)
         test = lines["test"] if better else None
         now = time.perf_counter()
         self.history.add(Round(
@@ -153,9 +162,8 @@ class ServerSide:
 
     def state(self) -> dict:
         """For a checkpoint: plain tensors, lists and dicts."""
-        kept = ("scores", "last", "downloads", "open", "number", "ended")
         return {
-            **{name: getattr(self, name) for name in kept},
+            **{name: getattr(self, name) for name in KEPT},
             "history": self.history.state(), "server": self.server.state(),
         }  # fmt: skip
 

@@ -17,7 +17,7 @@ from pfmsm_lite.lab.options import Parser
 # no room above it
 COMMANDS = (
     "lab.run", "lab.inspect", "lab.predict", "lab.compare", "lab.map", "lab.worlds",
-    "lab.bench", "course.commands",
+    "lab.bench", "engine.command", "course.commands",
 )  # fmt: skip
 
 

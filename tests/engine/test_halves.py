@@ -171,16 +171,37 @@ def test_a_torn_checkpoint_and_one_of_another_training_are_refused(tmp_path):
         by_letters(PF, data, 1, sides=sides, keep=keep)
 
 
-def test_a_client_without_its_state_says_so_by_its_name():
-    data = scenarios(2)
-    sides, keep = [ClientSide(own) for own in data], Memory()
-    by_letters(PF, data, 1, sides=sides, keep=keep)
-    state = keep.kept["server"]
-    state["side"] |= {"ended": False}
-    sides[1].kept.kept.clear()
-    sides[1]._built = None
-    with pytest.raises(UserError, match="Client 's1': Client 's1' has no state of this training"):
-        by_letters(PF, data, 1, sides=sides, keep=keep)
+def test_a_client_without_its_state_says_so_by_its_name_and_the_others_go_on():
+    data, told = scenarios(2), []
+    sides = [ClientSide(own) for own in data]
+    declared = declaration(PF, Settings(**SMALL), 5, 3, ["s0", "s1"])
+    carry = in_process(sides)
+
+    def post(letters):
+        if unpack(letters["s0"]).about.get("number") == 2:
+            sides[1].kept.kept.clear()
+            sides[1]._built = None
+        return carry(letters)
+
+    history = conduct(declared, post, tell=told.append)
+    assert any("Client 's1': Client 's1' has no state of this training" in line for line in told)
+    same(history, by_letters(PF, data, lost=[(n, "s1", "letter") for n in (2, 3, 4)]))
+    with pytest.raises(UserError, match="Round 2: 1 of 2 clients answered in time; 2 must"):
+        sides = [ClientSide(own) for own in data]
+        conduct(declared, in_process(sides, [(2, "s1", "letter")]), least=2)
+
+
+def test_what_the_best_round_predicted_with_is_kept_also_of_who_was_away():
+    """Only what the server has the scores of counts: an answer that was lost is no model."""
+    data, keep = scenarios(3), Memory()
+    sides = [ClientSide(own) for own in data]
+    lost = [(3, "s1", "answer"), (4, "s1", "letter")]
+    history = by_letters(PF, data, 3, sides=sides, keep=keep, lost=lost, learning_rate=3e-2)
+    made = keep.kept["server"]["side"]["best_models"]
+    assert history.best_round >= 2 and made == {"s0": history.best_round, "s1": 1, "s2": history.best_round}
+    for side in sides:
+        names = {name.partition("/")[2] for name in side.kept.names()}
+        assert f"model-{made[side.name]}" in names and len(names) <= 6, names
 
 
 # ---- before the first round ----
