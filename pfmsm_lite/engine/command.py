@@ -46,8 +46,8 @@ def add(commands: Any) -> None:
         "flower",
         help="the same rounds between real processes, by Flower",
         description="Train as `run` does, between processes: a SuperLink, and a SuperNode for each scenario "
-        "with its own file. The numbers are those of `run`, to the last bit. A round takes twenty seconds and "
-        "more: it is for showing and for deploying. `flower server` and `flower client` are for several "
+        "with its own file. The numbers are those of `run`, to the last bit. A round takes twenty seconds, "
+        "or more: it is for showing and for deploying. `flower server` and `flower client` are for several "
         "machines.",
         usage="%(prog)s [server | client] [options]",
         formatter_class=given.Lines,
@@ -118,9 +118,7 @@ def keys_in(folder: Path, clients: Sequence[str]) -> fleet.Keys:
         *(Path(f"{key}.pub") for key in found.nodes.values()),
     ]
     if absent := [str(file) for file in files if file is None or not file.exists()]:
-        raise UserError(
-            f"--tls {folder} lacks {', '.join(absent)}. How they are made stands in docker/README.md."
-        )
+        raise UserError(f"--tls {folder} lacks {', '.join(absent)}. See deploy/README.md.")
     return found
 
 

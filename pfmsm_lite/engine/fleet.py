@@ -130,11 +130,12 @@ class Fleet:
     clients  name → node config, as of `flower.answer`; of those that are to run here
     keys     None: plain HTTP, on loopback only
     host, port  where the SuperLink listens; by default on loopback, at a port that is free
+    app      folder of the app that is run
     """
 
     def __init__(
         self, folder: Path, clients: Mapping[str, Mapping[str, Any]], keys: Keys | None = None,
-        host: str = HOST, port: int | None = None,
+        host: str = HOST, port: int | None = None, app: Path = APP,
     ):  # fmt: skip
         if reason := missing():
             raise UserError(reason)
@@ -143,14 +144,16 @@ class Fleet:
                 f"--host {host} is open to others, and without --tls anybody could come. Give --tls."
             )
         self.folder, self.home = folder.absolute(), folder.absolute() / "home"
-        self.clients, self.keys, self.host, self.port = clients, keys, host, port or free_port()
+        self.clients, self.keys, self.app = clients, keys, app
+        self.host, self.port = host, port or free_port()
+        self.reached = HOST if host == "0.0.0.0" else host  # from this machine
         self.processes: dict[str, subprocess.Popen] = {}
         self.again: dict[str, float] = {}  # when who ended is started again
         self.runs: dict[Path, str] = {}
 
     def __enter__(self) -> "Fleet":
         self.folder.mkdir(parents=True, exist_ok=True)
-        profile(self.home, self.port, ca=self.keys.ca if self.keys else None)
+        profile(self.home, self.port, self.reached, self.keys.ca if self.keys else None)
         try:
             self.start_link()
             for name in self.clients:
@@ -182,7 +185,7 @@ class Fleet:
 
     def _listening(self, process, until):
         while time.monotonic() < until and process.poll() is None:
-            with suppress(OSError), socket.create_connection((HOST, self.port), 1):
+            with suppress(OSError), socket.create_connection((self.reached, self.port), 1):
                 return
             time.sleep(0.2)
         raise UserError(f"The SuperLink did not start:\n{self.log('link')}")
@@ -190,7 +193,7 @@ class Fleet:
     def start_node(self, name: str) -> None:
         """A client's SuperNode. It may still be refused, or on its way, when this comes back."""
         keys, key = self.keys, self.keys.nodes.get(name) if self.keys else None
-        link = f"{HOST}:{self.port}"
+        link = f"{self.reached}:{self.port}"
         command = node_command(link, free_port(), self.clients[name], keys.ca if keys else None, key)
         self._start(name, command)
 
@@ -224,7 +227,7 @@ class Fleet:
         for word in ("history.pt", "error.txt"):
             (job.folder / word).unlink(missing_ok=True)
         config = f"folder={json.dumps(str(job.folder.absolute()))}"
-        said = json.loads(self.flwr("run", str(APP), "mine", "--run-config", config, "--format", "json"))
+        said = json.loads(self.flwr("run", str(self.app), "mine", "--run-config", config, "--format", "json"))
         self.runs[job.folder] = str(said.get("run-id", ""))
 
     def finish(self, job: Job, tell: Callable[[str], None] = lambda text: None, watch: bool = True) -> None:

@@ -64,8 +64,8 @@ def conduct(
         answers = ask(letters, True)
         if len(answers) < min(least, len(letters)):
             raise UserError(
-                f"Round {number}: {len(answers)} of {len(letters)} clients answered in time; {least} must. Start "
-                "the others again, and then go on with --resume."
+                f"Round {number}: {len(answers)} of {len(letters)} clients answered in time; {least} must. "
+                "Start the others again, and then go on with --resume."
             )
         side.take(answers)
         if keep:
