@@ -111,6 +111,12 @@ def family(home: Path) -> list[int]:
     return [int(own[0]) for own in lines if len(own) == 2 and wanted.decode() in own[1].split()]
 
 
+def _parent(pid: int) -> int:
+    """Who started a process; 0 where that is not known any more."""
+    found = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True)
+    return int(found.stdout.strip() or 0)
+
+
 def end(pids: Callable[[], list[int]], grace: float = GRACE) -> None:
     """SIGTERM, and after a while SIGKILL, until none of these is left."""
     for sign, limit in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
@@ -196,6 +202,18 @@ class Fleet:
         link = f"{self.reached}:{self.port}"
         command = node_command(link, free_port(), self.clients[name], keys.ca if keys else None, key)
         self._start(name, command)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, without a warning, for a client's node and all that it started, or for "link"."""
+        home, first = self.home, self.processes[name].pid
+        parents = {pid: _parent(pid) for pid in family(home)}
+        found = {first}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.processes[name].wait()
 
     def _start(self, name, command):
         with (self.folder / f"{_file(name)}.log").open("ab") as log:
