@@ -260,7 +260,7 @@ class Fleet:
             said = _tell_new(job.folder / "log.txt", said, tell)
             if watch:
                 self.restore(job, tell)
-            if time.monotonic() - looked > 20:
+            if time.monotonic() - looked > 60:
                 looked = time.monotonic()
                 if self.status(job).startswith("finished") and not job.ended:
                     raise UserError(f"The server's process ended without a result:\n{self.log('link')}")
