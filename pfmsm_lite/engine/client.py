@@ -90,7 +90,10 @@ class ClientSide:
             letter = unpack(content)
             return pack(kinds[letter.about["kind"]](letter))
         except UserError as error:
-            return pack(Letter({"name": self.name, "error": str(error)}))
+            said = str(error)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # no letter of ours
+            said = f"The letter cannot be followed: {type(error).__name__}: {error}."
+        return pack(Letter({"name": self.name, "error": said}))
 
     # ---- before the first round ----
 
@@ -156,7 +159,9 @@ class ClientSide:
                model     what it predicted with in the best round so far was made after this one: it is kept
         """
         about = letter.about
-        digest, number, last = about["digest"], about["number"], about["last"]
+        digest, number, last = about["digest"], int(about["number"]), int(about["last"])
+        if not re.fullmatch("[0-9a-f]{16}", digest):  # it becomes the name of a folder
+            raise ValueError(f"digest {digest!r}")
         client = self._at(digest, last)
         if letter.arrays:
             client.download(tensors(letter))
@@ -171,7 +176,7 @@ class ClientSide:
             found |= {"losses": losses.tolist(), "fine": fine}
             upload = client.upload() if fine else {}
         self.kept.save(f"{digest}/{number}", client.state())
-        self._tidy(digest, number, last, about["model"])
+        self._tidy(digest, number, last, int(about["model"]))
         return Letter(found, arrays(upload))
 
     def _at(self, digest: str, last: int) -> Client:

@@ -2,7 +2,9 @@
 
 import argparse
 import shlex
+import signal
 import subprocess
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -80,6 +82,8 @@ def add(commands: Any) -> None:
         options.given = [name for name in options.given if name != "part"]
         if reason := "" if said["print"] else fleet.missing():
             raise UserError(reason)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _stopped)
         if part:
             return {"server": serve, "client": join}[part](options, Namespace(**said))
         beside = [name for name, value in said.items() if value]
@@ -87,6 +91,11 @@ def add(commands: Any) -> None:
         return carry_out(Work("timeout", ("rounds", "keep_checkpoints"), _checked, _work), command, options)
 
     command.do = do
+
+
+def _stopped(*_):
+    """SIGTERM ends what was started, as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _checked(arguments: Arguments) -> Arguments:

@@ -159,6 +159,7 @@ class Fleet:
 
     def __enter__(self) -> "Fleet":
         self.folder.mkdir(parents=True, exist_ok=True)
+        end(lambda: family(self.home))  # of a fleet whose owner was killed
         profile(self.home, self.port, self.reached, self.keys.ca if self.keys else None)
         try:
             self.start_link()

@@ -61,7 +61,12 @@ def conduct(
         tell(f"goes on after round {side.number - 1}; last answers: {side.last}")
     while not side.ended:
         number, letters = side.number, side.letters()
-        answers = ask(letters, True)
+        answers = {}
+        for name, letter in ask(letters, True).items():
+            try:
+                answers[name] = side.sound(name, letter)
+            except UserError as error:
+                tell(f"Client {name!r}: {error}")
         if len(answers) < min(least, len(letters)):
             raise UserError(
                 f"Round {number}: {len(answers)} of {len(letters)} clients answered in time; {least} must. "

@@ -4,6 +4,7 @@ A letter of round r brings a client what the server made of round r − 1. The a
 on the client's rows, and brings its upload of round r: one message a round.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.federation import build, drawn
 from pfmsm_lite.history import History, Round
 from pfmsm_lite.mmoe import parameter_groups
+from pfmsm_lite.scenario import EVALUATED
 from pfmsm_lite.server import Server
 
 Letters = dict[str, Letter]
@@ -58,8 +60,10 @@ class ServerSide:
         model = build(shape, method, declared.settings, declared.seed)
         groups = parameter_groups(model)
         start = {group: groups[group] for group in method.sent if group in groups and group != "embedding"}
-        hellos = {name: tensors(joined[name]) for name in self.names}
         tasks, table = tuple(common["tasks"]), model.embedding.weight.data
+        hellos = {name: tensors(joined[name]) for name in self.names}
+        for name, first in hellos.items():
+            self._check_first(name, first, len(tasks), len(table))
         self.server = Server(method, tasks, start, table, hellos)
         units = [label for block in self.server.blocks for label in block.labels]
         self.history = History(method.name, declared.seed, self.names, units, declared.settings.choose)
@@ -75,6 +79,44 @@ class ServerSide:
         self.models = dict(self.best_models)
         self.number, self.ended = 1, False  # of the next letters
         self.started = time.perf_counter()
+
+    @staticmethod
+    def _check_first(name, first, tasks, size):
+        """Refuse, by its name, a client whose first message cannot be."""
+        try:
+            entries, uses = first["entries"], first["uses"]
+            right = entries.ndim == 1 and entries.shape == uses.shape and first["has_task"].shape == (tasks,)
+            right = right and bool((entries[1:] > entries[:-1]).all()) and bool((entries >= 0).all())
+            right = right and bool((entries < size).all()) and bool((uses >= 0).all())
+            right = right and first["has_task"].dtype == torch.bool and 0 < float(first["rows"]) < math.inf
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            right = False
+        if not right:
+            raise UserError(
+                f"Client {name!r}: its first message is none: entries, uses, rows or tasks are wrong."
+            )
+
+    def sound(self, name: str, letter: Letter) -> Letter:
+        """An answer whose plain values are what they must be. Raises UserError for another one."""
+        about = letter.about
+        try:
+            found: dict[str, Any] = {"fine": about["fine"] is True} if "fine" in about else {}
+            for key in ("seconds", "seconds_home"):
+                found |= {key: float(about[key])} if key in about else {}
+            if "losses" in about:
+                found["losses"] = [float(loss) for loss in about["losses"]]
+                if len(found["losses"]) != len(self.tasks):
+                    raise ValueError("losses")
+            if "scores" in about:
+                found["scores"] = {split: [_line(x) for x in about["scores"][split]] for split in EVALUATED}
+                if any(
+                    [x[:2] for x in own] != [(name, t) for t in self.tasks]
+                    for own in found["scores"].values()
+                ):
+                    raise ValueError("scores")
+            return Letter(found, letter.arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"its answer cannot be read: {type(error).__name__}: {error}") from error
 
     def letters(self) -> Letters:
         """The next letters: to who took part in the round before, and to who is drawn for this one."""
@@ -145,7 +187,7 @@ class ServerSide:
             self.history.stop(self.number, "no upload came that could be used")
             self.ended = True
             return
-        uploads = [tensors(letter) if letter and letter.about["fine"] else None for letter in came]
+        uploads = [tensors(letter) if letter and letter.about.get("fine") else None for letter in came]
         downloads, record = self.server.serve(uploads)
         took = zip(self.names, downloads, accepted, strict=True)
         self.downloads = {name: own for name, own, fine in took if fine is not None}

@@ -346,6 +346,63 @@ def test_bytes_that_are_no_letter_are_refused():
     assert "no message" in unpack(ClientSide(scenario()).answer(b"abc")).about["error"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"digest": "../../elsewhere"}, {"number": "../x"}, {"last": None}, {"kind": "other"}, {"kind": None}],
+    ids=str,
+)
+def test_a_client_follows_no_letter_that_names_other_places(change, tmp_path):
+    data = scenarios(2)
+    side = ClientSide(data[0], Folder(tmp_path / "a" / "state"))
+    sides = [side, ClientSide(data[1])]
+    declared = declaration(PF, Settings(**SMALL), 5, 1, ["s0", "s1"])
+    conduct(declared, in_process(sides))
+    before = sorted(path for path in tmp_path.rglob("*"))
+    about = {"kind": "round", "digest": declared.digest, "number": 3, "last": 2, "model": 1, "home": False,
+             "train": False, **change}  # fmt: skip
+    assert "cannot be followed" in unpack(side.answer(pack(Letter(about)))).about["error"]
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"losses": [1.0]}, {"losses": "no"}, {"scores": {}}, {"seconds": "soon"},
+     {"scores": {"valid": [["s0", "click", 1, 1, 1.0, 0.0]], "test": []}}],
+    ids=str,
+)  # fmt: skip
+def test_an_answer_that_makes_no_sense_is_no_answer(change):
+    data, told = scenarios(3), []
+    carry = in_process([ClientSide(own) for own in data])
+
+    def post(letters):
+        answers = carry(letters)
+        if unpack(letters["s0"]).about.get("number") == 2:
+            letter = unpack(answers["s1"])
+            answers["s1"] = pack(Letter({**letter.about, **change}, letter.arrays))
+        return answers
+
+    declared = declaration(PF, Settings(**SMALL), 5, 3, [own.name for own in data])
+    history = conduct(declared, post, tell=told.append)
+    assert any("Client 's1': its answer cannot be read" in line for line in told)
+    same(history, by_letters(PF, data, lost=[(2, "s1", "answer")]))
+
+
+def test_a_first_message_that_cannot_be_is_refused_by_name():
+    data = scenarios(2)
+    carry = in_process([ClientSide(own) for own in data])
+
+    def post(letters):
+        answers = carry(letters)
+        letter = unpack(answers["s1"])
+        if "entries" in letter.arrays:
+            wrong = {**letter.arrays, "entries": letter.arrays["entries"] + 1000}
+            answers["s1"] = pack(Letter(letter.about, wrong))
+        return answers
+
+    with pytest.raises(UserError, match="Client 's1': its first message"):
+        conduct(declaration(PF, Settings(**SMALL), 5, 1, ["s0", "s1"]), post)
+
+
 # ---- who is drawn ----
 
 
