@@ -10,7 +10,7 @@ DATA ?=
 REPOSITORY ?=
 SHARP ?=
 
-.PHONY: course run test test-browser lint bench report lab notebooks pages book slides try-binder clean
+.PHONY: course run test test-browser test-flower test-flower-kills lint bench report lab notebooks pages book slides try-binder clean
 
 course: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite course $(ARGS)
@@ -23,6 +23,14 @@ test: .venv/test.stamp
 
 test-browser: .venv/browser.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rfEsP tests/browser $(ARGS)
+
+# Real processes: Flower comes as an extra, and stays beside the other packages.
+test-flower: .venv/flower.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rfEsP -m "not slow" tests/flower $(ARGS)
+
+# Processes killed, keys of strangers, machines apart: a quarter of an hour.
+test-flower-kills: .venv/flower.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rfEs -m slow tests/flower $(ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
@@ -77,6 +85,10 @@ bench: .venv/run.stamp
 
 .venv/browser.stamp: .venv/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser,book]'
+	touch $@
+
+.venv/flower.stamp: .venv/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[flower]'
 	touch $@
 
 .venv/book.stamp: .venv/run.stamp pyproject.toml

@@ -19,7 +19,8 @@ The files beside this one are the method, and nothing else. To read it, follow t
     history            what a run leaves behind
     errors             what a person did wrong, and what to do
 
-Around it: data (rows), rivals (other methods), lab (experiments), course (the notebooks). They use the core;
+Around it: data (rows), rivals (other methods), lab (experiments), engine (the same rounds out of one
+process), course (the notebooks). They use the core;
 the core knows none of them.
 """
 

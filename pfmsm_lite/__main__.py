@@ -1,8 +1,6 @@
 """python -m pfmsm_lite: the command line of lab/."""
 
-import sys
-
 from pfmsm_lite.lab.start import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -4,10 +4,8 @@ A first message, then in every round an upload and a download: {name: tensor}. R
 """
 
 import copy
-import ctypes
 import inspect
 import math
-import sys
 
 import torch
 import torch.nn.functional as F
@@ -61,18 +59,6 @@ def eager(optimizer: type) -> type:
     return type(optimizer.__name__, (optimizer,), plain)
 
 
-def keep_memory() -> None:
-    """Ask the C library to keep freed blocks up to 256 MiB, for the whole process; only glibc is asked.
-
-    PyTorch asks for every intermediate result anew, and blocks of some MiB go back to the system each time:
-    on Linux, a good part of a training step went into page faults.
-    """
-    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if hasattr(library, "mallopt"):
-        for setting in ((-3, 2**28), (-1, 2**31 - 1), (-2, 2**26)):  # mmap and trim threshold, top pad
-            library.mallopt(*setting)
-
-
 class Client:
     """One scenario's side of the federation, complete once it is constructed.
 
@@ -86,7 +72,6 @@ class Client:
     """
 
     def __init__(self, name, tasks, has_task, model, held, train: Rows, views, method, settings, seed, lazy):
-        keep_memory()  # before its batches ask for it
         device = settings.device
         self.name, self.tasks, self.has_task, self.views = name, tuple(tasks), has_task, views
         self.method, self.settings = method, settings

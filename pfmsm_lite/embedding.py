@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pfmsm_lite.registry import is_finite, lookup, refuse, register
-from pfmsm_lite.scenario import Rows, Scenario
+from pfmsm_lite.scenario import Rows
 
 LAZY_ABOVE = 20_000  # entries of the federation; embedding_optimizer "auto" is lazy above
 
@@ -59,11 +59,10 @@ def in_use(train: Rows, offset: Tensor) -> tuple[Tensor, Tensor]:
     return torch.unique(numbers[numbers >= 0], return_counts=True)
 
 
-def trained(scenarios: list[Scenario], offset: Tensor, size: int) -> Tensor:
-    """[V] bool: entries that the training rows of these scenarios use; size: V."""
+def trained(used: list[Tensor], size: int) -> Tensor:
+    """[V] bool: entries that somebody trains; used: numbers that each one's rows use; size: V."""
     known = torch.zeros(size, dtype=torch.bool)
-    for scenario in scenarios:
-        known[in_use(scenario.train, offset)[0]] = True
+    known[torch.cat(used)] = True
     return known
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pfmsm_lite.embedding import LAZY_ABOVE, trained
+from pfmsm_lite.embedding import LAZY_ABOVE, in_use, trained
 from pfmsm_lite.errors import choose
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.registry import lookup
@@ -39,13 +39,42 @@ def build(first: Scenario, method: Method, settings: Settings, seed: int):
     template = {} if method.compose == "none" else {"template": method.compose}
     model = lookup("model", method.model)(
         first.fields, len(first.numericals), len(first.tasks), settings.embedding_size, settings.experts,
-        settings.hidden, settings.tower, batch_norm=settings.batch_norm,
+        settings.hidden, settings.tower, batch_norm=settings.batch_norm, **template,
         product=product(first, settings), generator=torch.Generator().manual_seed(seed),
-        **template,
     )  # fmt: skip
     if first.bags:
         lookup("fields", "bags")(model.embedding, first)  # of the room that reads tables
     return model
+
+
+def make_client(scenario: Scenario, views, model, table, known: Tensor, method, settings, seed):
+    """One client, from its own scenario and what the server said.
+
+    views  what it is evaluated on, see Client;  settings: the method's needs among them
+    model  of `build`, its embedding table [V, K] taken out;  known [V] bool: entries that somebody trains
+    """
+    labels, ctcvr = scenario.train.labels, product(scenario, settings)
+    lazy = {"adam": False, "lazy_adam": True}.get(settings.embedding_optimizer, len(table) > LAZY_ABOVE)
+    # its entries of the table, and its rows with ids that point into them
+    offset, hidden = model.embedding.offset, settings.unknown_rate * len(labels)
+    held, train, views = lookup("entries", settings.entries)(scenario.train, views, offset, known, hidden)
+    # a copy of the common start that holds these entries alone
+    own = copy.deepcopy(model)
+    own.embedding.weight = torch.nn.Parameter(table[held.entries])
+    own.embedding.offset = torch.zeros_like(offset)
+    # its base rate as a constant that never leaves it, where the method says so
+    if getattr(own, "federated", False):
+        own.intercept += lookup("intercept", method.intercept)(labels, ctcvr)
+    # the order of its mini-batches depends on the seed and on its name, not on who else is there
+    order = (seed * 1_000_003 + zlib.crc32(scenario.name.encode())) % 2**63
+    about = scenario.name, scenario.tasks, scenario.has_task
+    return lookup("client", settings.client)(*about, own, held, train, views, method, settings, order, lazy)
+
+
+def drawn(clients: int, share: float, seed: int, number: int) -> list[bool]:
+    """Which of N clients take part in a round: a share of them, at least one, drawn from seed and round."""
+    draw = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
+    return (torch.randperm(clients, generator=draw) < max(1, round(share * clients))).tolist()
 
 
 class Federation:
@@ -59,56 +88,30 @@ class Federation:
     def __init__(self, scenarios: list[Scenario], method: Method, settings: Settings, seed: int):
         check(scenarios)
         self.method, self.settings = method, replace(settings, **method.needs)
-        self.tasks = scenarios[0].tasks
+        self.tasks, self.seed = scenarios[0].tasks, seed
         views = [[(s.name, {split: s.rows(split) for split in EVALUATED})] for s in scenarios]
         if method.pooled:
             merged, merged_views = lookup("fields", "pool")(scenarios)  # of the room that reads tables
             scenarios, views = [merged], [merged_views]
-        model = lookup("model", method.model)
-        if hasattr(model, "make_client"):  # no network: the model brings a client of its own
+        alone = lookup("model", method.model)
+        if hasattr(alone, "make_client"):  # no network: the model brings a client of its own
             pairs = zip(scenarios, views, strict=True)
-            self.clients = [model.make_client(*pair, method, self.settings, seed) for pair in pairs]
+            self.clients = [alone.make_client(*pair, method, self.settings, seed) for pair in pairs]
             self.table = torch.zeros(0, self.settings.embedding_size)
         else:
-            self._make_clients(scenarios, views, seed)
-        self.server = self.make_server()
+            model = build(scenarios[0], method, self.settings, seed)
+            # each client gets its part of the table [V, K]; the model goes to them without it
+            self.table, model.embedding.weight = model.embedding.weight.data, None
+            size, used = len(self.table), [in_use(s.train, model.embedding.offset)[0] for s in scenarios]
+            # which entries anybody trains: all clients' where the table is shared, else a client's own
+            together = trained(used, size) if "embedding" in method.sent else None
+            rest, self.clients = (method, self.settings, seed), []
+            for scenario, view, own in zip(scenarios, views, used, strict=True):
+                known = trained([own], size) if together is None else together
+                self.clients.append(make_client(scenario, view, model, self.table, known, *rest))
+        self.server, self.accepted = self.make_server(), [True] * len(self.clients)
         for name, _, kind in (attack.rpartition("=") for attack in self.settings.attack):
             lookup("attack", kind)(self, name)
-
-    def _make_clients(self, scenarios: list, views: list, seed: int) -> None:
-        """Clients that start from the same parameters, each with the entries that its own ids name."""
-        method, settings = self.method, self.settings
-        model = build(scenarios[0], method, settings, seed)
-        # each client gets its part of the table [V, K]; the model goes to them without it
-        offset, table = model.embedding.offset, model.embedding.weight.data
-        self.table, model.embedding.weight = table, None
-        lazy = {"adam": False, "lazy_adam": True}.get(settings.embedding_optimizer, len(table) > LAZY_ABOVE)
-        # which entries anybody trains: all clients' where the table is shared, else a client's own
-        together = trained(scenarios, offset, len(table)) if "embedding" in method.sent else None
-        self.clients = []
-        for scenario, view in zip(scenarios, views, strict=True):
-            known = trained([scenario], offset, len(table)) if together is None else together
-            self.clients.append(self._client(scenario, view, model, table, known, seed, lazy))
-
-    def _client(self, scenario, views, model, table, known, seed, lazy):
-        settings, train = self.settings, scenario.train
-        # its entries of the table, and its rows with ids that point into them
-        offset, hidden = model.embedding.offset, settings.unknown_rate * len(train.labels)
-        held, train, views = lookup("entries", settings.entries)(train, views, offset, known, hidden)
-        # a copy of the common start that holds these entries alone
-        own = copy.deepcopy(model)
-        own.embedding.weight = torch.nn.Parameter(table[held.entries])
-        own.embedding.offset = torch.zeros_like(offset)
-        # its base rate as a constant that never leaves it, where the method says so
-        if getattr(own, "federated", False):
-            intercept = lookup("intercept", self.method.intercept)
-            own.intercept += intercept(train.labels, product(scenario, settings))
-        # the order of its mini-batches depends on the seed and on its name, not on who else is there
-        order = (seed * 1_000_003 + zlib.crc32(scenario.name.encode())) % 2**63
-        return lookup("client", settings.client)(
-            scenario.name, self.tasks, scenario.has_task, own, held, train, views,
-            self.method, settings, order, lazy,
-        )  # fmt: skip
 
     def make_server(self) -> Server:
         """A server that knows the common start and the clients' first messages, and nothing else."""
@@ -124,28 +127,41 @@ class Federation:
 
     # ---- a round ----
 
-    def train(self) -> tuple[Tensor, list[float], list[bool]]:
-        """Every client trains from what it received; a NaN or infinite result is refused and undone.
+    def train(self, number: int = 1) -> tuple[Tensor, list[float], list[bool | None]]:
+        """Who is drawn trains from what it received; a NaN or infinite result is refused and undone.
 
-        returns  (losses [N, T], seconds per client, accepted per client)
+        number   of the round: who was away in the one before receives first what it missed
+        returns  (losses [N, T], seconds per client, accepted per client, None: it was not drawn)
         """
-        found, seconds = zip(*[timed(c.train, self.settings.device) for c in self.clients], strict=True)
-        losses, accepted = zip(*found, strict=True)
-        return torch.stack(losses), list(seconds), list(accepted)
+        size, share = len(self.clients), self.settings.sample
+        before, here = (drawn(size, share, self.seed, k) for k in (number - 1, number))
+        found = [((torch.full((len(self.tasks),), torch.nan), None), 0.0)] * size  # of who does nothing
+        for n in (n for n in range(size) if here[n]):
+            if not before[n]:
+                self.clients[n].download(self.server.current(n))
+            found[n] = timed(self.clients[n].train, self.settings.device)
+        losses, accepted = zip(*(result for result, _ in found), strict=True)
+        return torch.stack(losses), [seconds for _, seconds in found], list(accepted)
 
-    def serve(self, accepted: list[bool]) -> dict[str, Tensor]:
-        """Upload, serve, download. Returns the round's record: name → [units, ...] tensor."""
+    def serve(self, accepted: list[bool | None]) -> dict[str, Tensor]:
+        """Upload, serve, download. Returns the round's record: name → [units, ...] tensor.
+
+        accepted  as of `train`: who was not drawn neither sends nor receives, and keeps what it has
+        """
         uploads = [c.upload() if fine else None for c, fine in zip(self.clients, accepted, strict=True)]
         self.sent = [sum(entry[2] for entry in listed(upload or {})) for upload in uploads]  # bytes
         downloads, record = self.server.serve(uploads)
-        self.accepted, self.said = self.server.accepted, self.server.said
-        for client, message in zip(self.clients, downloads, strict=True):
-            client.download(message)
+        used, self.said = zip(accepted, self.server.accepted, strict=True), self.server.said
+        self.accepted = [None if fine is None else own for fine, own in used]
+        for client, message, fine in zip(self.clients, downloads, accepted, strict=True):
+            if fine is not None:
+                client.download(message)
         return record
 
     def personalize(self) -> list[float]:
         """What a client does for its own use after the download, nothing for most methods: seconds [N]."""
-        return [timed(c.use_at_home, self.settings.device)[1] for c in self.clients]
+        both = zip(self.clients, self.accepted, strict=True)
+        return [0.0 if own is None else timed(c.use_at_home, self.settings.device)[1] for c, own in both]
 
     def evaluate(self, split: str) -> list[tuple]:
         """[(scenario, task, rows, positives, auc, logloss)] on `split` with what the clients hold now."""

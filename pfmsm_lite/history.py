@@ -48,7 +48,8 @@ class Round(NamedTuple):
 
     record    name → [units, ...], as in Server.serve
     valid     per client the lines of Client.evaluate("valid");  test: likewise, or None: not the best round
-    losses    [N, T] training losses;  seconds, bytes: per client;  accepted: [N] bool
+    losses    [N, T] training losses;  seconds, bytes: per client
+    accepted  per client: whether its upload was used; None: it took no part
     elapsed   seconds of the whole round;  said: [N] what the server's checks found in an upload, else ""
     """
 
@@ -58,7 +59,7 @@ class Round(NamedTuple):
     losses: torch.Tensor
     seconds: list[float]
     bytes: list[int]
-    accepted: list[bool]
+    accepted: list[bool | None]
     elapsed: float
     said: list[str]
 
@@ -112,7 +113,7 @@ class History:
             test = [score for own in done.test for score in own]
             self.best, self.best_round, self.best_auc = {"valid": valid, "test": test}, number, self.last_auc
         for n, own in enumerate(done.valid):
-            cost = done.seconds[n], done.bytes[n], int(not done.accepted[n])
+            cost = done.seconds[n], done.bytes[n], int(done.accepted[n] is False)
             for k, (scenario, task, _, _, auc, _) in enumerate(own):
                 loss = float(done.losses[n, k % done.losses.shape[1]])
                 self.lines.append([number, scenario, task, auc, loss, *cost])

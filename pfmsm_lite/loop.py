@@ -16,16 +16,10 @@ from pfmsm_lite.scenario import Scenario
 
 
 def run(
-    scenarios: list[Scenario],
-    method: Method | str,
-    rounds: int = 20,
-    seed: int = 0,
-    *,
-    settings: Settings | None = None,
-    state: dict | None = None,
-    after_round: Callable[[History, Federation], None] | None = None,
-    **options,
-) -> History:
+    scenarios: list[Scenario], method: Method | str, rounds: int = 20, seed: int = 0, *,
+    settings: Settings | None = None, state: dict | None = None,
+    after_round: Callable[[History, Federation], None] | None = None, **options,
+) -> History:  # fmt: skip
     """Train one method on the scenarios and return its History.
 
     scenarios    list of Scenario, one client each
@@ -67,7 +61,7 @@ def one_round(federation: Federation, history: History) -> None:
     start = time.perf_counter()
     true_gradient = federation.probe()
     # 1. every client trains from what it received
-    losses, seconds, accepted = federation.train()
+    losses, seconds, accepted = federation.train(history.rounds_done + 1)
     # 2. upload → check → normalize → coordinate → aggregate → download
     record = federation.serve(accepted)
     if not any(federation.accepted):
@@ -87,6 +81,5 @@ def one_round(federation: Federation, history: History) -> None:
 
 
 def check_device(device: str) -> None:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[device]:
+    if not {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[device]:
         raise UserError(f"--device {device}: this machine or this PyTorch has none. Use --device cpu.")

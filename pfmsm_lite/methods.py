@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
-from operator import ge, gt, lt
+from operator import ge, gt, le, lt
 from typing import Any
 
 # the stages, for the rows of their tables
@@ -42,7 +42,7 @@ KINDS: dict[Any, tuple] = {
     str: (str, "a text"),
     tuple: ((tuple, list), "a tuple of whole numbers"),
 }
-BOUNDS = {"at_least": (ge, "at least"), "above": (gt, "above"), "below": (lt, "below")}
+BOUNDS = {"at_least": ge, "at_most": le, "above": gt, "below": lt}
 
 
 def _validate(declaration) -> None:
@@ -60,9 +60,9 @@ def _validate(declaration) -> None:
             raise UserError(f"{name} is {value!r}, but it must be {words}, such as {entry.default!r}.")
         if known := choices(entry):
             choose(name, value, known)
-        for bound, (holds, words) in BOUNDS.items():
-            if bound in rules and not holds(value, rules[bound]):
-                raise UserError(f"{name} is {value}, but it must be {words} {rules[bound]}.")
+        for word, holds in BOUNDS.items():
+            if word in rules and not holds(value, rules[word]):
+                raise UserError(f"{name} is {value}, but it must be {word.replace('_', ' ')} {rules[word]}.")
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,7 @@ class Settings:
     """What every method gets alike: the size of the model and the way it is trained."""
 
     local_epochs: int = option(1, "epochs over its own rows that a client trains in a round", at_least=1)
+    sample: float = option(1.0, "share of the clients that take part in a round", above=0.0, at_most=1.0)
     batch_size: int = option(128, "rows in a mini-batch", at_least=1)
     learning_rate: float = option(3e-3, "Adam's step", above=0.0)
     weight_decay: float = option(0.0, "AdamW's decoupled decay of all but the embeddings", at_least=0.0)

@@ -181,24 +181,27 @@ class Server:
         uploads = self.checked(uploads)
         # [N] bool: whose upload is used
         accepted = torch.tensor(self.accepted, device=self.rows.device)
-        downloads: list[dict] = [{} for _ in uploads]
         records = []
         if not any(self.accepted):
-            return downloads, {}
+            return [{} for _ in uploads], {}
         for block in self.blocks:
             gradients = block.gradients(uploads)
             mixtures, record = self.serve_block(block, block.read(uploads), accepted, gradients)
             block.received = mixtures
-            for n, download in enumerate(downloads):
-                download.update(block.write(mixtures, n))
             records.append(record)
         # embedding entries have a rule of their own
+        entries = [None] * len(uploads)
         if "embedding" in self.method.sent:
             entries = self.table.step([u and u["embedding.weight"] for u in uploads], self.method.server_step)
-            for own, download in zip(entries, downloads, strict=True):
-                download["embedding.weight"] = own
+        downloads = [self.current(n, own) for n, own in enumerate(entries)]
         keys = records[0] if records else ()
         return downloads, {key: torch.cat([record[key] for record in records]).cpu() for key in keys}
+
+    def current(self, n: int, entries: Tensor | None = None) -> dict[str, Tensor]:
+        """Client n's download: its mixtures, and `entries` [R_n, K], by default the server's as they are."""
+        own = self.table.table[self.table.index[n]] if entries is None else entries
+        shared = {"embedding.weight": own} if "embedding" in self.method.sent else {}
+        return dict(part for b in self.blocks for part in b.write(b.received, n).items()) | shared
 
     def serve_block(self, block: Block, trained: Tensor, accepted: Tensor, gradients=None) -> tuple:
         """One block's round: trained [U, N, P], accepted [N] bool → (mixtures [U, N, P], record).

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from pfmsm_lite import METHODS, MMoE
-from pfmsm_lite.client import keep_memory
+from pfmsm_lite.data.memory import keep_memory
 from pfmsm_lite.mmoe import parameter_groups
 from pfmsm_lite.server import Server
 

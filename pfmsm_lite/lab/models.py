@@ -31,7 +31,7 @@ from pfmsm_lite.lab import sealed
 from pfmsm_lite.lab.statistics import per_seed
 from pfmsm_lite.lab.versions import decisive
 from pfmsm_lite.lab.writing import read_csv
-from pfmsm_lite.methods import Settings
+from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.personal import Blend
 from pfmsm_lite.registry import OPERATORS
 from pfmsm_lite.scenario import Rows, Scenario, shortened
@@ -45,16 +45,33 @@ Kept = dict[str, Any]  # {"format": FORMAT, "about": JSON, "tensors": {name: ten
 
 
 def snapshot(federation: Federation, scenarios: list[Scenario], history: History) -> Kept:
-    """The models that the clients use now, and what it takes to build them again.
+    """The models that the clients use now, and what it takes to build them again; see `assembled`."""
+    method, clients = federation.method, federation.clients
+    lines = {name: own for client in clients for name, own in lines_of(client).items()}
+    shared = None
+    if "embedding" in method.sent:
+        held = torch.unique(torch.cat([client.held.entries for client in clients]))
+        shared = federation.server.table.table, held
+    parts = [of_client(client) for client in clients]
+    return assembled(method, federation.settings, scenarios, history, parts, lines, shared)
 
+
+def assembled(
+    method: Method, settings: Settings, scenarios: list[Scenario], history: History,
+    parts: list[dict[str, Tensor]], lines: dict[str, Tensor], shared: tuple[Tensor, Tensor] | None,
+) -> Kept:  # fmt: skip
+    """What is kept of the reported round's models.
+
+    parts    of each client what `of_client` gives;  lines  scenario → what `lines_of` gives
+    shared   (the server's table [V, K], numbers of these entries [V]) where it is shared
     tensors  "N.model.NAME" of client N, "N.entries" the numbers of its embedding entries; where these are
              shared, "server.table" [V, K] and "server.entries" [V]: every entry that anybody trained; where
              probabilities are corrected, "calibration.N" [T, 2] of scenario N
     """
-    first, method = scenarios[0], federation.method
+    first = scenarios[0]
     about = {
         "method": {key: getattr(method, key) for key in ("name", "model", "compose", "pooled")},
-        "settings": asdict(federation.settings),
+        "settings": asdict(settings),
         "seed": history.seed,
         "round": history.best_round,
         "tasks": first.tasks,
@@ -64,20 +81,16 @@ def snapshot(federation: Federation, scenarios: list[Scenario], history: History
         "scenarios": [scenario.name for scenario in scenarios],
         "versions": decisive(),
     }
-    tensors: dict[str, Tensor] = {}
-    for n, client in enumerate(federation.clients):
-        tensors |= {f"{n}.{name}": tensor for name, tensor in _of_client(client).items()}
-    if "embedding" in method.sent:
-        tensors["server.table"] = federation.server.table.table
-        tensors["server.entries"] = torch.unique(torch.cat([c.held.entries for c in federation.clients]))
+    tensors = {f"{n}.{name}": tensor for n, own in enumerate(parts) for name, tensor in own.items()}
+    if shared:
+        tensors["server.table"], tensors["server.entries"] = shared
     if tensors:
-        lines = {name: own for client in federation.clients for name, own in _lines_of(client).items()}
         tensors |= {f"calibration.{about['scenarios'].index(name)}": own for name, own in lines.items()}
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     return {"format": FORMAT, "about": json.dumps(about), "tensors": plain}
 
 
-def _of_client(client):
+def of_client(client):
     """Name → tensor of what it predicts with; of a client without a network what its `kept` gives."""
     if not hasattr(client, "model"):
         return client.kept() if hasattr(client, "kept") else {}
@@ -91,7 +104,7 @@ def _of_client(client):
     return own
 
 
-def _lines_of(client):
+def lines_of(client):
     """Scenario → how its probabilities are corrected, as a tensor; of those that are."""
     found = getattr(getattr(client, "calibrate", None), "lines", {})
     return {name: torch.from_numpy(np.asarray(own)) for name, own in found.items()}

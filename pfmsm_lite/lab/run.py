@@ -77,9 +77,12 @@ def work(out: Path, arguments: Arguments) -> dict:
 
 
 def run_all(
-    out: Path, arguments: Arguments, show: Show = print, screen: TextIO | None = None
+    out: Path, arguments: Arguments, show: Show = print, screen: TextIO | None = None, train: Any = finished
 ) -> list[History]:
-    """Run every method with every seed, then write tables and figures. Returns the list of History."""
+    """Run every method with every seed, then write tables and figures. Returns the list of History.
+
+    train  what trains the cells; called as `engine.finished` is, and leaves the same files
+    """
     methods, settings = given.declared(arguments)
     cells = [
         Cell(f"{method.name}-{seed}", method.name, method, settings, seed)
@@ -90,7 +93,7 @@ def run_all(
     found = opened(out, arguments, show)
     cells = [replace(cell, settings=found.settings) for cell in cells]
     started = time.monotonic()
-    done, _ = finished(cells, found.work, screen, whole=True)
+    done, _ = train(cells, found.work, screen, whole=True)
     show(f"{len(cells)} runs in {time.monotonic() - started:.0f} s\n")
     order = {method.name: number for number, method in enumerate(methods)}
     cells.sort(key=lambda cell: order[cell.method.name])
