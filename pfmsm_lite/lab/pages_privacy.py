@@ -38,7 +38,7 @@ def _members(folder):
     seeds = found.groupby(["data", "method", "epsilon", "attacker", "seed"], sort=False)["auc"].mean()
     rows = []
     for (data, method, level, attacker), own in seeds.groupby(level=[0, 1, 2, 3], sort=False):
-        away = paired(100 * own.to_numpy(), [50.0] * len(own))
+        away = paired(own.to_numpy(), [0.5] * len(own))
         rows.append(
             (data, f"`{method}`", LEVELS[level], attacker, interval(away.difference, away.low, away.high))
         )
@@ -92,11 +92,11 @@ def _switches(folder):
     for name, own in found.groupby("switch", sort=False):
         own = own.set_index("seed")
         seeds = own.index.intersection(usual.index)
-        cost = paired(100 * own.loc[seeds, "auc"].to_numpy(), 100 * usual.loc[seeds, "auc"].to_numpy())
+        cost = paired(own.loc[seeds, "auc"].to_numpy(), usual.loc[seeds, "auc"].to_numpy())
         lead = "" if name == "as declared" else interval(cost.difference, cost.low, cost.high)
         sizes = [f"{own[way].mean() / 1000:,.0f}" for way in ("first", "up", "down")]
         rows.append((name, len(seeds), f"{own['auc'].mean():.4f}", lead, *sizes))
-    last = paired(100 * usual["auc_last"].to_numpy(), 100 * usual["auc"].to_numpy())
+    last = paired(usual["auc_last"].to_numpy(), usual["auc"].to_numpy())
     gap = interval(last.difference, last.low, last.high)
     said = f"Without validation AUCs the last round has to do: {gap} points."
     head = ["switch", "seeds", "test AUC", "points over as declared", "kB first", "kB up", "kB down"]

@@ -267,17 +267,16 @@ COUNTED = [(attack, "open") for attack in ("gradient", "step", "blind")]
 COUNTED += [("gradient", level) for level in LEVELS[1:]]  # attack, level of LEVELS
 
 
-def labels(seed: int) -> list[Line]:
-    """How often a mini-batch's positives are counted exactly from one step, by its size and by attack."""
+def labels(seed: int, warm: int) -> list[Line]:
+    """How often a mini-batch's positives are counted exactly from one step, after `warm` rounds."""
     scenarios, _ = data_of("synthetic", seed)
-    found: list[Line] = []
-    for warm in (0, 3):
-        for size in BATCHES:
-            for attack, level in COUNTED:
-                rate = _counted(scenarios, attack, level, size, warm, seed)
-                key = {"seed": seed, "rounds_before": warm, "rows": size}
-                found.append({**key, "attack": attack, "epsilon": level, "exact": rate})
-    return found
+    key = {"seed": seed, "rounds_before": warm}
+    return [
+        {**key, "rows": size, "attack": attack, "epsilon": level,
+         "exact": _counted(scenarios, attack, level, size, warm, seed)}
+        for attack, level in COUNTED
+        for size in BATCHES
+    ]  # fmt: skip
 
 
 def _counted(scenarios, attack, level, size, warm, seed):
@@ -346,8 +345,8 @@ def cells(options: argparse.Namespace) -> Iterator[tuple[dict[str, Line], Callab
             for level in LEVELS:
                 key = {"entries": kind, "epsilon": level, "seed": seed}
                 yield {"entries": key}, lambda k=kind, lv=level, s=seed: (entries(k, lv, s),)
-        if "labels" in options.parts:
-            yield {"labels": {"seed": seed}}, lambda s=seed: (labels(s),)
+        for warm in (0, 3) if "labels" in options.parts else ():
+            yield {"labels": {"seed": seed, "rounds_before": warm}}, lambda s=seed, w=warm: (labels(s, w),)
 
 
 def add(path: Path, key: Line, lines: list[Line] | None = None) -> bool:

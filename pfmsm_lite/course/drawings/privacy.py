@@ -33,6 +33,7 @@ def draw_price(table: pd.DataFrame) -> Figure:
                 band(ax, range(len(there)), wide.to_numpy(), color, label=label, marker="o")
         ax.set_xticks(range(len(there)), [LEVELS[level] for level in there])
         ax.set(xlabel="ε")
+        ax.margins(y=0.3)  # room for the legend
         ax.set_title(name)
         ax.legend(fontsize=8)
     mean = table.groupby("epsilon")[["cosine_within", "auc_sent", "auc_used"]].mean()
