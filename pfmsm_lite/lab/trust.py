@@ -41,6 +41,7 @@ def add(commands: Any) -> None:
     )
     kinds = ", ".join(OPERATORS["attack"])
     basic.add_argument("--attacks", type=given.names, metavar="A,B", help=f"only these (all: {kinds})")
+    basic.add_argument("--cases", type=given.names, metavar="1,2", help="only these of 1 to 3 (all)")
     basic.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds: 0 … N-1 (5)")
     given.training_options(basic, "what is finished is kept, what failed is done again", out="runs/trust")
 
@@ -61,7 +62,15 @@ def checked(arguments: Arguments) -> Arguments:
         choose("--attacks", kind, OPERATORS["attack"]) for kind in arguments["attacks"] or OPERATORS["attack"]
     ]
     kinds = list(dict.fromkeys([NOBODY, GONE, *kinds]))
-    return {**arguments, "methods": methods, "attacks": kinds, "seeds": list(range(arguments["seeds"]))}
+    numbers = [str(number) for number in range(1, len(CASES) + 1)]
+    cases = [choose("--cases", number, numbers) for number in arguments["cases"] or numbers]
+    return {
+        **arguments,
+        "methods": methods,
+        "attacks": kinds,
+        "cases": cases,
+        "seeds": list(range(arguments["seeds"])),
+    }
 
 
 def cases_of(method: Method) -> dict[str, tuple]:
@@ -104,6 +113,8 @@ def _cells(begun: Opened, kinds: list[str]) -> tuple[list[Cell], list[tuple]]:
     cells, about = [], []
     for method in begun.methods:
         for case, (clients, hostile) in cases_of(method).items():
+            if str([*CASES].index(case) + 1) not in begun.work.arguments["cases"]:
+                continue
             for kind in kinds:
                 names = [f"s{n}" for n in hostile]
                 attack = () if kind == NOBODY else tuple(f"{name}={kind}" for name in names)
