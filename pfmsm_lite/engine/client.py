@@ -30,7 +30,7 @@ class Memory:
         self.kept: dict[str, Any] = {}
 
     def save(self, name: str, content: Any) -> None:
-        self.kept[name] = content
+        self.kept[name] = copy.deepcopy(content)
 
     def load(self, name: str) -> Any:
         """None where there is nothing of that name."""

@@ -43,6 +43,26 @@ def by_flower(cells: list[Cell], work: Work, screen: Any, whole: bool) -> tuple[
     return done, {}
 
 
+def shown(
+    declared: Declaration, scenarios: list[Scenario], folder: Path, kill: str = "", after: int = 0
+) -> History:
+    """A training between real processes on this machine, each round printed.
+
+    kill  name of a client whose node is killed after the letters of round `after`; it comes back by itself
+    """
+    with Fleet(folder, clients_of(scenarios, folder)) as fleet:
+        job = Job.made(folder / "job", declared, {"timeout": 150})
+
+        def follow(line: str) -> None:
+            print(line, flush=True)
+            if kill and line.startswith(f"letters {after}:"):
+                fleet.kill(kill)
+
+        fleet.submit(job)
+        fleet.finish(job, follow)
+    return job.history()
+
+
 def clients_of(scenarios: list[Scenario], folder: Path) -> dict[str, dict[str, Any]]:
     """Write each scenario's rows to a place of its own; name → config of its node."""
     found = {}

@@ -63,6 +63,7 @@ def listening(home):
 
 def commanded(words, folder):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
+    env["MPLCONFIGDIR"] = str(folder / "matplotlib")  # its own lists of fonts
     for name in ("home", "tmp", "work"):
         (folder / name).mkdir(exist_ok=True)
     return subprocess.Popen(
