@@ -21,6 +21,7 @@ from pfmsm_lite.lab import pages_fidelity
 from pfmsm_lite.lab.markdown import grid, interval, results, section, signed, source
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_pmtrec import pmtrec
+from pfmsm_lite.lab.pages_questions import questions
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
 from pfmsm_lite.lab.pages_standing import standing
 from pfmsm_lite.lab.pages_worlds import harm
@@ -157,6 +158,7 @@ def page(folder):
     """The text of README.md of a folder of committed results."""
     parts = (
         methods, harm, synthetic_default, rivals, searches, module_map, picked, weights, pmtrec,
+        questions,
     )  # fmt: skip
     made = [HEAD, *(part(folder) for part in parts)]
     return "\n\n".join(part for part in made if part) + "\n"
