@@ -1,10 +1,11 @@
 """The open questions, on the results page: one table each, and what it says in words."""
 
 import numpy as np
+import pandas as pd
 
 from pfmsm_lite.lab.late import JOINS as JOINED
 from pfmsm_lite.lab.late import ROUNDS, ROWS, WAYS
-from pfmsm_lite.lab.markdown import grid, interval, results, section, signed, source
+from pfmsm_lite.lab.markdown import grid, interval, section, signed, source
 from pfmsm_lite.lab.statistics import HERO
 
 NAME = "questions"
@@ -14,7 +15,9 @@ def questions(folder):
     """A section for each of the three questions; "" where `questions` was not run."""
     if not (folder / NAME / "questions.csv").exists():
         return ""
-    table, costs = results(folder, NAME, "questions.csv"), results(folder, NAME, "costs.csv")
+    table, costs = (
+        pd.read_csv(folder / NAME / f"{name}.csv", dtype={"level": str}) for name in ("questions", "costs")
+    )
     parts = [
         part for write in (_many, _sampled, _poor, _late, _sets, _columns) for part in write(table, costs)
     ]

@@ -178,7 +178,7 @@ def answers(results: pd.DataFrame) -> pd.DataFrame:
     ):
         by_seed = own.pivot_table(index="seed", columns="method", values="auc")
         by_client = 100 * own.pivot_table(index="scenario", columns="method", values="auc")
-        for method in by_seed:
+        for method in (name for name in own["method"].unique() if name in by_seed):
             gain, low, high, worst, losing = (np.nan,) * 5
             if YARDSTICK in by_seed:
                 gain, low, high, *_ = paired(by_seed[method], by_seed[YARDSTICK])

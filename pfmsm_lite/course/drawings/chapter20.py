@@ -16,6 +16,15 @@ def _zero(ax: Axes, along: str) -> None:
     (ax.axhline if along == "x" else ax.axvline)(0, color=INK, lw=0.8, zorder=1)
 
 
+def _names(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Names at the ends of lines, so far apart that each can be read; ends: name → (height, colour)."""
+    low, high = ax.get_ylim()
+    gap, last = (high - low) / 14, -np.inf
+    for name, (height, color) in sorted(ends.items(), key=lambda item: item[1][0]):
+        last = max(height, last + gap)
+        ax.text(x + 0.12, last, name, va="center", color=color, fontsize=9)
+
+
 @styled
 def draw_many(table: pd.DataFrame, costs: pd.DataFrame, title: str, methods: Sequence[str]) -> Figure:
     """What federating gains over training alone, and what a round costs, by the number of scenarios.
@@ -27,21 +36,19 @@ def draw_many(table: pd.DataFrame, costs: pd.DataFrame, title: str, methods: Seq
     ax, right = figure.subplots(1, 2, width_ratios=(2.2, 1))
     counts = sorted(table["clients"].unique())
     places = {count: place for place, count in enumerate(counts)}
-    said = []
+    said, ends = [], {}
     for method, (color, marker) in method_styles(methods).items():
         own = table[table["method"] == method].sort_values("clients")
         x = own["clients"].map(places).to_numpy(float)
         spread = np.vstack([own["gain"] - own["low"], own["high"] - own["gain"]])
         ax.errorbar(x, own["gain"], np.nan_to_num(spread), color=color, marker=marker, ms=6, capsize=3)
-        ax.annotate(
-            method, (x[-1], own["gain"].iloc[-1]), (8, 0), textcoords="offset points", va="center",
-            color=color, fontsize=9,
-        )  # fmt: skip
         spent = costs[costs["method"] == method].sort_values("clients")
         right.plot(spent["clients"].map(places), spent["cpu_seconds"], color=color, marker=marker, ms=6)
         gains = ", ".join(f"{c}: {signed(g)}" for c, g in zip(own["clients"], own["gain"], strict=True))
         said.append(f"{method} {gains}")
+        ends[method] = own["gain"].iloc[-1], color
     _zero(ax, "x")
+    _names(ax, len(counts) - 1, ends)
     for one in (ax, right):
         one.set_xticks(range(len(counts)), [str(count) for count in counts])
         one.set_xlabel("scenarios of 500 rows")
@@ -142,3 +149,20 @@ def draw_dots(
         ax.set_yticks(range(len(lines)), [str(label) for label in lines.index])
         ax.grid(axis="x", color=GREY, lw=0.4, alpha=0.5)
     return finish(figure, title, note, "; ".join(said) + ".")
+
+
+@styled
+def draw_known(known: np.ndarray, title: str) -> Figure:
+    """Of which pairs of clients a server has heard both ways.
+
+    known  [N, N] bool, symmetric;  title: how the clients were drawn; the share of pairs is added
+    """
+    count = len(known)
+    share = known[np.triu_indices(count, 1)].mean()
+    figure = Figure(figsize=(5.2, 4.6))
+    ax = figure.subplots()
+    ax.imshow(np.where(np.eye(count, dtype=bool), np.nan, known), cmap="Blues", vmin=0, vmax=1.25)
+    ax.set(xlabel="client", ylabel="client")
+    alt = f"Matrix of {count} clients, dark where each of two was asked while the other trained: {share:.0%}."
+    note = "Dark: the server can tell whether these two are kin."
+    return finish(figure, f"{title}: {share:.0%} of the pairs are known", note, alt)
