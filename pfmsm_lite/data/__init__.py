@@ -1,6 +1,7 @@
 """Rows on disk or out of a generator → one Scenario per client."""
 
 from pfmsm_lite.data import calibration, memory, probe, products  # noqa: F401 - rows in the tables of operators
+from pfmsm_lite.data.complete import complete, without
 from pfmsm_lite.data.encoder import Encoder
 from pfmsm_lite.data.fingerprint import digest
 from pfmsm_lite.data.generator import synthetic
@@ -17,10 +18,12 @@ __all__ = [
     "Scenario",
     "Truth",
     "best_auc",
+    "complete",
     "digest",
     "from_dataframe",
     "read_kuairand",
     "read_table",
     "suited",
     "synthetic",
+    "without",
 ]

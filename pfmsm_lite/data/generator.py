@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from pfmsm_lite.data.complete import complete, without
 from pfmsm_lite.data.encoding import STATISTICS, moments, standardize
 from pfmsm_lite.data.teachers import (
     chances,
@@ -49,6 +50,7 @@ def synthetic(
     label_noise: float = 0.0,
     label_missing: float = 0.0,
     missing_tasks: Mapping[int, Sequence[str]] | None = None,
+    missing_columns: Mapping[int, Sequence[str]] | None = None,
     feature_scale_shift: float = 1.0,
     popularity_shift: float = 0.0,
     statistics: str = "client",
@@ -69,6 +71,8 @@ def synthetic(
     signal               deviation of the true logit: 0 is noise, 5 almost certainty
     label_noise          share of labels flipped;  label_missing: share of single labels missing
     missing_tasks        {scenario number: [task, …]}: tasks that a scenario does not have at all
+    missing_columns      {scenario number: [column, …]}: fields, "number 0", … that it does not have; its rows
+                         are as before, but nobody is told them (`complete`)
     feature_scale_shift  numerical features of the last scenario are that many times as large as the first's
     popularity_shift     0: the same items are popular everywhere; 1: independently in each scenario
     statistics           numerical features are standardized with training rows of the `client`, of the whole
@@ -99,6 +103,10 @@ def synthetic(
         drawn.append(_draw(stream, world, weights[n], asked[n], missing.get(n, []), lengths, knobs, places))
     scales = feature_scale_shift ** (np.arange(count) / max(count - 1, 1))
     scenarios = _scenarios(drawn, scales, tuple(tasks), fields, statistics)
+    for n, names in (missing_columns or {}).items():
+        _in_range("scenario number in missing_columns", n, 0, count - 1)
+        scenarios[n] = without(scenarios[n], names)
+    scenarios = complete(scenarios) if missing_columns else scenarios
     return scenarios, _truth(drawn, related, clusters, between, weights, scales, asked)
 
 

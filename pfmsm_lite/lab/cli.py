@@ -18,7 +18,7 @@ from pfmsm_lite.lab.writing import Shown, printable
 # no room above it
 COMMANDS = (
     "lab.run", "lab.inspect", "lab.predict", "lab.compare", "lab.map", "lab.worlds", "lab.trust",
-    "lab.bench", "lab.download", "lab.paper", "engine.command", "course.commands",
+    "lab.questions", "lab.bench", "lab.download", "lab.paper", "engine.command", "course.commands",
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.history import History
 from pfmsm_lite.lab import models, plugins, predictions, sources, store
 from pfmsm_lite.lab.checkpoint import run_resumable
+from pfmsm_lite.lab.footprint import footprint
 from pfmsm_lite.lab.statistics import kept
 from pfmsm_lite.lab.writing import TORN, replace_text
 from pfmsm_lite.loop import run
@@ -233,10 +234,11 @@ def _in_worker(cell, checkpoint, how):
         file = (work.out / "checkpoint" / checkpoint).with_suffix(".model")
     if how:
         options |= {"model": file, "keep": bool(work.arguments.get("keep_checkpoints"))}
-    history = train_cell(
-        scenarios, cell, cell.rounds or work.arguments["rounds"], work.out / "checkpoint" / checkpoint,
-        progress=lambda done, total, auc: queue.put((cell, done, auc)), **options,
-    )  # fmt: skip
+    with footprint() as spent:
+        history = train_cell(
+            scenarios, cell, cell.rounds or work.arguments["rounds"], work.out / "checkpoint" / checkpoint,
+            progress=lambda done, total, auc: queue.put((cell, done, auc)), **options,
+        )  # fmt: skip
     if how:
         model = models.Model(models.read(file))
     if how == "whole":
@@ -245,7 +247,7 @@ def _in_worker(cell, checkpoint, how):
     if how == "scored":
         predictions.keep(scores_file(work.out, cell), model, scenarios, history.results)
         file.unlink()
-    return kept(history)
+    return {**kept(history), **spent}
 
 
 def _rows_of(cell):

@@ -87,6 +87,7 @@ def _numbers_by_name(value):
     return isinstance(value, dict) and all(_text(name) and _whole(size) for name, size in value.items())
 
 
+BY_NUMBER = "names by number"
 NUMBER = ("a number", _number)
 WHOLE = ("a whole number", _whole)
 NESTED = ("a number, or lists of numbers", _nested)
@@ -97,7 +98,8 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "tasks": ('a list of names, such as ["click","buy"]', lambda v: _listed(v, _text)),
     "task_correlation": NESTED,
     "rates": NESTED,
-    "missing_tasks": ('names by number of the scenario, such as {"0":["click"]}', _names_by_number),
+    "missing_tasks": (f'{BY_NUMBER} of the scenario, such as {{"0":["click"]}}', _names_by_number),
+    "missing_columns": (f'{BY_NUMBER} of the scenario, such as {{"0":["item"]}}', _names_by_number),
     "fields": ('numbers by name, such as {"user":300,"item":100}', _numbers_by_name),
     "statistics": ("client, federation or none", _text),
     "numericals": WHOLE,
@@ -120,5 +122,5 @@ def checked(knobs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         if not fits(value):
             wanted = f"it must be {words}. Its default is {parameters[name]!r}"
             raise UserError(f"--knob {name} is {value!r}, but {wanted}.")
-        found[name] = {int(n): own for n, own in value.items()} if name == "missing_tasks" else value
+        found[name] = {int(n): own for n, own in value.items()} if words.startswith(BY_NUMBER) else value
     return found

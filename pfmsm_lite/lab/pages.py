@@ -22,6 +22,7 @@ from pfmsm_lite.lab.markdown import grid, interval, results, section, signed, so
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_pmtrec import pmtrec
 from pfmsm_lite.lab.pages_privacy import privacy
+from pfmsm_lite.lab.pages_questions import questions
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
 from pfmsm_lite.lab.pages_standing import standing
 from pfmsm_lite.lab.pages_worlds import harm
@@ -158,7 +159,7 @@ def page(folder):
     """The text of README.md of a folder of committed results."""
     parts = (
         methods, harm, synthetic_default, rivals, searches, module_map, picked, weights, pmtrec,
-        privacy,
+        privacy, questions,
     )  # fmt: skip
     made = [HEAD, *(part(folder) for part in parts)]
     return "\n\n".join(part for part in made if part) + "\n"

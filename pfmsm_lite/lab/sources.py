@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pfmsm_lite.data import read_kuairand, suited, synthetic
+from pfmsm_lite.data import complete, read_kuairand, suited, synthetic
 from pfmsm_lite.data.kuairand import WINDOWS
 from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.lab import knobs, published, tables
@@ -105,9 +105,13 @@ def reader(arguments: Arguments) -> Operator:
 
 
 def read(arguments: Arguments) -> tuple[list[Scenario], Any]:
-    """(scenarios, the truth that made them or None) of what `--data` names; raises what its reader does."""
+    """(scenarios, the truth that made them or None) of what `--data` names; raises what its reader does.
+
+    A scenario that lacks a column which another one has is completed (`data.complete`).
+    """
     found = reader(arguments).function(located(arguments))
-    return found if isinstance(found, tuple) else (found, None)
+    scenarios, truth = found if isinstance(found, tuple) else (found, None)
+    return complete(scenarios), truth
 
 
 def located(arguments: Arguments) -> Arguments:

@@ -64,6 +64,7 @@ def kept(history: History) -> dict[str, Any]:
         "test_auc": float(results[results["split"] == "test"]["auc"].mean()),
         "best_round": history.best_round,
         "rounds": history.rounds_done,
+        "curve": spent["valid_auc"].tolist(),
         "results": json.loads(results.to_json(orient="values")),
         "sent_kb": float(spent["bytes"].mean()) / 1000,
         "stored_kb": history.stored_bytes / 1000,

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pfmsm_lite.data.complete import absent
 from pfmsm_lite.data.splitting import LEAST
 from pfmsm_lite.data.table import DUPLICATES, load_table
 from pfmsm_lite.errors import UserError
@@ -103,6 +104,10 @@ def overview(scenarios: list[Scenario], short: bool = False) -> list[str]:
     lines = [f"How it was read: {'; '.join(notes['reading'])}"] if notes.get("reading") else []
     lines += _scenarios(scenarios, short)
     lines += _columns(notes.get("typing") or {}, notes.get("examples") or {}, short)
+    lines += [
+        f"  {name} lacks {shortened(columns)}: read as unknown, numbers as 0"
+        for name, columns in absent(scenarios).items()
+    ]
     lines += [f"Left out: scenario {name}: {why}" for name, why in (notes.get("left_out") or {}).items()]
     warnings = [text for text in notes.get("warnings") or () if not text.startswith("left out: ")]
     return lines + [f"Warning: {text}" for text in warnings]
