@@ -16,7 +16,7 @@ from pfmsm_lite.lab.options import Parser
 # modules with add(subparsers), which makes commands, each with its `do`; looked up by name, for the lab knows
 # no room above it
 COMMANDS = (
-    "lab.run", "lab.inspect", "lab.predict", "lab.compare", "lab.map", "lab.worlds",
+    "lab.run", "lab.inspect", "lab.predict", "lab.compare", "lab.map", "lab.worlds", "lab.checks",
     "lab.bench", "course.commands",
 )  # fmt: skip
 
