@@ -14,7 +14,9 @@ from pfmsm_lite.scenario import Scenario
 
 WORLDS = (*GENERATED, "OULAD", "KuaiRand-Pure")
 ROUNDS = 8
-NOTHING, RULES = "nothing", ("mean", "kin")
+NOTHING, MEAN, KIN = "nothing", "mean", "kin"
+HOME = ", base rates at home"
+RULES = (MEAN, MEAN + HOME, KIN, KIN + HOME)
 SHARED = {  # level → groups that leave a client beside the embedding entries, whose changes are added up
     NOTHING: (),
     "embedding": (),
@@ -35,16 +37,22 @@ def variants() -> list[tuple[str, str]]:
 
 
 def method_of(level: str, rule: str) -> Method:
-    """The method that shares just this much; rule: mean, or kin (each client's own mixture)."""
+    """The method that shares just this much.
+
+    rule  mean, or kin: each client's own mixture; either with base rates at home, too, as `pf_msmtrec` has
+          them: then clients do not look like kin because their rates are alike
+    """
+    which = rule.removesuffix(HOME)
     share = {} if level == NOTHING else {"embedding": "mean"}
-    share |= dict.fromkeys(SHARED[level], "personalized" if rule == "kin" else "mean")
+    share |= dict.fromkeys(SHARED[level], MEAN if which == MEAN else "personalized")
     return Method(
         "shares",
         f"{level}, {rule}",
         share,
         compose="none" if level in PLAIN else "hadamard",
         embedding="sum",
-        aggregate=rule,
+        aggregate=which,
+        intercept="home" if rule.endswith(HOME) else "none",
     )
 
 
@@ -91,9 +99,9 @@ def summary(lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _before(level, rule, there):
     """Keys of `nothing` and of one level less, as far as they are there; else the level itself."""
     own, place = (level, rule), LEVELS.index(level)
-    first = (NOTHING, "mean") if (NOTHING, "mean") in there else own
+    first = (NOTHING, MEAN) if (NOTHING, MEAN) in there else own
     less = LEVELS[max(place - 1, 0)]
-    candidates = [key for key in ((less, rule), (less, "mean")) if key in there]
+    candidates = [key for key in ((less, rule), (less, MEAN)) if key in there]
     return first, candidates[0] if candidates else own
 
 

@@ -14,7 +14,7 @@ from pfmsm_lite.federation import Federation
 from pfmsm_lite.history import average_auc
 from pfmsm_lite.lab.checks_data import groups_of
 from pfmsm_lite.methods import METHODS, Settings
-from pfmsm_lite.scenario import Scenario
+from pfmsm_lite.scenario import EVALUATED, Scenario
 
 WORLDS = (
     "two groups, 1000 rows", "all alike, 1000 rows", "sixteen of 600 rows in four groups", "OULAD",
@@ -24,10 +24,11 @@ EXPERTS, TOWERS, BOTH = "experts", "towers", "both"
 PARTS = {EXPERTS: ("expert.scenario",), TOWERS: ("tower",), BOTH: ("expert.scenario", "tower")}
 LOOKED_AT = (1, 3, 10)  # rounds
 METHOD = "no_blend"  # pf_msmtrec without its second model, which would answer in the place of the first
-PREDICTORS = ("weight", "kinship", "cosine")
-SPEC = {"rounds": LOOKED_AT, "method": METHOD, "parts": PARTS}
-COLUMNS = ("round", "part", "client", "source", "auc", "own", *PREDICTORS)
-DRAWS = 2000  # of clients, for an interval; of orders of clients, for a p-value
+LEARNED = ("weight", "kinship", "cosine")
+PREDICTORS = ("weight", "cosine")  # those that are compared with what a part gained
+SPEC = {"rounds": LOOKED_AT, "method": METHOD, "parts": PARTS, "splits": EVALUATED}
+COLUMNS = ("round", "part", "split", "client", "source", "auc", "own", *LEARNED)
+DRAWS = 1000  # of clients, for an interval; of orders of clients, for a p-value
 Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
@@ -41,30 +42,35 @@ def measure(
 ) -> pd.DataFrame:
     """Train by METHOD; in the rounds of LOOKED_AT, before the server mixes, exchange the clients' parts.
 
-    returns  DataFrame COLUMNS, a line for each ordered pair of two clients. auc: of `client` on its
-             validation rows, mean over tasks, with the part that `source` has just trained; own: with its
-             own. weight: what the server then gave this source in the client's mixture; kinship: its share
-             before rows count (see `kin`); cosine: of the two updates. Means over experts, or over towers
+    returns  DataFrame COLUMNS, a line for each split and each ordered pair of two clients. auc: of `client`
+             on rows of the split, mean over tasks, with the part that `source` has just trained; own: with
+             its own. weight: what the server then gave this source in the client's mixture; kinship: its
+             share before rows count (see `kin`); cosine: of the two updates. Means over experts, or towers
+
+    Validation rows have taught the rule its weights, so they flatter it; test rows have not. Nothing is
+    chosen by either.
     """
     federation = Federation(scenarios, METHODS[METHOD], Settings(**settings), seed)
     names, lines = [client.name for client in federation.clients], []
     for number in range(1, max(LOOKED_AT) + 1):
         _, _, accepted = federation.train()
         asked = PARTS if number in LOOKED_AT else {}
-        found = {part: transfer(federation, groups) for part, groups in asked.items()}
+        found = {
+            (part, split): transfer(federation, PARTS[part], split) for part in asked for split in EVALUATED
+        }
         federation.serve(accepted)
-        for part, aucs in found.items():
+        for (part, split), aucs in found.items():
             predicted = {name: value.numpy() for name, value in learned(federation, PARTS[part][0]).items()}
             lines += [
-                (number, part, names[n], names[m], aucs[n, m], aucs[n, n],
-                 *(predicted[name][n, m] for name in PREDICTORS))
+                (number, part, split, names[n], names[m], aucs[n, m], aucs[n, n],
+                 *(predicted[name][n, m] for name in LEARNED))
                 for n, m in permutations(range(len(names)), 2)
             ]  # fmt: skip
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
-def transfer(federation: Federation, groups: Sequence[str]) -> np.ndarray:
-    """[N, N]: AUC on validation rows, mean over tasks, of client n with client m's part; nothing is changed.
+def transfer(federation: Federation, groups: Sequence[str], split: str) -> np.ndarray:
+    """[N, N]: AUC on a split's rows, mean over tasks, of client n with client m's part; nothing is changed.
 
     groups  of parameters that are exchanged together. In shift k, client n has the part of client n + k, so
             N evaluations of all clients see all pairs
@@ -76,7 +82,7 @@ def transfer(federation: Federation, groups: Sequence[str]) -> np.ndarray:
         for group, stack in held.items():
             federation.put(group, stack.roll(-shift, 1))
         for n, client in enumerate(clients):
-            aucs[n, (n + shift) % len(clients)] = average_auc(client.evaluate("valid"))
+            aucs[n, (n + shift) % len(clients)] = average_auc(client.evaluate(split))
     for group, stack in held.items():
         federation.put(group, stack)
     return aucs
@@ -179,12 +185,13 @@ def _mean(values: Iterable[float]) -> float:
 def summary(lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """transfer.csv and transfer_pairs.csv.
 
-    transfer.csv  by world, part, round and predictor: agreement, low, high, p (Mantel); the same for every
-                  predictor: gain (AUC points, mean over pairs), and its means within groups (kin) and between
-                  them (strangers), where the groups are known
+    transfer.csv        by world, part, round, split and predictor: agreement, low, high, p (Mantel); the same
+                        for both predictors: gain (AUC points, mean over pairs), and its means within groups
+                        (kin) and between them (strangers), where the groups are known
+    transfer_pairs.csv  the experts' pairs on test rows, means over seeds and the last of LOOKED_AT
     """
-    keys, found = ["world", "part", "round"], []
-    for (world, part, number), own in lines.groupby(keys, sort=False):
+    keys, found = ["world", "part", "round", "split"], []
+    for (world, part, number, split), own in lines.groupby(keys, sort=False):
         known, gain = groups_of(world), 100 * (own["auc"] - own["own"])
         same = own["client"].map(known) == own["source"].map(known)
         spread = {
@@ -197,9 +204,12 @@ def summary(lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
             pairs = [(row_ranks(one), row_ranks(other)) for one, other in both]
             mean, low, high = interval(pairs)
             found.append({
-                "world": world, "part": part, "round": number, "predictor": predictor, "agreement": mean,
+                "world": world, "part": part, "round": number, "split": split, "predictor": predictor,
+                "agreement": mean,
                 "low": low, "high": high, "p": mantel(pairs), **spread, "seeds": len(pairs),
                 "clients": len(pairs[0][0]),
             })  # fmt: skip
-    kept = lines[(lines["part"] == EXPERTS)]
+    last = lines[(lines["part"] == EXPERTS) & (lines["split"] == "test") & (lines["round"] == max(LOOKED_AT))]
+    values = [*COLUMNS[COLUMNS.index("auc") :]]
+    kept = last.groupby(["world", "client", "source"], sort=False)[values].mean().reset_index()
     return {"transfer.csv": pd.DataFrame(found), "transfer_pairs.csv": kept}

@@ -51,7 +51,8 @@ def estimate(size: Size) -> dict[str, float]:
 
     returns  upload, download      bytes of one client; upload_asked: in the first rounds, with gradients
              round                 bytes of all clients that take part, both ways
-             line                  seconds that these take through LINK
+             waiting               bytes of all uploads, where they are collected before the server begins
+             line                  seconds that the round's bytes take through LINK
              table, stacks         bytes at the server: the embedding table, and the clients' dense parts once
              weights, sparse       bytes of one matrix of weights: dense [N, N], or k sources each
              kin                   seconds of a core for the inner products of all pairs, per asking round
@@ -70,6 +71,7 @@ def estimate(size: Size) -> dict[str, float]:
         "upload_asked": upload + FLOAT * dense,
         "download": download,
         "round": whole,
+        "waiting": there * upload,
         "line": whole / LINK,
         "table": size.entries * size.width * FLOAT,
         "stacks": there * dense * FLOAT,
@@ -84,13 +86,14 @@ def estimate(size: Size) -> dict[str, float]:
 
 
 BIG = Size()
+TENTH = replace(BIG, sampled=0.1)
 CASES = {  # what the table of the results page shows
     "6 scenarios, 544 entries": Size(
         scenarios=6, entries=544, held=544, used=544, fields=4, numericals=4, sources=6
     ),
     "200 scenarios, 10⁵ entries": Size(scenarios=200, entries=10**5, held=2000, used=2000),
     "10,000 scenarios, 10⁸ entries, each client holds one in 100": BIG,
-    "the same, a tenth of the clients a round": replace(BIG, sampled=0.1),
+    "the same, a tenth of the clients a round": TENTH,
     "the same, each client holds one in 10,000": replace(BIG, held=10**4, used=10**4),
     "the same, each client holds all": replace(BIG, held=10**8, used=10**8),
 }

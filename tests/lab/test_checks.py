@@ -116,7 +116,7 @@ def test_each_level_sends_more_and_its_ends_are_known_methods(scenarios):
     assert len(set(bytes_of[:5])) == 5
     kin = method_of("+ towers", "kin")
     assert kin.rules == {"embedding": "mean", "expert.scenario": "kin", "tower": "kin"}
-    assert len(variants()) == 10 and len(set(variants())) == 10
+    assert len(variants()) == 18 and len(set(variants())) == 18
 
 
 def lines_of(aucs):
@@ -148,7 +148,7 @@ def test_gains_steps_and_breaks_by_hand():
     assert own.loc[(LEVELS[2], "kin"), ["worst_client", "worst"]].tolist() == ["b", pytest.approx(0)]
     found = checks_share.breaks(table).set_index("rule")
     assert found["best"]["mean"] == "embedding" and found["gain"]["mean"] == pytest.approx(4.5)
-    assert found["breaks"].to_dict() == {"mean": LEVELS[2], "kin": ""}
+    assert found["breaks"].to_dict() == {"mean": LEVELS[2], "kin": "", "mean, base rates at home": "", "kin, base rates at home": ""}
 
 
 # ---- c: transfer ----
@@ -158,7 +158,7 @@ def test_parts_are_exchanged_and_put_back(scenarios):
     federation = Federation(scenarios, METHODS["no_blend"], Settings(), 0)
     federation.train()
     before = [client.snapshot() for client in federation.clients]
-    found = transfer(federation, ("expert.scenario",))
+    found = transfer(federation, ("expert.scenario",), "test")
     for client, state in zip(federation.clients, before, strict=True):
         after = client.snapshot()
         assert all(torch.equal(after[name], state[name]) for name in state)
@@ -167,7 +167,7 @@ def test_parts_are_exchanged_and_put_back(scenarios):
         client = federation.clients[n]
         part = {name: before[m][name] for name in client.shared["expert.scenario"]}
         client.model.load_state_dict({**before[n], **part})
-        by_hand[n, m] = average_auc(client.evaluate("valid"))
+        by_hand[n, m] = average_auc(client.evaluate("test"))
         client.model.load_state_dict(before[n])
     assert np.array_equal(found, by_hand)
     assert len(set(found.ravel().tolist())) > 6
@@ -182,7 +182,7 @@ def test_a_look_inside_does_not_change_the_training(scenarios, monkeypatch):
     weights = weights.sel(unit=[u for u in weights["unit"].values if u.startswith("expert ")]).mean("unit")
     for line in experts.itertuples():
         assert line.weight == pytest.approx(float(weights.sel(client=line.client, source=line.source)))
-    assert set(lines["part"]) == set(checks_transfer.PARTS) and len(lines) == 2 * 3 * 6
+    assert set(lines["part"]) == set(checks_transfer.PARTS) and len(lines) == 2 * 2 * 3 * 6
 
 
 def matrix(size, seed):
@@ -280,7 +280,7 @@ def test_the_command_goes_on_where_it_was(tiny, tmp_path, monkeypatch, capsys):
     words = ["checks", "--seeds", "2", "--out", str(tmp_path / "c")]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "left out: OULAD" in said and "28 of 28: transfer, tiny, seed 1" in said
+    assert "left out: OULAD" in said and "44 of 44: transfer, tiny, seed 1" in said
     names = {"gradient.csv", "gradient_rounds.csv", "share.csv", "share_seeds.csv", "transfer.csv",
              "transfer_pairs.csv", "config.json"}  # fmt: skip
     before = {name: (tmp_path / "c" / name).read_bytes() for name in names}
@@ -298,7 +298,7 @@ def test_the_command_goes_on_where_it_was(tiny, tmp_path, monkeypatch, capsys):
 
 def test_a_cell_of_another_specification_is_another_file(tiny, monkeypatch):
     before = {str(cell): cell.file for cell in cells(list(CHECKS), 2, None)}
-    assert len(set(before.values())) == len(before) == 28
+    assert len(set(before.values())) == len(before) == 44
     monkeypatch.setattr(checks_share, "SPEC", {"rounds": 2})
     after = {str(cell): cell.file for cell in cells(list(CHECKS), 2, None)}
     assert {name for name in before if before[name] != after[name]} == {n for n in before if n[:5] == "share"}
