@@ -93,12 +93,12 @@ def add(commands: Any) -> None:
 
 
 def cells(asked: list[str], seeds: int, data_dir: str | None) -> Iterator[Cell]:
-    """Every cell of the checks that are asked for, seed by seed; worlds without rows are left out."""
-    for seed in range(seeds):
-        for name in asked:
-            module = CHECKS[name].module
-            for world in module.WORLDS:
-                if world in checks_data.GENERATED or checks_data.found(world, data_dir):
+    """Every cell of the checks that are asked for, world by world; worlds without rows are left out."""
+    for name in asked:
+        module = CHECKS[name].module
+        for world in module.WORLDS:
+            if world in checks_data.GENERATED or checks_data.found(world, data_dir):
+                for seed in range(seeds):
                     for variant in module.variants():
                         yield Cell(name, world, variant, seed)
 

@@ -19,7 +19,7 @@ from pfmsm_lite.methods import METHODS, Settings
 from pfmsm_lite.scenario import Scenario
 
 GROUP = "expert.scenario"
-WORLDS = ("two groups, 1000 rows", "all alike, 1000 rows", "OULAD", "KuaiRand-Pure")
+WORLDS = ("two groups, 1000 rows", "OULAD", "KuaiRand-Pure", "all alike, 1000 rows")
 ROUNDS = {1: 6, 5: 3, 20: 2}  # local epochs → rounds
 OPTIMIZERS = {  # name → (the method's optimizer_state, learning rate)
     "SGD": ("sgd", 1.0),

@@ -7,16 +7,19 @@ import numpy as np
 import pandas as pd
 
 from pfmsm_lite.lab.statistics import paired
-from pfmsm_lite.lab.worlds import WORLDS as GENERATED
 from pfmsm_lite.loop import run
 from pfmsm_lite.methods import EVERYTHING, Method, Settings
 from pfmsm_lite.scenario import Scenario
 
-WORLDS = (*GENERATED, "OULAD", "KuaiRand-Pure")
+WORLDS = (
+    "opposed, 6000 and 300 rows", "two groups", "an odd one of 250 rows among six", "all alike", "OULAD",
+    "KuaiRand-Pure",
+)  # fmt: skip
 ROUNDS = 8
 NOTHING, MEAN, KIN = "nothing", "mean", "kin"
 HOME = ", base rates at home"
 RULES = (MEAN, MEAN + HOME, KIN, KIN + HOME)
+CONTROLS = (MEAN + HOME, KIN)
 SHARED = {  # level → groups that leave a client beside the embedding entries, whose changes are added up
     NOTHING: (),
     "embedding": (),
@@ -32,8 +35,14 @@ COLUMNS = ("scenario", "task", "split", "auc", "best_round", "bytes")
 
 
 def variants() -> list[tuple[str, str]]:
-    """(level, rule) of every cell; where no network leaves home there is nothing to mix, so one rule."""
-    return [(level, rule) for level in LEVELS for rule in (RULES if SHARED[level] else RULES[:1])]
+    """(level, rule) of every cell; where no network leaves home there is nothing to mix, so one rule.
+
+    CONTROLS, what base rates at home do to the mean and what `kin` does without them, at two levels alone.
+    """
+    found = [(level, rule) for level in LEVELS for rule in (RULES if SHARED[level] else RULES[:1])]
+    return [
+        (level, rule) for level, rule in found if rule not in CONTROLS or level in (LEVELS[2], LEVELS[-1])
+    ]
 
 
 def method_of(level: str, rule: str) -> Method:
@@ -72,7 +81,7 @@ def summary(lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """share.csv: by world, level and rule the AUC, and what it gains over nothing and over one level less.
 
     gain, low, high          AUC points over `nothing`, paired by seed, 95 % t interval
-    step, step_low, step_high  the same over the level before, by the same rule (the embedding has one)
+    step, step_low, step_high  the same over the level before, by the same rule; NaN where that was not run
     worst_client, worst      which client gains least over `nothing`, by how much (mean of tasks and seeds)
     """
     test, found = lines[lines["split"] == "test"], []
@@ -80,10 +89,10 @@ def summary(lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
         by_seed = own.pivot_table(index="seed", columns=["level", "rule"], values="auc")
         clients = own.pivot_table(index="scenario", columns=["level", "rule"], values="auc")
         for level, rule in [key for key in variants() if key in by_seed]:
-            before = _before(level, rule, by_seed)
-            gain = paired(by_seed[level, rule], by_seed[before[0]])
-            step = paired(by_seed[level, rule], by_seed[before[1]])
-            over = 100 * (clients[level, rule] - clients[before[0]])
+            alone, before = by_seed[NOTHING, MEAN], _before(level, rule)
+            gain = paired(by_seed[level, rule], alone)
+            step = paired(by_seed[level, rule], by_seed.get(before, alone * np.nan))
+            over = 100 * (clients[level, rule] - clients[NOTHING, MEAN])
             cell = own[(own["level"] == level) & (own["rule"] == rule)]
             found.append({
                 "world": world, "level": level, "rule": rule, "auc": by_seed[level, rule].mean(),
@@ -96,13 +105,10 @@ def summary(lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {"share.csv": pd.DataFrame(found), "share_seeds.csv": kept}
 
 
-def _before(level, rule, there):
-    """Keys of `nothing` and of one level less, as far as they are there; else the level itself."""
-    own, place = (level, rule), LEVELS.index(level)
-    first = (NOTHING, MEAN) if (NOTHING, MEAN) in there else own
-    less = LEVELS[max(place - 1, 0)]
-    candidates = [key for key in ((less, rule), (less, MEAN)) if key in there]
-    return first, candidates[0] if candidates else own
+def _before(level, rule):
+    """One level less; the first two have one rule for all."""
+    less = LEVELS[LEVELS.index(level) - 1] if level != NOTHING else ""
+    return less, rule if SHARED.get(less) else MEAN
 
 
 def breaks(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,8 +117,8 @@ def breaks(table: pd.DataFrame) -> pd.DataFrame:
     found = []
     for world, own in table.groupby("world", sort=False):
         for rule in RULES:
-            curve = own[(own["rule"] == rule) | ~own["level"].isin([k for k, v in SHARED.items() if v])]
+            curve = own[(own["rule"] == rule) | own["level"].isin(LEVELS[:2])]
             best = curve.loc[curve["auc"].idxmax()]
             fallen = curve[curve["step_high"] < 0]["level"]
             found.append((world, rule, best["level"], best["gain"], *(fallen.tolist()[:1] or [""])))
-    return pd.DataFrame(found, columns=["world", "rule", "best", "gain", "breaks"]).replace(np.nan, 0.0)
+    return pd.DataFrame(found, columns=["world", "rule", "best", "gain", "breaks"])

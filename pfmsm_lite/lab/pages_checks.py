@@ -92,7 +92,7 @@ def share(folder):
             ]
             worst = [signed(there[rule]["worst"], 1) if rule in there else "" for rule in RULES]
             rows.append((world if level == LEVELS[1] else "", level, *gains, " / ".join(filter(None, worst))))
-    head = ["world", "shared", *RULES, "worst client, each rule"]
+    head = ["world", "shared", *RULES, "worst client, in this order"]
     how = (
         "What leaves a client grows from line to line. AUC points over sharing nothing, on test rows, of the "
         "round that validation rows chose. *mean*: the same average for all; *kin*: each client's own "

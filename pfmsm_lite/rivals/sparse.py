@@ -57,6 +57,9 @@ def nearest_kin(gradients: Tensor, deltas: Tensor, rows: Tensor, k: int, block: 
 
 
 def mix(stack: Tensor, sources: Sources, block: int = 256) -> Tensor:
-    """Each client's mixture of the k sources: stack [N, P] → [N, P], block by block."""
-    pairs = zip(sources.numbers.split(block), sources.weights.split(block), strict=True)
-    return torch.cat([torch.einsum("bk,bkp->bp", weights, stack[numbers]) for numbers, weights in pairs])
+    """Each client's mixture of its k sources, [N, P] → [N, P]: a block of clients, a source at a time."""
+    found = torch.zeros_like(stack)
+    for part in torch.arange(len(stack)).split(block):
+        for weight, number in zip(sources.weights[part].T, sources.numbers[part].T, strict=True):
+            found[part] += weight[:, None] * stack[number]
+    return found
