@@ -41,7 +41,9 @@ def test_the_share_figure_draws_both_rows_of_each_rule():
     figure = draw_share(table, ["w"])
     above, below = figure.axes
     curves = [line for line in above.get_lines() if len(line.get_xdata()) == 6]
-    assert len(curves) == 4 and curves[0].get_ydata()[-1] == 1.5 and curves[1].get_ydata()[-1] == 5
+    assert [line.get_ydata()[-1] for line in curves] == [1.5, 5]  # the mean, and kin with base rates at home
+    points = [line for line in above.get_lines() if list(line.get_xdata()) == [2, 5]]
+    assert len(points) == 2 and all(line.get_linestyle() == "None" for line in points)
     assert min(min(line.get_ydata()) for line in below.get_lines()) == -5
     assert "2.5 to 2.5 points" in figure.finding
 

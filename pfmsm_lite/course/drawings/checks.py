@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pfmsm_lite.lab.checks_share import HOME, KIN, LEVELS, MEAN, NOTHING
+from pfmsm_lite.lab.checks_share import CONTROLS, HOME, KIN, LEVELS, MEAN, NOTHING
 from pfmsm_lite.lab.heatmaps import client_map
 from pfmsm_lite.lab.style import DIVERGING, GREY, INK, SEQUENTIAL, finish, handle, signed, styled
 
 DIRECTION, ORDER = "#D55E00", "#0072B2"
 DASHES = {"Adam": "-", "SGD": "--"}
-RULES = {  # rule → colour, line
-    MEAN: ("#0072B2", "--"),
-    MEAN + HOME: ("#0072B2", "-"),
-    KIN: ("#D55E00", "--"),
-    KIN + HOME: ("#D55E00", "-"),
+RULES = {  # rule → colour, marker and line; the controls are single points
+    MEAN: ("#0072B2", "o-"),
+    MEAN + HOME: ("#0072B2", "^"),
+    KIN: ("#D55E00", "v"),
+    KIN + HOME: ("#D55E00", "o-"),
 }
 BRIEF = ("nothing", "embedding", "+ experts", "+ towers", "+ gates", "all")  # LEVELS on an axis
 
@@ -76,12 +76,19 @@ def draw_share(table: pd.DataFrame, worlds: Sequence[str], finding: str = "") ->
     lost = []
     for (above, below), world in zip(axes.T, worlds, strict=True):
         own = table[table["world"] == world]
-        alone = own[own["level"].isin(LEVELS[:2])]
-        for rule, (color, dash) in RULES.items():
-            curve = pd.concat([alone, own[(own["rule"] == rule) & ~own["level"].isin(LEVELS[:2])]])
-            places = [LEVELS.index(level) for level in curve["level"]]
+        for rule, (color, mark) in RULES.items():
+            first = own["level"].isin(LEVELS[:2] if rule not in CONTROLS else ())
+            curve = own[first | ((own["rule"] == rule) & ~own["level"].isin(LEVELS[:2]))]
+            places, single = [LEVELS.index(level) for level in curve["level"]], rule in CONTROLS
             for ax, value in ((above, "gain"), (below, "worst")):
-                ax.plot(places, curve[value], dash, color=color, marker="o", ms=4)
+                ax.plot(
+                    places,
+                    curve[value],
+                    mark,
+                    color=color,
+                    ms=7 if single else 4,
+                    mfc="none" if single else color,
+                )
             if rule == MEAN:
                 lost.append(curve["gain"].max() - curve["gain"].iloc[-1])
         for ax in (above, below):
@@ -91,7 +98,16 @@ def draw_share(table: pd.DataFrame, worlds: Sequence[str], finding: str = "") ->
         below.set_xticks(range(len(LEVELS)), BRIEF, rotation=60, ha="right", fontsize=9)
     axes[0, 0].set_ylabel("all clients, mean")
     axes[1, 0].set_ylabel("worst client")
-    entries = [handle(rule, color, linestyle=dash) for rule, (color, dash) in RULES.items()]
+    entries = [
+        handle(
+            rule.replace("base rates", "rates"),
+            color,
+            mark[0],
+            linestyle=mark[1:] or "",
+            mfc="none" if rule in CONTROLS else color,
+        )
+        for rule, (color, mark) in RULES.items()
+    ]
     axes[1, 0].legend(handles=entries, loc="lower left", fontsize=7)
     title = finding or (
         f"Sharing everything, by the mean, is {min(lost):.1f} to {max(lost):.1f} points behind sharing less"
@@ -164,8 +180,8 @@ def draw_transfer(
         f"A part of kin costs nothing ({signed(shown['kin'])} points), a stranger's "
         f"{signed(shown['strangers'])}; the weights know which is which"
     )
-    note = f"{world}, round {int(shown['round'])}, test rows, AUC points (blue: better than its own). Right: "
-    note += "95 % intervals; hollow: includes zero."
+    note = f"Maps: {world}, round {int(shown['round'])}, test rows; red: worse than its own part, by "
+    note += f"{most:.0f} AUC points at most. Right: 95 % intervals; hollow: includes zero."
     alt = "; ".join(
         f"{row.world}: {row.agreement:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in last.itertuples()
     )
