@@ -18,7 +18,8 @@ from pfmsm_lite.lab.writing import Shown, printable
 # no room above it
 COMMANDS = (
     "lab.run", "lab.inspect", "lab.predict", "lab.compare", "lab.map", "lab.worlds", "lab.trust",
-    "lab.questions", "lab.bench", "lab.download", "lab.paper", "engine.command", "course.commands",
+    "lab.questions", "lab.checks", "lab.bench", "lab.download", "lab.paper", "engine.command",
+    "course.commands",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import pfmsm_lite.rivals  # noqa: F401  adds the rivals to METHODS
 from pfmsm_lite.data import synthetic
 from pfmsm_lite.lab import pages_fidelity
 from pfmsm_lite.lab.markdown import grid, interval, results, section, signed, source
+from pfmsm_lite.lab.pages_checks import checks
 from pfmsm_lite.lab.pages_map import module_map, picked, weights
 from pfmsm_lite.lab.pages_pmtrec import pmtrec
 from pfmsm_lite.lab.pages_privacy import privacy
@@ -159,7 +160,7 @@ def page(folder):
     """The text of README.md of a folder of committed results."""
     parts = (
         methods, harm, synthetic_default, rivals, searches, module_map, picked, weights, pmtrec,
-        privacy, questions,
+        privacy, questions, checks,
     )  # fmt: skip
     made = [HEAD, *(part(folder) for part in parts)]
     return "\n\n".join(part for part in made if part) + "\n"

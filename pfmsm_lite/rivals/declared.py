@@ -114,6 +114,7 @@ from pfmsm_lite.rivals import (  # noqa: F401
     logistic,
     m3oe,
     mixtures,
+    plain_steps,
     pooled,
     readings,
     robust,
