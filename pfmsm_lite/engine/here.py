@@ -3,6 +3,7 @@
 import csv
 import shutil
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,13 @@ def _train(cell, declared, fleet, scenarios, work):
     limits = {"wait": work.arguments["wait"], "timeout": work.arguments["timeout"]}
     job = Job.made(folder, declared, limits)
     fleet.submit(job)
-    fleet.finish(job, lambda text: print(f"{cell.file}: {text}", file=sys.stderr))
+
+    def tell(text: str) -> None:
+        print(f"{cell.file}: {text}", file=sys.stderr)
+        with (work.out / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {cell.name}  seed {cell.seed}  {text}\n")
+
+    fleet.finish(job, tell)
     history = job.history()
     models.save(model_file(work.out, cell), _assembled(declared, job, history, fleet, scenarios))
     done = {"rounds": history.rounds_done, "ended": bool(history.stopped), "whole": False}
