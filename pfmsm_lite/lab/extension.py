@@ -48,7 +48,7 @@ def next_value(field: str, values: tuple, upper: bool) -> float | int | None:
     found = float(f"{found:.1g}")
     if isinstance(end, int):
         found = round(found)
-    inside = all(holds(found, rules[bound]) for bound, (holds, _) in BOUNDS.items() if bound in rules)
+    inside = all(holds(found, rules[bound]) for bound, holds in BOUNDS.items() if bound in rules)
     return found if inside and found not in values else None
 
 

@@ -61,6 +61,7 @@ def add(commands: Any) -> None:
     compare.add_options(command)
     command.add_argument(
         "--sample",
+        dest="generated",
         action="store_true",
         default=None,
         help="generated rows of the same shape, in about a minute",
@@ -71,14 +72,14 @@ def add(commands: Any) -> None:
         if lines := missing(options):
             print("\n".join(lines), file=sys.stderr)
             return 2
-        return carry_out(Job("sample", ("threads", "processes"), checked, work), command, options)
+        return carry_out(Job("generated", ("threads", "processes"), checked, work), command, options)
 
     command.do = do
 
 
 def missing(options: Namespace) -> list[str]:
     """What is missing where there are no data at hand, in three lines."""
-    if options.sample or options.resume:
+    if options.generated or options.resume:
         return []
     pattern, files, where, _ = DATA[choose("--data of paper", options.data, DATA)]
     if options.data_dir and [*Path(options.data_dir).glob(pattern)]:
@@ -98,7 +99,7 @@ def checked(arguments: Arguments) -> Arguments:
     if not arguments["settings"]:
         for name, usual in (("budget", 1), ("extensions", 0)):
             filled[name] = usual if arguments[name] is None else arguments[name]
-    if arguments["sample"]:
+    if arguments["generated"]:
         refuse_beside("--sample generates its rows:", ["data-dir"] * bool(arguments["data_dir"]))
         choose("--data of paper", arguments["data"], DATA)
         filled["data_dir"] = str(cache_of(arguments).resolve() / f"sample-{arguments['data']}")
@@ -110,7 +111,7 @@ def checked(arguments: Arguments) -> Arguments:
 def _generate(arguments: Arguments) -> None:
     """The files of a sample, where they are not there; never half of them under their folder's name."""
     place = Path(arguments["data_dir"])
-    if not arguments["sample"] or place.exists():
+    if not arguments["generated"] or place.exists():
         return
     torn = place.with_name(f"{place.name}.{os.getpid()}.torn")
     try:
@@ -187,7 +188,7 @@ def sentences(arguments: Arguments, table: pd.DataFrame) -> list[str]:
         said.append(
             "Rows are drawn 80, 10, 10: the publisher has no split. There are no public values of it here."
         )
-    if arguments["sample"]:
+    if arguments["generated"]:
         said.append(
             "These rows are GENERATED: no number above says anything of the real data, or of the paper."
         )

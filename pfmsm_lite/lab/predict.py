@@ -115,7 +115,7 @@ def formulas(table: pd.DataFrame) -> list[str]:
     """A warning, where a spreadsheet would execute cells of a table."""
     named = []
     for name, column in table.select_dtypes(exclude=["number", "bool"]).items():
-        cells = column[column.astype(str).str.match(EXECUTED)]
+        cells = column[column.astype(str).str.match(EXECUTED)].astype(object)
         cells = cells[pd.to_numeric(cells, errors="coerce").isna()]
         named += [f"{name} ({cells.iloc[0]!r})"] if len(cells) else []
     if not named:

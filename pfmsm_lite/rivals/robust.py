@@ -34,9 +34,9 @@ def middle(values: Tensor, trim: float | None = None) -> Tensor:
 def common(exchange: Exchange, found: Callable[[Tensor], Tensor]) -> tuple[Tensor, dict]:
     """One model for all: in each unit `found` of the sources [M, P] of the M clients that are there."""
     sources = exchange.sources.clone()
-    for unit, present in zip(sources, exchange.present, strict=True):
+    for unit, present, has in zip(sources, exchange.present, exchange.has, strict=True):
         if present.any():
-            unit[:] = found(unit[present])
+            unit[has] = found(unit[present])
     alone = torch.eye(exchange.gram.shape[-1], device=exchange.gram.device).to(exchange.gram)
     return alone.expand_as(exchange.gram), {"sources": sources}
 
@@ -65,13 +65,15 @@ def trimmed(exchange: Exchange, method) -> tuple[Tensor, dict]:
     return common(exchange, partial(middle, trim=TRIM))
 
 
-def krum_scores(points: Tensor) -> Tensor:
-    """[M]: of points [M, P] each one's sum of squared distances to its M − f − 2 nearest, f = M // 3."""
+def krum_scores(points: Tensor) -> tuple[Tensor, Tensor]:
+    """[M], [M]: of points [M, P] each one's sum of squared distances to its M − f − 2 nearest, f = M // 3, and
+    to all: where the first are level, as those of two nearest neighbours are, the second decide."""
     count = len(points)
     exact = "donot_use_mm_for_euclid_dist"
     squared = torch.cdist(points, points, compute_mode=exact).square().fill_diagonal_(torch.inf)
     near = max(1, count - int(count * HOSTILE) - 2)
-    return squared.sort(1).values[:, : min(near, max(count - 1, 0))].sum(1)
+    ordered = squared.sort(1).values[:, : max(count - 1, 0)]
+    return ordered[:, :near].sum(1), ordered.sum(1)
 
 
 def chosen(exchange: Exchange, many: Callable[[int], int]) -> tuple[Tensor, dict]:
@@ -80,7 +82,9 @@ def chosen(exchange: Exchange, many: Callable[[int], int]) -> tuple[Tensor, dict
     for own, points, present in zip(weights, exchange.sources, exchange.present, strict=True):
         there = present.nonzero()[:, 0]
         if len(there):
-            best = there[krum_scores(points[there]).argsort(stable=True)[: many(len(there))]]
+            scores, level = krum_scores(points[there])
+            order = level.argsort(stable=True)
+            best = there[order[scores[order].argsort(stable=True)][: many(len(there))]]
             own[:, best] = 1 / len(best)
     nobody = weights.sum(-1, keepdim=True) == 0
     alone = torch.eye(weights.shape[-1], device=weights.device).to(weights)

@@ -11,11 +11,13 @@ from playing import UNITS, exchanged, game, method, mixed, play, random
 import pfmsm_lite.rivals  # noqa: F401 their rules in the table
 from pfmsm_lite.aggregation import aggregate, cosines, kinship, mixing_weights, present_only
 from pfmsm_lite.errors import UserError
-from pfmsm_lite.registry import OPERATORS
+from pfmsm_lite.registry import OPERATORS, lookup
 from pfmsm_lite.rivals.mixtures import start_weights
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
 OWN = ("fedhca2", "attention")  # rules that add to a client's own parameters, and mix none
+COMMON = [name for name in OPERATORS["aggregate"] if getattr(lookup("aggregate", name), "common", False)]
+CHOSEN = ("median", "trimmed", "krum", "multikrum")  # common, too, but nobody's parameters count for sure
 every_rule = pytest.mark.parametrize("rule", OPERATORS["aggregate"])
 
 
@@ -34,7 +36,7 @@ def test_every_clients_weights_sum_to_one(rule, clients):
 @every_rule
 def test_a_lone_client_keeps_its_own(rule):
     last = play(rule, game(1))
-    kept = last.sources[:, :1].expand_as(last.sources) if rule == "mean" else last.sources
+    kept = last.sources[:, :1].expand_as(last.sources) if rule in COMMON else last.sources
     assert torch.equal(last.mixtures, kept)
 
 
@@ -136,9 +138,9 @@ def test_a_refused_client_is_in_nobodys_mixture_that_round_and_again_in_the_next
         rule, SimpleNamespace(**{**vars(inputs), "deltas": inputs.deltas[:2], "present": inputs.present[:2]})
     )
     assert not refused.weights[:, others, 2].any()
-    if rule != "mean":  # it keeps what it has; of FedAvg it gets the one model that there is
+    if rule not in COMMON:  # it keeps what it has; of FedAvg it gets the one model that there is
         assert torch.equal(refused.mixtures[:, 2], refused.sources[:, 2])
-    if rule not in (*OWN, "kin"):  # these mix with nobody, or with kin alone
+    if rule not in (*OWN, *CHOSEN, "kin"):  # these mix with nobody, or with kin alone
         assert (play(rule, inputs).weights[:, others, 2] > 0).all()
 
 
@@ -163,7 +165,7 @@ def test_whoever_is_left_alone_and_whoever_is_refused_keeps_its_own(rule):
     inputs = game(3)
     inputs.present[-1][:, 1:] = False
     last = play(rule, inputs)
-    kept = last.sources[:, :1].expand_as(last.sources) if rule == "mean" else last.sources
+    kept = last.sources[:, :1].expand_as(last.sources) if rule in COMMON else last.sources
     assert torch.equal(last.mixtures, kept)
 
 
