@@ -9,6 +9,7 @@ from pfmsm_lite.data import synthetic
 from pfmsm_lite.federation import Federation
 from pfmsm_lite.history import average_auc
 from pfmsm_lite.lab.statistics import HERO
+from pfmsm_lite.lab.studies import Scale
 from pfmsm_lite.methods import METHODS, Settings
 from pfmsm_lite.scenario import Scenario
 
@@ -18,7 +19,6 @@ WORLDS = {  # who comes, to three of one taste and three of another
     "of a taste that is there": (0, 0, 0, 1, 1, 1, 0),
     "a stranger": (0, 0, 0, 1, 1, 1, 2),
 }
-SEEDS = 5
 
 
 class Way(NamedTuple):
@@ -28,10 +28,11 @@ class Way(NamedTuple):
     text: str
     leaves: bool = False  # it takes what the others have made, and trains at home from then on
     ask: bool = False  # everybody counts its rounds anew, so that `kin` asks everybody again
+    epochs: int = 1  # that it trains in a round
 
 
 WAYS = {
-    "local": Way("local", "trains alone from the round in which it comes"),
+    "local": Way("local", "trains alone, four epochs for one of the others", epochs=4),
     "mean, then home": Way("fedavg_sum", "is given the mean of all, and then trains at home", leaves=True),
     "fedavg_sum": Way("fedavg_sum", "is given the mean of all, and stays"),
     "embedding_only": Way("embedding_only", "shares the embedding table alone"),
@@ -40,13 +41,15 @@ WAYS = {
 }
 
 
-def world(level: str, seed: int) -> list[Scenario]:
-    """Six clients of 500 rows, and the one that comes late."""
-    sizes = (500,) * 6 + (ROWS,)
-    return synthetic(sizes, relatedness=WORLDS[level], across=0.0, seed=seed)[0]
+def world(level: str, seed: int, scale: Scale) -> list[Scenario]:
+    """Six clients of as many rows as the scale says, and the one that comes late."""
+    sizes = (scale.rows,) * 6 + (ROWS,)
+    return synthetic(sizes, relatedness=WORLDS[level], across=0.0, seed=seed, **scale.common)[0]
 
 
-def joined(scenarios: list[Scenario], way: Way, seed: int, look: Callable | None = None) -> dict[str, Any]:
+def joined(
+    scenarios: list[Scenario], way: Way, seed: int, settings: Settings, look: Callable | None = None
+) -> dict[str, Any]:
     """Train ROUNDS rounds; the last scenario's client is there from the one after JOINS on.
 
     look     called with (round, federation) after each
@@ -54,7 +57,7 @@ def joined(scenarios: list[Scenario], way: Way, seed: int, look: Callable | None
              own validation rows choose; best_round; own: the weight of its own in its mixtures of experts and
              towers at the end, NaN where nothing is mixed
     """
-    federation = Federation(scenarios, METHODS[way.method], Settings(), seed)
+    federation = Federation(scenarios, METHODS[way.method], settings, seed)
     late, others = federation.clients[LATE], range(len(scenarios) - 1)
     best: tuple[float, int, list] = (-1.0, 0, [])
     own = np.nan
@@ -64,7 +67,7 @@ def joined(scenarios: list[Scenario], way: Way, seed: int, look: Callable | None
             _comes(federation, way)
         # who is there trains, uploads and is served: None in `accepted` says who takes no part
         accepted = [federation.clients[n].train()[1] for n in others]
-        mine = late.train()[1] if there else None
+        mine = [late.train()[1] for _ in range(way.epochs)][-1] if there else None
         record = federation.serve([*accepted, None if way.leaves else mine])
         federation.personalize()
         if there and "weights" in record and not way.leaves:
