@@ -13,7 +13,7 @@ from pfmsm_lite.lab.studies import Scale
 from pfmsm_lite.methods import METHODS, Settings
 from pfmsm_lite.scenario import Scenario
 
-ROUNDS, JOINS, ROWS = 16, 8, 50
+ROUNDS, JOINS, ROWS = 32, 16, 50
 LATE = -1  # its number: the last of the clients
 WORLDS = {  # who comes, to three of one taste and three of another
     "of a taste that is there": (0, 0, 0, 1, 1, 1, 0),
@@ -28,11 +28,10 @@ class Way(NamedTuple):
     text: str
     leaves: bool = False  # it takes what the others have made, and trains at home from then on
     ask: bool = False  # everybody counts its rounds anew, so that `kin` asks everybody again
-    epochs: int = 1  # that it trains in a round
 
 
 WAYS = {
-    "local": Way("local", "trains alone, four epochs for one of the others", epochs=4),
+    "local": Way("local", "trains alone from the round in which it comes"),
     "mean, then home": Way("fedavg_sum", "is given the mean of all, and then trains at home", leaves=True),
     "fedavg_sum": Way("fedavg_sum", "is given the mean of all, and stays"),
     "embedding_only": Way("embedding_only", "shares the embedding table alone"),
@@ -67,7 +66,7 @@ def joined(
             _comes(federation, way)
         # who is there trains, uploads and is served: None in `accepted` says who takes no part
         accepted = [federation.clients[n].train()[1] for n in others]
-        mine = [late.train()[1] for _ in range(way.epochs)][-1] if there else None
+        mine = late.train()[1] if there else None
         record = federation.serve([*accepted, None if way.leaves else mine])
         federation.personalize()
         if there and "weights" in record and not way.leaves:

@@ -7,7 +7,6 @@ from pfmsm_lite.lab.late import JOINS as JOINED
 from pfmsm_lite.lab.late import ROUNDS, ROWS, WAYS
 from pfmsm_lite.lab.markdown import grid, interval, section, signed, source
 from pfmsm_lite.lab.statistics import HERO
-from pfmsm_lite.lab.studies import ALONE_LONGER
 
 NAME = "questions"
 
@@ -24,12 +23,10 @@ def questions(folder):
     ]
     how = (
         "Generated data, each seed with data of its own; methods as declared. Gains are AUC points over "
-        f"training alone on the same rows, with a 95 % interval over seeds, none for a single seed. `local` "
-        f"has {ALONE_LONGER['local']} times as many rounds as the others, since it needs no server and a few "
-        "epochs on few rows are not the best that it can do. A "
-        "client's validation rows, at least 300 even where it has 30 training rows, choose the round, and "
-        "`kin` and the model at home look at them: clients with little have help here that they may not have "
-        "elsewhere."
+        "training alone on the same rows for as many rounds, with a 95 % interval over seeds, none for a "
+        "single seed. A client's validation rows, at least 300 even where it has 30 training rows, choose "
+        "the round, and `kin` and the model at home look at them: clients with little have help here that "
+        "they may not have elsewhere."
     )
     return section("Three open questions", how, *parts, source(folder, NAME))
 
@@ -168,7 +165,8 @@ def _naive(own):
     words = "; ".join(f"{level} {100 * auc:.1f}" for level, auc in naive.items())
     return (
         f"An average may be taken over the same cells only. `local` trains the two as before, whoever is "
-        f"beside them, and their mean is {100 * same.min():.1f} to {100 * same.max():.1f} on every line; the "
+        f"beside them. Their mean is {100 * same.min():.1f} to {100 * same.max():.1f}: it is not quite the "
+        f"same, since the validation cells of all choose the round, and a third task draws other rows. The "
         f"mean over all cells that there are says: {words}."
     )
 

@@ -15,7 +15,7 @@ from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
 from pfmsm_lite.lab.engine import Cell, finished, say_failed
 from pfmsm_lite.lab.statistics import paired, results_of
-from pfmsm_lite.lab.studies import ALONE_LONGER, LEVELS, SCALES, STUDIES, VARIANTS, Level, method_of, part_of
+from pfmsm_lite.lab.studies import LEVELS, SCALES, STUDIES, VARIANTS, Level, method_of, part_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import Settings
 
@@ -106,12 +106,11 @@ def _cells(begun: Opened) -> list[Cell]:
         place = [own.name for own in levels if own.study == level.study].index(level.name)
         for seed in arguments["seeds"][: level.seeds] if level.study in arguments["only"] else ():
             for name in level.methods:
-                rounds = level.rounds * ALONE_LONGER.get(name, 1)
                 settings = begun.settings.__class__(**{**vars(begun.settings), **level.settings})
                 found.append(
                     Cell(f"{level.study}-{place}-{name}-{seed}", f"{level.study}, {level.name}, {name}",
                          method_of(name), settings, seed, number,
-                         {"knob": [*level.knobs.items()], "data_seed": seed}, rounds)
+                         {"knob": [*level.knobs.items()], "data_seed": seed}, level.rounds)
                 )  # fmt: skip
     return sorted(found, key=lambda cell: cell.seed)
 
@@ -177,9 +176,9 @@ def answers(results: pd.DataFrame) -> pd.DataFrame:
 
     results  columns RESULTS, test rows
     returns  columns ANSWERS. part: as of `studies.part_of`; auc: mean over its clients, tasks and seeds;
-             gain, low, high: AUC points over `local` on the same data, which trains longer (ALONE_LONGER),
-             95 % t interval over seeds (NaN where `local` was not trained); worst: what the client that
-             fares worst gains, mean over tasks and seeds; losing: clients that lose more than one point
+             gain, low, high: AUC points over `local` on the same data, 95 % t interval over seeds (NaN where
+             `local` was not trained); worst: what the client that fares worst gains, mean over tasks and
+             seeds; losing: clients that lose more than one point
     """
     parts = [
         part_of(line.study, int(line.scenario[1:]), line.rows, line.task) for line in results.itertuples()

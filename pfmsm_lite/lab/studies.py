@@ -25,8 +25,6 @@ class Level(NamedTuple):
     settings: dict[str, Any] = {}
 
 
-# `local` trains so many times as long as the others: it sends nothing, and a few epochs are too few for it
-ALONE_LONGER = {"local": 4}
 # name → (the method that it is, what differs)
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "kin_asks_on_9": (HERO, {"kin_rounds": 9}),  # as often as with all clients, by the share of a third
@@ -62,7 +60,7 @@ SCALES = {
     "small": Scale(
         {"fields": {"user": 60, "item": 40, "category": 10}, "test_rows": 1000},
         {"experts": 3, "hidden": (32, 16), "tower": 16, "learning_rate": 6e-3},
-        300, 8, ((4, 3, True), (12, 3, True), (36, 3, False)),
+        300, 24, ((4, 3, True), (12, 3, True), (36, 1, False)),
         (1000, 300, 100, 30), ("local", "fedavg_sum", HERO), (20, 1), 3,
     ),
     "full": Scale(
