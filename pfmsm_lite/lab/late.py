@@ -9,16 +9,16 @@ from pfmsm_lite.data import synthetic
 from pfmsm_lite.federation import Federation
 from pfmsm_lite.history import average_auc
 from pfmsm_lite.lab.statistics import HERO
+from pfmsm_lite.lab.studies import Scale
 from pfmsm_lite.methods import METHODS, Settings
 from pfmsm_lite.scenario import Scenario
 
-ROUNDS, JOINS, ROWS = 16, 8, 50
+ROUNDS, JOINS, ROWS = 32, 16, 50
 LATE = -1  # its number: the last of the clients
 WORLDS = {  # who comes, to three of one taste and three of another
     "of a taste that is there": (0, 0, 0, 1, 1, 1, 0),
     "a stranger": (0, 0, 0, 1, 1, 1, 2),
 }
-SEEDS = 5
 
 
 class Way(NamedTuple):
@@ -40,13 +40,15 @@ WAYS = {
 }
 
 
-def world(level: str, seed: int) -> list[Scenario]:
-    """Six clients of 500 rows, and the one that comes late."""
-    sizes = (500,) * 6 + (ROWS,)
-    return synthetic(sizes, relatedness=WORLDS[level], across=0.0, seed=seed)[0]
+def world(level: str, seed: int, scale: Scale) -> list[Scenario]:
+    """Six clients of as many rows as the scale says, and the one that comes late."""
+    sizes = (scale.rows,) * 6 + (ROWS,)
+    return synthetic(sizes, relatedness=WORLDS[level], across=0.0, seed=seed, **scale.common)[0]
 
 
-def joined(scenarios: list[Scenario], way: Way, seed: int, look: Callable | None = None) -> dict[str, Any]:
+def joined(
+    scenarios: list[Scenario], way: Way, seed: int, settings: Settings, look: Callable | None = None
+) -> dict[str, Any]:
     """Train ROUNDS rounds; the last scenario's client is there from the one after JOINS on.
 
     look     called with (round, federation) after each
@@ -54,7 +56,7 @@ def joined(scenarios: list[Scenario], way: Way, seed: int, look: Callable | None
              own validation rows choose; best_round; own: the weight of its own in its mixtures of experts and
              towers at the end, NaN where nothing is mixed
     """
-    federation = Federation(scenarios, METHODS[way.method], Settings(), seed)
+    federation = Federation(scenarios, METHODS[way.method], settings, seed)
     late, others = federation.clients[LATE], range(len(scenarios) - 1)
     best: tuple[float, int, list] = (-1.0, 0, [])
     own = np.nan

@@ -23,10 +23,10 @@ def questions(folder):
     ]
     how = (
         "Generated data, each seed with data of its own; methods as declared. Gains are AUC points over "
-        "training alone on the same rows, with a 95 % interval over seeds, none for a single seed. A "
-        "client's validation rows, at least 300 even where it has 30 training rows, choose the round, and "
-        "`kin` and the model at home look at them: clients with little have help here that they may not have "
-        "elsewhere."
+        "training alone on the same rows for as many rounds, with a 95 % interval over seeds, none for a "
+        "single seed. A client's validation rows, at least 300 even where it has 30 training rows, choose "
+        "the round, and `kin` and the model at home look at them: clients with little have help here that "
+        "they may not have elsewhere."
     )
     return section("Three open questions", how, *parts, source(folder, NAME))
 
@@ -70,7 +70,7 @@ def _many(table, costs):
         return
     yield "### How many scenarios?"
     yield (
-        "Clients of 500 rows in four groups that have nothing in common. CPU seconds are those of the whole "
+        "Clients of like size in four groups that have nothing in common. CPU seconds are those of the whole "
         "round, evaluation too, in one thread; memory is the peak of the process, its start of about "
         "350 MiB included."
     )
@@ -88,9 +88,9 @@ def _sampled(table, costs):
         return
     yield "### Clients sampled per round"
     yield (
-        "Fifty of these clients; all of them, a third or a tenth take part in a round, for 10, 30 or 100 "
-        "rounds, so each trains about ten times. `kin_asks_on_R` is `pf_msmtrec` that asks for validation "
-        "gradients in a client's first R rounds instead of 3."
+        f"{own['clients'].max()} of these clients; all of them, a third or a tenth take part in a round, for "
+        "as many more rounds that each trains about as often. `kin_asks_on_R` is `pf_msmtrec` that asks for "
+        "validation gradients in a client's first R rounds instead of 3."
     )
     yield _cost_grid(own, costs, "take part")
 
@@ -113,7 +113,7 @@ def _poor(table, costs):
     harmed = own[own["high"] < 0]
     yield "### Clients with little"
     yield (
-        f"Ten clients, two of each size, {_seeds(own)}; a cell is the mean over both and over two tasks. "
+        f"Two clients of each size, {_seeds(own)}; a cell is the mean over both and over two tasks. "
         "Rates of 1 % are those of both tasks, tested on 4,000 rows."
     )
     yield _by_part(own, parts, "condition")
@@ -128,7 +128,7 @@ def _late(table, costs):
         return
     yield "### A client that comes late"
     yield (
-        f"A client of {ROWS} rows joins six of 500 rows after {JOINED} of {ROUNDS} rounds; {_seeds(own)}. "
+        f"A client of {ROWS} rows joins six larger ones after {JOINED} of {ROUNDS} rounds; {_seeds(own)}. "
         f"`local` trains alone from then on."
     )
     rows = [
@@ -145,7 +145,7 @@ def _sets(table, costs):
     the_two = own[own["part"].str.startswith("the two")]
     yield "### Task sets that differ"
     yield (
-        f"Two clients of 500 rows with click and conversion, and who trains beside them; {_seeds(own)}. The "
+        f"Two clients with click and conversion, and who trains beside them; {_seeds(own)}. The "
         "cells are those of the two alone: their test rows are the same on every line."
     )
     parts = ["the two, click", "the two, conversion"]
@@ -165,7 +165,8 @@ def _naive(own):
     words = "; ".join(f"{level} {100 * auc:.1f}" for level, auc in naive.items())
     return (
         f"An average may be taken over the same cells only. `local` trains the two as before, whoever is "
-        f"beside them, and their mean is {100 * same.min():.1f} to {100 * same.max():.1f} on every line; the "
+        f"beside them. Their mean is {100 * same.min():.1f} to {100 * same.max():.1f}: it is not quite the "
+        f"same, since the validation cells of all choose the round, and a third task draws other rows. The "
         f"mean over all cells that there are says: {words}."
     )
 
@@ -176,7 +177,7 @@ def _columns(table, costs):
         return
     yield "### Columns that differ"
     yield (
-        f"Six clients of 500 rows and one taste, {_seeds(own)}. Two columns, the item and a number, are "
+        f"Six clients of one taste, {_seeds(own)}. Two columns, the item and a number, are "
         "there for all, for the first three, or for nobody. Who lacks them reads an unknown item and a zero "
         "(`data.complete`)."
     )

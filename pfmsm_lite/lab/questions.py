@@ -15,8 +15,9 @@ from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
 from pfmsm_lite.lab.engine import Cell, finished, say_failed
 from pfmsm_lite.lab.statistics import paired, results_of
-from pfmsm_lite.lab.studies import LEVELS, STUDIES, VARIANTS, Level, method_of, part_of
+from pfmsm_lite.lab.studies import LEVELS, SCALES, STUDIES, VARIANTS, Level, method_of, part_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
+from pfmsm_lite.methods import Settings
 
 RESULTS = ("study", "level", "method", "seed", "scenario", "rows", "task", "split", "auc")
 COSTS = (
@@ -43,10 +44,14 @@ def add(commands: Any) -> None:
     basic.add_argument(
         "--only", type=given.names, metavar="A,B", help=f"only these studies (all): {', '.join(STUDIES)}"
     )
-    most = max(level.seeds for level in LEVELS)
+    most = max(level.seeds for level in LEVELS["full"])
     basic.add_argument(
         "--seeds", type=int, default=most, metavar="N",
         help=f"at most so many seeds, 0 … N-1 ({most}; large studies have fewer)",
+    )  # fmt: skip
+    basic.add_argument(
+        "--scale", choices=tuple(SCALES), default="small",
+        help="how large the worlds are: some minutes on one core (small), or 200 clients of 500 rows (full)",
     )  # fmt: skip
     given.training_options(basic, "what is finished is kept, what failed is done again", out="runs/questions")
 
@@ -61,7 +66,8 @@ def checked(arguments: Arguments) -> Arguments:
     """The command's arguments as the main job takes them; UserError for an unknown study or no seed."""
     at_least_one(seeds=arguments["seeds"])
     only = [choose("--only", name, STUDIES) for name in arguments["only"] or STUDIES]
-    names = [VARIANTS[m][0] if m in VARIANTS else m for level in LEVELS for m in level.methods]
+    levels = LEVELS[arguments["scale"]]
+    names = [VARIANTS[m][0] if m in VARIANTS else m for level in levels for m in level.methods]
     seeds = list(range(arguments["seeds"]))
     return {**arguments, "only": only, "methods": list(dict.fromkeys(names)), "seeds": seeds}
 
@@ -80,7 +86,7 @@ def visit(
     show("each seed has data of its own; of the methods above each study trains those of its table")
     found, failed = finished(cells, begun.work, screen)
     show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s")
-    lines, costs, curves = tables(found)
+    lines, costs, curves = tables(found, LEVELS[arguments["scale"]])
     if "late" in arguments["only"]:
         lines = pd.concat([lines, _late(out, arguments, show)], ignore_index=True)
     table = answers(lines)
@@ -95,8 +101,9 @@ def visit(
 def _cells(begun: Opened) -> list[Cell]:
     """A cell for each level, method and seed, the first seed of everything first."""
     arguments, found = begun.work.arguments, []
-    for number, level in enumerate(LEVELS):
-        place = [own.name for own in LEVELS if own.study == level.study].index(level.name)
+    levels = LEVELS[arguments["scale"]]
+    for number, level in enumerate(levels):
+        place = [own.name for own in levels if own.study == level.study].index(level.name)
         for seed in arguments["seeds"][: level.seeds] if level.study in arguments["only"] else ():
             for name in level.methods:
                 settings = begun.settings.__class__(**{**vars(begun.settings), **level.settings})
@@ -108,20 +115,23 @@ def _cells(begun: Opened) -> list[Cell]:
     return sorted(found, key=lambda cell: cell.seed)
 
 
-def tables(found: dict[Cell, dict]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """What is kept of cells → (results, test rows alone: RESULTS; costs: COSTS; curves: validation AUC by
-    round, of the studies in which its course is looked at)."""
+def tables(found: dict[Cell, dict], levels: list[Level]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """What is kept of cells, numbered by their level → three tables.
+
+    returns  results: RESULTS, test rows alone;  costs: COSTS;  curves: validation AUC by round, where its
+             course is looked at
+    """
     lines, costs, curves = [], [], []
-    order = sorted(found, key=lambda c: (c.number, LEVELS[c.number].methods.index(c.method.name), c.seed))
+    order = sorted(found, key=lambda c: (c.number, levels[c.number].methods.index(c.method.name), c.seed))
     for cell in order:
-        level, kept = LEVELS[cell.number], found[cell]
+        level, kept = levels[cell.number], found[cell]
         lines.append(_lines(level, kept).assign(study=level.study, level=level.name))
         named = {"study": level.study, "level": level.name, "method": cell.method.name, "seed": cell.seed}
         costs.append({**named, **kept, "cpu_seconds": kept["cpu_seconds"] / kept["rounds"]})
         if level.study in ("how-many", "sampled"):
             curves += [{**named, "round": r, "valid_auc": auc} for r, auc in enumerate(kept["curve"], 1)]
     lines = pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=list(RESULTS))
-    return lines[list(RESULTS)], _costs(costs), pd.DataFrame(curves)
+    return lines[list(RESULTS)], _costs(costs, levels), pd.DataFrame(curves)
 
 
 def _lines(level: Level, kept: dict) -> pd.DataFrame:
@@ -130,11 +140,11 @@ def _lines(level: Level, kept: dict) -> pd.DataFrame:
     return tested.assign(rows=[level.knobs["sizes"][int(name[1:])] for name in tested["scenario"]])
 
 
-def _costs(costs: list[dict]) -> pd.DataFrame:
+def _costs(costs: list[dict], levels: list[Level]) -> pd.DataFrame:
     """One line for each study, level and method: means over seeds; memory: the largest."""
     if not costs:
         return pd.DataFrame(columns=list(COSTS))
-    clients = {(level.study, level.name): len(level.knobs["sizes"]) for level in LEVELS}
+    clients = {(level.study, level.name): len(level.knobs["sizes"]) for level in levels}
     by = pd.DataFrame(costs).groupby(["study", "level", "method"], sort=False)
     mean = by[["rounds", "best_round", "sent_kb", "cpu_seconds"]].mean()
     table = mean.assign(seeds=by.size(), peak_mb=by["peak_mb"].max()).reset_index()
@@ -144,14 +154,15 @@ def _costs(costs: list[dict]) -> pd.DataFrame:
 
 def _late(out: Path, arguments: Arguments, show: Show) -> pd.DataFrame:
     """The study of the late client: its lines of results.csv; what is done is kept in cells/, too."""
-    lines = []
+    lines, scale = [], SCALES[arguments["scale"]]
     for level in late.WORLDS:
-        for seed in arguments["seeds"][: late.SEEDS]:
+        for seed in arguments["seeds"][: scale.seeds]:
             file = out / "cells" / f"late-{list(late.WORLDS).index(level)}-{seed}.json"
             if not file.exists():
                 show(f"late, {level}, seed {seed}")
-                scenarios = late.world(level, seed)
-                found = {name: late.joined(scenarios, way, seed) for name, way in late.WAYS.items()}
+                scenarios = late.world(level, seed, scale)
+                settings = Settings(**scale.settings)
+                found = {name: late.joined(scenarios, way, seed, settings) for name, way in late.WAYS.items()}
                 replace_text(file, json.dumps(found))
             for name, kept in json.loads(file.read_text(encoding="utf-8")).items():
                 for scenario, task, split, *_, auc, _ in kept["results"]:

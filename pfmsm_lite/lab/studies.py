@@ -20,8 +20,8 @@ class Level(NamedTuple):
     name: str
     knobs: dict[str, Any]
     methods: tuple[str, ...]
-    rounds: int = 10
-    seeds: int = 3
+    rounds: int
+    seeds: int
     settings: dict[str, Any] = {}
 
 
@@ -31,28 +31,62 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "kin_asks_on_30": (HERO, {"kin_rounds": 30}),  # … of a tenth
 }
 
+
+class Scale(NamedTuple):
+    """How large the studies are.
+
+    common    arguments of the generator in every world;  settings: fields of Settings for every training
+    rows      of a client;  rounds: of a training where all take part
+    many      (clients, seeds, whether the methods that say why are trained, too) of the study how-many
+    sizes     of the clients of one group in the study data-poor;  poor: its methods
+    sampled   clients and seeds of the study sampled
+    seeds     of the other studies
+    """
+
+    common: dict[str, Any]
+    settings: dict[str, Any]
+    rows: int
+    rounds: int
+    many: tuple[tuple[int, int, bool], ...]
+    sizes: tuple[int, ...]
+    poor: tuple[str, ...]
+    sampled: tuple[int, int]
+    seeds: int
+
+
 PLAIN = ("local", "fedavg_sum", "clustered", HERO)
 WHY = ("embedding_only", "no_personalization")
-SHARES = {"all": (1.0, 10, ()), "a third": (1 / 3, 30, ("kin_asks_on_9",)),
-          "a tenth": (0.1, 100, ("kin_asks_on_30",))}  # fmt: skip
-SIZES = (3000, 1000, 300, 100, 30)
-TWO_GROUPS = {"sizes": SIZES * 2, "relatedness": (0,) * 5 + (1,) * 5, "across": 0.3}
-CONDITIONS: dict[str, dict[str, Any]] = {
-    "all alike": {"relatedness": (0,) * 10},
-    "two groups": {},
+SCALES = {
+    "small": Scale(
+        {"fields": {"user": 60, "item": 40, "category": 10}, "test_rows": 1000},
+        {"experts": 3, "hidden": (32, 16), "tower": 16, "learning_rate": 6e-3},
+        300, 24, ((4, 3, True), (12, 3, True), (36, 1, False)),
+        (1000, 300, 100, 30), ("local", "fedavg_sum", HERO), (20, 1), 3,
+    ),
+    "full": Scale(
+        {"test_rows": 1000}, {}, 500, 10, ((10, 3, True), (50, 3, True), (100, 2, False), (200, 1, False)),
+        (3000, 1000, 300, 100, 30), ("local", "fedavg_sum", HERO, "pf_msmtrec_partners"), (50, 2), 5,
+    ),
+}  # fmt: skip
+# share of the clients that take part in a round → the rounds for the same work, as a multiple; a variant
+SHARES = {"all": (1.0, 1, ()), "a third": (1 / 3, 3, ("kin_asks_on_9",)),
+          "a tenth": (0.1, 10, ("kin_asks_on_30",))}  # fmt: skip
+CONDITIONS: dict[str, dict[str, Any]] = {  # of two groups
+    "all alike": {"across": 0.95},
+    "two groups": {"across": 0.3},
     "opposed groups": {"across": -0.5},
     "rates of 1 %": {"rates": 0.01, "test_rows": 4000},
     "own favourites": {"popularity_shift": 1.0},
     "scales 1 : 100": {"feature_scale_shift": 100.0, "statistics": "none"},
 }
 CLICK_ONLY = {"missing_tasks": {n: ["conversion"] for n in range(2, 6)}}
-HELPERS: dict[str, dict[str, Any]] = {  # beside two clients of 500 rows that have click and conversion
-    "the two alone": {"sizes": (500,) * 2, "relatedness": (0,) * 2},
-    "+ 4 with click, same taste": {"relatedness": (0,) * 6, **CLICK_ONLY},
+HELPERS: dict[str, dict[str, Any]] = {  # beside two clients that have click and conversion
+    "the two alone": {"clients": 2},
+    "+ 4 with click, same taste": CLICK_ONLY,
     "+ 4 with click, other taste": {"relatedness": (0, 0, 1, 1, 1, 1), **CLICK_ONLY},
-    "+ 4 with both, same taste": {"relatedness": (0,) * 6},
+    "+ 4 with both, same taste": {},
     "+ 4 with click and like, same taste": {
-        "relatedness": (0,) * 6, "tasks": ("click", "conversion", "like"), "rates": (0.3, 0.15, 0.15),
+        "tasks": ("click", "conversion", "like"), "rates": (0.3, 0.15, 0.15),
         "missing_tasks": {n: ["like" if n < 2 else "conversion"] for n in range(6)},
     },
 }  # fmt: skip
@@ -61,40 +95,46 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "all have them": {},
     "the first three have them": {"missing_columns": {n: LOST for n in range(3, 6)}},
     "nobody has them": {"missing_columns": {n: LOST for n in range(6)}},
-    "the first three alone": {"sizes": (500,) * 3, "relatedness": (0,) * 3},
+    "the first three alone": {"clients": 3},
 }
 
 
-def _many(clients: int) -> dict[str, Any]:
-    """Clients of 500 rows in four groups that have nothing to do with each other."""
-    groups = tuple(n % 4 for n in range(clients))
-    return {"sizes": (500,) * clients, "relatedness": groups, "across": 0.0, "test_rows": 1000}
+def _alike(scale: Scale, clients: int = 6, **knobs: Any) -> dict[str, Any]:
+    """Clients of one taste, or as `knobs` say."""
+    alike = {"sizes": (scale.rows,) * clients, "relatedness": (0,) * clients, "across": 0.0}
+    return scale.common | alike | knobs
 
 
-def _levels() -> list[Level]:
+def _many(scale: Scale, clients: int) -> dict[str, Any]:
+    """Clients in four groups that have nothing to do with each other."""
+    return _alike(scale, clients, relatedness=tuple(n % 4 for n in range(clients)))
+
+
+def levels(scale: Scale) -> list[Level]:
+    """The worlds of all studies at this scale."""
+    two = {"sizes": scale.sizes * 2, "relatedness": (0,) * len(scale.sizes) + (1,) * len(scale.sizes)}
     found = [
-        Level("how-many", str(clients), _many(clients), (*PLAIN, *why), seeds=seeds)
-        for clients, seeds, why in ((10, 3, WHY), (50, 3, WHY), (100, 2, ()), (200, 1, ()))
+        Level("how-many", str(clients), _many(scale, clients), PLAIN + WHY * why, scale.rounds, seeds)
+        for clients, seeds, why in scale.many
     ]
     found += [
-        Level("data-poor", name, TWO_GROUPS | knobs, ("local", "fedavg_sum", HERO, "pf_msmtrec_partners"))
+        Level("data-poor", name, scale.common | two | knobs, scale.poor, scale.rounds, min(scale.seeds, 3))
         for name, knobs in CONDITIONS.items()
     ]
-    six = {"sizes": (500,) * 6, "relatedness": (0,) * 6, "across": 0.0}
-    for study, levels in (("task-sets", HELPERS), ("columns", COLUMNS)):
-        found += [
-            Level(study, name, six | knobs, ("local", "fedavg_sum", HERO), seeds=5)
-            for name, knobs in levels.items()
-        ]
     found += [
-        Level("sampled", name, _many(50), ("local", "fedavg_sum", HERO, *more), rounds, 2, {"sample": share})
-        for name, (share, rounds, more) in SHARES.items()
+        Level(study, name, _alike(scale, **knobs), ("local", "fedavg_sum", HERO), scale.rounds, scale.seeds)
+        for study, worlds in (("task-sets", HELPERS), ("columns", COLUMNS))
+        for name, knobs in worlds.items()
     ]
-    return found
+    clients, seeds = scale.sampled
+    for name, (share, times, more) in SHARES.items():
+        methods, rounds = ("fedavg_sum", HERO, *more), times * scale.rounds
+        found.append(Level("sampled", name, _many(scale, clients), methods, rounds, seeds, {"sample": share}))
+    return [level._replace(settings=scale.settings | level.settings) for level in found]
 
 
-LEVELS = _levels()
-STUDIES = (*dict.fromkeys(level.study for level in LEVELS), "late")  # the last one trains by hand: `lab.late`
+LEVELS = {name: levels(scale) for name, scale in SCALES.items()}
+STUDIES = (*dict.fromkeys(level.study for level in LEVELS["full"]), "late")  # the last: by hand, `lab.late`
 
 
 def method_of(name: str) -> Method:

@@ -14,7 +14,8 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab import footprint, late, questions
 from pfmsm_lite.lab.cli import main, parser
 from pfmsm_lite.lab.questions import ANSWERS, COSTS, RESULTS, answers, checked, printed
-from pfmsm_lite.lab.studies import LEVELS, STUDIES, VARIANTS, Level, method_of, part_of
+from pfmsm_lite.lab.studies import LEVELS, SCALES, STUDIES, VARIANTS, Level, method_of, part_of
+from pfmsm_lite.methods import Settings
 
 TINY = {"fields": {"user": 20, "item": 10}, "test_rows": 60}
 
@@ -71,12 +72,13 @@ def test_parts():
 
 def test_studies_are_those_of_which_something_is_claimed():
     assert set(STUDIES) == {"how-many", "sampled", "data-poor", "late", "task-sets", "columns"}
-    keys = [(level.study, level.name) for level in LEVELS]
-    assert len(set(keys)) == len(keys) and all("seed" not in level.knobs for level in LEVELS)
-    work = {level.rounds * level.settings["sample"] for level in LEVELS if level.study == "sampled"}
-    assert np.allclose(list(work), 10)  # the same number of local trainings
-    for level in LEVELS:
-        assert all(method_of(name).name == name for name in level.methods)
+    for name, levels in LEVELS.items():
+        keys = [(level.study, level.name) for level in levels]
+        assert len(set(keys)) == len(keys) and all("seed" not in level.knobs for level in levels)
+        work = {level.rounds * level.settings["sample"] for level in levels if level.study == "sampled"}
+        assert np.allclose(list(work), SCALES[name].rounds)  # the same number of local trainings
+        for level in levels:
+            assert all(method_of(name).name == name for name in level.methods)
     assert all(method_of(name).kin_rounds == changes["kin_rounds"] for name, (_, changes) in VARIANTS.items())
 
 
@@ -85,14 +87,20 @@ def small_levels():
     return [
         Level("how-many", "2", {**TINY, "sizes": [60, 80]}, ("local", "pf_msmtrec"), 2, 2),
         Level(
-            "sampled", "half", {**TINY, "sizes": [60, 80]}, ("local", "kin_asks_on_9"), 2, 1, {"sample": 0.5}
+            "sampled",
+            "half",
+            {**TINY, "sizes": [60, 80]},
+            ("fedavg_sum", "kin_asks_on_9"),
+            2,
+            1,
+            {"sample": 0.5},
         ),
         Level("task-sets", "odd", {**TINY, **other}, ("local",), 1, 2),
     ]
 
 
 def test_the_command_from_end_to_end_and_taken_up_again(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(questions, "LEVELS", small_levels())
+    monkeypatch.setitem(questions.LEVELS, "small", small_levels())
     out = tmp_path / "q"
     words = ["questions", "--only", "how-many,sampled,task-sets", "--seeds", "2", "--processes", "1"]
     assert main([*words, "--out", str(out)]) == 0
@@ -100,7 +108,7 @@ def test_the_command_from_end_to_end_and_taken_up_again(tmp_path, monkeypatch, c
     assert list(results.columns) == list(RESULTS) and list(costs.columns) == list(COSTS)
     assert set(results["split"]) == {"test"} and set(results.query("scenario == 's1'")["rows"]) == {80, 40}
     assert costs.set_index(["study", "method"])["seeds"].to_dict() == {
-        ("how-many", "local"): 2, ("how-many", "pf_msmtrec"): 2, ("sampled", "local"): 1,
+        ("how-many", "local"): 2, ("how-many", "pf_msmtrec"): 2, ("sampled", "fedavg_sum"): 1,
         ("sampled", "kin_asks_on_9"): 1, ("task-sets", "local"): 2,
     }  # fmt: skip
     assert (costs["cpu_seconds"] > 0).all() and costs["clients"].tolist() == [2, 2, 2, 2, 4]
@@ -144,7 +152,9 @@ def parameters(federation, number):
 @pytest.mark.parametrize("name", late.WAYS)
 def test_a_late_client_does_nothing_before_it_comes(small_world, short, name):
     seen = []
-    found = late.joined(small_world, late.WAYS[name], 0, lambda n, f: seen.append(parameters(f, late.LATE)))
+    found = late.joined(
+        small_world, late.WAYS[name], 0, Settings(), lambda n, f: seen.append(parameters(f, late.LATE))
+    )
     for key in seen[0]:  # two rounds without it
         assert torch.equal(seen[0][key], seen[1][key]), key
     assert any(not torch.equal(seen[1][key], seen[2][key]) for key in seen[0])
@@ -158,7 +168,11 @@ def test_who_is_given_the_mean_and_leaves_moves_nobody(small_world, short):
     for name in ("mean, then home", "fedavg_sum"):
         way = late.WAYS[name]
         late.joined(
-            small_world, way, 0, lambda n, f, name=name: seen.setdefault(name, []).append(parameters(f, 0))
+            small_world,
+            way,
+            0,
+            Settings(),
+            lambda n, f, name=name: seen.setdefault(name, []).append(parameters(f, 0)),
         )
     gone, there = seen.values()
     same = [all(torch.equal(a[k], b[k]) for k in a) for a, b in zip(gone, there, strict=True)]
@@ -169,7 +183,10 @@ def test_kin_is_found_only_if_all_are_asked_again(monkeypatch):
     monkeypatch.setattr(late, "ROUNDS", 5)
     monkeypatch.setattr(late, "JOINS", 3)  # the others have been asked: see Method.kin_rounds
     alike, _ = synthetic((300, 300, 200), relatedness=(0, 0, 0), signal=5, seed=0, **TINY)
-    kept = {name: late.joined(alike, late.WAYS[name], 0)["own"] for name in ("pf_msmtrec", "asked again")}
+    kept = {
+        name: late.joined(alike, late.WAYS[name], 0, Settings())["own"]
+        for name in ("pf_msmtrec", "asked again")
+    }
     assert kept["pf_msmtrec"] == 1 and kept["asked again"] < 1
 
 
@@ -178,15 +195,20 @@ def test_the_late_study_is_kept_and_not_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(late, "JOINS", 1)
     monkeypatch.setattr(late, "WORLDS", {"kin": (0, 0, 0)})
     monkeypatch.setattr(late, "WAYS", {name: late.WAYS[name] for name in ("local", "embedding_only")})
-    monkeypatch.setattr(late, "world", lambda level, seed: synthetic((60, 60, 40), seed=seed, **TINY)[0])
+    monkeypatch.setattr(
+        late, "world", lambda level, seed, scale: synthetic((60, 60, 40), seed=seed, **TINY)[0]
+    )
     (tmp_path / "cells").mkdir()
     said = []
-    found = questions._late(tmp_path, {"seeds": [0, 1]}, said.append)
+    found = questions._late(tmp_path, {"seeds": [0, 1], "scale": "small"}, said.append)
     assert len(said) == 2 and list(found.columns) == list(RESULTS)
     assert len(found) == 2 * 2 * 2 and set(found["scenario"]) == {"s2"} and set(found["rows"]) == {50}
     kept = json.loads((tmp_path / "cells" / "late-0-1.json").read_text())
     assert set(kept) == {"local", "embedding_only"}
-    assert questions._late(tmp_path, {"seeds": [0, 1]}, said.append).equals(found) and len(said) == 2
+    assert (
+        questions._late(tmp_path, {"seeds": [0, 1], "scale": "small"}, said.append).equals(found)
+        and len(said) == 2
+    )
 
 
 # ---- what a training takes ----
