@@ -12,7 +12,7 @@ from pfmsm_lite.methods import EVERYTHING, Method, Settings
 from pfmsm_lite.scenario import Scenario
 
 WORLDS = (
-    "opposed, 6000 and 300 rows", "two groups", "an odd one of 250 rows among six", "all alike", "OULAD",
+    "two groups", "all alike", "opposed, 6000 and 300 rows", "an odd one of 250 rows among six", "OULAD",
     "KuaiRand-Pure",
 )  # fmt: skip
 ROUNDS = 8
@@ -23,9 +23,9 @@ CONTROLS = (MEAN + HOME, KIN)
 SHARED = {  # level → groups that leave a client beside the embedding entries, whose changes are added up
     NOTHING: (),
     "embedding": (),
-    "+ experts' shared part": ("expert.scenario",),
-    "+ towers": ("expert.scenario", "tower"),
-    "+ gates": ("expert.scenario", "tower", "gate"),
+    "and the experts' shared part": ("expert.scenario",),
+    "and towers": ("expert.scenario", "tower"),
+    "and gates": ("expert.scenario", "tower", "gate"),
     "everything, no template": tuple(group for group in EVERYTHING if group != "embedding"),
 }
 LEVELS = tuple(SHARED)

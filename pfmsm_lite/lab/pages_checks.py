@@ -41,7 +41,7 @@ def _table(folder, name):
 
 def two(value):
     """Two digits, or nothing where there is no number."""
-    return "" if math.isnan(value) else f"{value:.2f}".replace("-", "−")
+    return "" if math.isnan(value) else f"{value:z.2f}".replace("-", "−")
 
 
 def between(row, name):

@@ -115,7 +115,7 @@ def test_each_level_sends_more_and_its_ends_are_known_methods(scenarios):
     ]
     assert bytes_of[0] == 0 and bytes_of == sorted(bytes_of)
     assert len(set(bytes_of[:5])) == 5
-    kin = method_of("+ towers", "kin")
+    kin = method_of("and towers", "kin")
     assert kin.rules == {"embedding": "mean", "expert.scenario": "kin", "tower": "kin"}
     assert len(variants()) == 14 and len(set(variants())) == 14
 

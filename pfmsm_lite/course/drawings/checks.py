@@ -18,7 +18,7 @@ RULES = {  # rule → colour, marker and line; the controls are single points
     KIN: ("#D55E00", "v"),
     KIN + HOME: ("#D55E00", "o-"),
 }
-BRIEF = ("nothing", "embedding", "+ experts", "+ towers", "+ gates", "all")  # LEVELS on an axis
+BRIEF = ("nothing", "embedding", "experts", "towers", "gates", "all")  # LEVELS on an axis
 
 
 @styled
