@@ -26,6 +26,7 @@ from pfmsm_lite.lab.pages_privacy import privacy
 from pfmsm_lite.lab.pages_questions import questions
 from pfmsm_lite.lab.pages_speed import speed_page, speed_table
 from pfmsm_lite.lab.pages_standing import standing
+from pfmsm_lite.lab.pages_trust import trust
 from pfmsm_lite.lab.pages_worlds import harm
 from pfmsm_lite.lab.statistics import HERO, against, simplest_first
 from pfmsm_lite.methods import METHODS
@@ -160,7 +161,7 @@ def page(folder):
     """The text of README.md of a folder of committed results."""
     parts = (
         methods, harm, synthetic_default, rivals, searches, module_map, picked, weights, pmtrec,
-        privacy, questions, checks,
+        trust, privacy, questions, checks,
     )  # fmt: skip
     made = [HEAD, *(part(folder) for part in parts)]
     return "\n\n".join(part for part in made if part) + "\n"

@@ -66,8 +66,10 @@ def trimmed(exchange: Exchange, method) -> tuple[Tensor, dict]:
 
 
 def krum_scores(points: Tensor) -> tuple[Tensor, Tensor]:
-    """[M], [M]: of points [M, P] each one's sum of squared distances to its M − f − 2 nearest, f = M // 3, and
-    to all: where the first are level, as those of two nearest neighbours are, the second decide."""
+    """Of points [M, P] each one's sum of squared distances to its M − f − 2 nearest, f = M // 3, and to all.
+
+    returns  ([M], [M]); where the first are level, as those of two nearest neighbours are, the second decide
+    """
     count = len(points)
     exact = "donot_use_mm_for_euclid_dist"
     squared = torch.cdist(points, points, compute_mode=exact).square().fill_diagonal_(torch.inf)
