@@ -25,7 +25,8 @@ from pfmsm_lite.methods import Settings
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "notebooks" / "results"
 PROTOCOL = (KEPT / "protocol.md").read_text(encoding="utf-8")
-MEASURED = sorted(path.parent.name for path in KEPT.glob("*/results.csv"))
+OWN = {"trust", "questions"}  # with columns, and tests, of their own
+MEASURED = sorted(path.parent.name for path in KEPT.glob("*/results.csv") if path.parent.name not in OWN)
 COMPARED = sorted(path.parent.name for path in KEPT.glob("rivals-*/compare.csv"))
 
 
