@@ -25,7 +25,8 @@ from pfmsm_lite.methods import Settings
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "notebooks" / "results"
 PROTOCOL = (KEPT / "protocol.md").read_text(encoding="utf-8")
-MEASURED = sorted(path.parent.name for path in KEPT.glob("*/results.csv"))
+STUDIES = ("questions",)  # several studies in a file of another form, with tests of their own
+MEASURED = sorted(p.parent.name for p in KEPT.glob("*/results.csv") if p.parent.name not in STUDIES)
 COMPARED = sorted(path.parent.name for path in KEPT.glob("rivals-*/compare.csv"))
 
 
