@@ -82,10 +82,10 @@ CONDITIONS: dict[str, dict[str, Any]] = {  # of two groups
 CLICK_ONLY = {"missing_tasks": {n: ["conversion"] for n in range(2, 6)}}
 HELPERS: dict[str, dict[str, Any]] = {  # beside two clients that have click and conversion
     "the two alone": {"clients": 2},
-    "+ 4 with click, same taste": CLICK_ONLY,
-    "+ 4 with click, other taste": {"relatedness": (0, 0, 1, 1, 1, 1), **CLICK_ONLY},
-    "+ 4 with both, same taste": {},
-    "+ 4 with click and like, same taste": {
+    "4 with click, same taste": CLICK_ONLY,
+    "4 with click, other taste": {"relatedness": (0, 0, 1, 1, 1, 1), **CLICK_ONLY},
+    "4 with both, same taste": {},
+    "4 with click and like, same taste": {
         "tasks": ("click", "conversion", "like"), "rates": (0.3, 0.15, 0.15),
         "missing_tasks": {n: ["like" if n < 2 else "conversion"] for n in range(6)},
     },

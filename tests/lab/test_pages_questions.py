@@ -1,14 +1,17 @@
 """The open questions on the results page: every number is a line of the files, one seed has no interval."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from pfmsm_lite.lab.cli import parser
 from pfmsm_lite.lab.pages_questions import questions
-from pfmsm_lite.lab.questions import ANSWERS, COSTS
+from pfmsm_lite.lab.questions import ANSWERS, COSTS, answers, checked
 from pfmsm_lite.lab.versions import versions
 
+KEPT = Path(__file__).parents[2] / "notebooks" / "results" / "questions"
 ONE, FOUR = (None, None, 1), (1.0, 3.0, 4)  # low, high, seeds
 
 
@@ -82,3 +85,12 @@ def test_a_study_that_was_not_run_is_left_out(folder):
     pd.read_csv(file).query("study == 'columns'").to_csv(file, index=False)
     said = questions(folder)
     assert said.count("###") == 1 and "### Columns that differ" in said
+
+
+def test_the_committed_answers_follow_from_the_committed_results():
+    results = pd.read_csv(KEPT / "results.csv", dtype={"level": str})
+    found = pd.read_csv(KEPT / "questions.csv", dtype={"level": str})
+    pd.testing.assert_frame_equal(answers(results), found, atol=0.02, rtol=0.01, check_dtype=False)
+    command = json.loads((KEPT / "config.json").read_text())["command"]
+    options = checked(vars(parser().parse_args(command.split()[3:])))
+    assert set(found["study"]) == set(options["only"]) and set(results["seed"]) <= set(options["seeds"])

@@ -51,7 +51,7 @@ def draw_many(table: pd.DataFrame, costs: pd.DataFrame, title: str, methods: Seq
     _names(ax, len(counts) - 1, ends)
     for one in (ax, right):
         one.set_xticks(range(len(counts)), [str(count) for count in counts])
-        one.set_xlabel("scenarios of 500 rows")
+        one.set_xlabel("scenarios")
     ax.set_xlim(-0.3, len(counts) + 0.35)
     ax.set_ylabel("AUC points over training alone")
     right.set(ylabel="CPU seconds of a round", ylim=(0, None))
