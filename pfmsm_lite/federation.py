@@ -146,7 +146,7 @@ class Federation:
     def serve(self, accepted: list[bool | None]) -> dict[str, Tensor]:
         """Upload, serve, download. Returns the round's record: name → [units, ...] tensor.
 
-        accepted  as of `train`: who was not drawn neither sends nor receives, and keeps what it has
+        accepted  as in `train`: who was not drawn neither sends nor receives, and keeps what it has
         """
         uploads = [c.upload() if fine else None for c, fine in zip(self.clients, accepted, strict=True)]
         self.sent = [sum(entry[2] for entry in listed(upload or {})) for upload in uploads]  # bytes

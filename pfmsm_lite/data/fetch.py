@@ -98,7 +98,7 @@ def fetch(archive: Archive, folder: str | Path, show: Callable[[str], None] = pr
     with _room(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if place.exists():
-            show(f"{place} is there already.")
+            show(f"{place} already exists.")
             _check(archive, place, place, show)
         else:
             _check_free(archive, folder, part)

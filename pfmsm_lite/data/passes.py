@@ -46,7 +46,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(sources: Sequence[Any], plan: Any, names: Sequence[str], o: dict[str, Any]) -> Iterator[Chunk]:
-    """All rows of the scenarios `names`, in order of the sources; options o as of `streamed.USUAL`."""
+    """All rows of the scenarios `names`, in order of the sources; options o as in `streamed.USUAL`."""
     number, base = {name: n for n, name in enumerate(names)}, 0
     validated = any(one.split == "valid" for one in sources)
     for one in sources:

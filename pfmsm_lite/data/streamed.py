@@ -67,7 +67,7 @@ def encode_stream(
 
     folder   where the encoded rows lie while they are used: in files without a name, gone with the process
     source   what the data are called, for errors
-    options  those of USUAL. `most_rows`: of each file about so many rows, each with the same chance;
+    options  those of USUAL. `most_rows`: of each file about this many rows, each with the same chance;
              `fractions`: where the sources have no split; `held`: share of the training rows that validate
              where no source does; the others as in `from_dataframe`. A row's place is drawn from its number
     raises   UserError that names source, row, column or scenario, and the remedy

@@ -17,7 +17,7 @@ OUTCOMES = (
     "watching_times", "exposure_count", "click_count", "like_count", "comment_count", "read_percentage",
     "item_score1", "item_score2", "item_score3", "read", "read_time", "favorite",
 )  # fmt: skip
-FILES = ("QK-video", "QB-video", "QK-article", "QB-article")  # read where nothing else is asked for
+FILES = ("QK-video", "QB-video", "QK-article", "QB-article")  # read unless told otherwise
 MORE = ("ctr_data_1M",)  # made from QK-video by the publisher, with a history in each row
 LAYOUT = Layout(
     {**dict.fromkeys((*FIELDS, *HISTORY), "id"), **dict.fromkeys(TASKS, "label")},

@@ -4,7 +4,7 @@ wire      letters: plain values and named arrays, as bytes
 declared  what is to be trained, as text; what clients must have in common
 client    the client half, its state in files
 server    the server half, from letters alone
-rounds    a training by letters, whoever carries them; what was handed over
+rounds    training by letters, whoever carries them; what was handed over
 flower    glue: Flower carries the letters; flwr is imported there and nowhere else
 fleet     the processes of Flower, started and ended
 """

@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
     basic = given.basic_group(command)
     basic.add_argument("--methods", type=given.names, metavar="A,B", help=f"default: {','.join(METHODS)}")
     basic.add_argument("--seeds", type=given.numbers, default=[0], metavar="0,1,2", help="default 0")
-    basic.add_argument("--config", metavar="FILE", help="the config.json of an earlier one, as of `run`")
+    basic.add_argument("--config", metavar="FILE", help="the config.json of an earlier one, as for `run`")
     given.training_options(basic, "only --rounds and --keep-checkpoints may differ")
     keep = "leave what Flower and the clients wrote, in flower/"
     basic.add_argument("--keep-checkpoints", action="store_true", default=None, help=keep)

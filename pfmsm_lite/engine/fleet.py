@@ -133,7 +133,7 @@ class Fleet:
     """A SuperLink and its nodes. Use it as `with Fleet(...) as fleet`: it leaves no process.
 
     folder   for logs, Flower's own files and its database
-    clients  name → node config, as of `flower.answer`; of those that are to run here
+    clients  name → node config, as in `flower.answer`; of those that are to run here
     keys     None: plain HTTP, on loopback only
     host, port  where the SuperLink listens; by default on loopback, at a port that is free
     app      folder of the app that is run

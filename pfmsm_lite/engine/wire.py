@@ -75,7 +75,7 @@ def _head(content):
                 raise ValueError(f"array {name!r} of type {kind!r}, shape {shape!r}")
             sizes.append(math.prod(shape) * np.dtype(kind).itemsize)
         if len({name for name, _, _ in head["arrays"]}) < len(sizes) or not isinstance(head["about"], dict):
-            raise ValueError("a name stands there twice")
+            raise ValueError("a name is there twice")
         if start + sum(sizes) != len(content):
             raise ValueError(f"{len(content)} bytes instead of {start + sum(sizes)}")
     except (ValueError, KeyError, TypeError) as error:

@@ -102,7 +102,7 @@ def _read(world, file, seed):
 
 
 def sampled(scenario: Scenario, seed: int, most: Mapping[str, int] = MOST) -> Scenario:
-    """The same scenario with at most so many rows of each split, drawn from the seed, in their order."""
+    """The same scenario with at most this many rows of each split, drawn from the seed, in their order."""
     generator = torch.Generator().manual_seed(seed)
     parts = {}
     for split in SPLITS:

@@ -45,7 +45,7 @@ def measure(
 
     scenarios, clusters  the clients, and the group of each where that is known
     variant   (name in OPTIMIZERS, local epochs);  settings: fields of Settings beside these
-    returns   DataFrame round and MEASURES, one line a round
+    returns   DataFrame round and MEASURES, one line per round
 
     All clients start a round from the same parameters, so gradients are taken at the same point.
     """

@@ -46,9 +46,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--mirror", metavar="URL", help="another address of the same file; its digest must fit"
     )
-    command.add_argument(
-        "--digest", metavar="D", help="md5:… or sha256:… in the place of the one that is known"
-    )
+    command.add_argument("--digest", metavar="D", help="md5:… or sha256:… in place of the one that is known")
 
     def do(options: Namespace) -> int:
         download(options)

@@ -35,7 +35,7 @@ WAYS = {
     "mean, then home": Way("fedavg_sum", "is given the mean of all, and then trains at home", leaves=True),
     "fedavg_sum": Way("fedavg_sum", "is given the mean of all, and stays"),
     "embedding_only": Way("embedding_only", "shares the embedding table alone"),
-    HERO: Way(HERO, "as it is: who is there already is not asked again"),
+    HERO: Way(HERO, "as it is: older clients are not asked again"),
     "asked again": Way(HERO, "as it is, but when somebody comes all are asked again", ask=True),
 }
 

@@ -166,7 +166,7 @@ def data_options(command: Parser) -> None:
         ("data-dir", str, "DIR", "folder of published data"),
         ("cache-dir", str, "DIR", "where aliexpress, tenrec and aliccp are kept as Parquet once they are "
          "read (default: cache, beside the run)"),
-        ("most-rows", int, "R", "of each file of these about so many rows, each with the same chance"),
+        ("most-rows", int, "R", "of each file of these about this many rows, each with the same chance"),
     ):  # fmt: skip
         made.add_argument(f"--{option}", type=kind, metavar=name, help=text)
     order = "MovieLens: rows at random (test users are seen, the default) or as they stand (they are not)"

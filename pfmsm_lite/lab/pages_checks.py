@@ -144,8 +144,8 @@ def transfer(folder):
         f"`no_blend`; in rounds {', '.join(map(str, LOOKED_AT))}, before the server mixes, client n is given "
         "the experts' shared part that client m has just trained, for all pairs. AUC points over n's own "
         "part, mean over pairs, on test rows. *Weights agree*: rank correlation of what a source's part is "
-        "worth and the mixture weight that the server then gives it, ranked for each client; intervals by "
-        "drawing seeds and clients, p by putting clients in another order. Validation rows have taught the "
+        "worth and the mixture weight that the server then gives it, ranked for each client. Intervals: by "
+        "drawing seeds and clients; p: by putting clients in another order. Validation rows have taught the "
         "weights, so they flatter them."
     )
     return ["### Does a shared part transfer?", how, grid(head, rows)]

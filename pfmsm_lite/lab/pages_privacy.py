@@ -100,7 +100,7 @@ def _switches(folder):
     gap = interval(last.difference, last.low, last.high)
     said = f"Without validation AUCs the last round has to do: {gap} points."
     head = ["switch", "seeds", "test AUC", "points over as declared", "kB first", "kB up", "kB down"]
-    return ["### What a switch costs: a client's AUC and bytes a round", grid(head, rows), said]
+    return ["### What a switch costs: a client's AUC and bytes per round", grid(head, rows), said]
 
 
 def privacy(folder):

@@ -25,7 +25,7 @@ def questions(folder):
         "Generated data, each seed with data of its own; methods as declared. Gains are AUC points over "
         "training alone on the same rows for as many rounds, with a 95 % interval over seeds, none for a "
         "single seed. A client's validation rows, at least 300 even where it has 30 training rows, choose "
-        "the round, and `kin` and the model at home look at them: clients with little have help here that "
+        "the round, and `kin` and the model at home look at them. Clients with little have help here that "
         "they may not have elsewhere."
     )
     return section("Three open questions", how, *parts, source(folder, NAME))

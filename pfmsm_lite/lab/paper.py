@@ -198,5 +198,5 @@ def sentences(arguments: Arguments, table: pd.DataFrame) -> list[str]:
         said.append("Every method runs as it is declared; --budget 12 searches for each alike.")
     if (own := table[table["origin"] == "own"])["average"].notna().any():
         best = own.loc[own["average"].idxmax()]
-        said.append(f"Best average of the own ones: {best['method']}, {best['average']:.4f}.")
+        said.append(f"Best average of ours: {best['method']}, {best['average']:.4f}.")
     return said

@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
     most = max(level.seeds for level in LEVELS["full"])
     basic.add_argument(
         "--seeds", type=int, default=most, metavar="N",
-        help=f"at most so many seeds, 0 … N-1 ({most}; large studies have fewer)",
+        help=f"at most this many seeds, 0 … N-1 ({most}; large studies have fewer)",
     )  # fmt: skip
     basic.add_argument(
         "--scale", choices=tuple(SCALES), default="small",
@@ -175,7 +175,7 @@ def answers(results: pd.DataFrame) -> pd.DataFrame:
     """What each method gains against training alone, in each part of each level.
 
     results  columns RESULTS, test rows
-    returns  columns ANSWERS. part: as of `studies.part_of`; auc: mean over its clients, tasks and seeds;
+    returns  columns ANSWERS. part: as in `studies.part_of`; auc: mean over its clients, tasks and seeds;
              gain, low, high: AUC points over `local` on the same data, 95 % t interval over seeds (NaN where
              `local` was not trained); worst: what the client that fares worst gains, mean over tasks and
              seeds; losing: clients that lose more than one point

@@ -101,7 +101,7 @@ def scaled(factor: float) -> Change:
 
 
 def noisy(factor: float) -> Change:
-    """A normal draw in the place of the update, `factor` times as long."""
+    """A normal draw in place of the update, `factor` times as long."""
 
     def change(own: Tensor, start: Tensor, generator: torch.Generator) -> Tensor:
         drawn = torch.randn(own.shape, generator=generator).to(own)

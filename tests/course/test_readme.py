@@ -213,11 +213,10 @@ def small_table(folder):
     return folder / "my.csv"
 
 
-@pytest.mark.parametrize("number", range(2))
-def test_the_readmes_python_runs(number, tmp_path, monkeypatch):
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
     small_table(tmp_path)
     monkeypatch.chdir(tmp_path)
-    code = blocks(README, "python")[number]
+    [code] = blocks(README, "python")
     for whole, less in SMALLER.items():
         code = code.replace(whole, less)
     printed = []
@@ -225,10 +224,8 @@ def test_the_readmes_python_runs(number, tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of what is doubtful in the table
         exec(code, names)
-    assert "verdict" not in code or sum(isinstance(text, str) for text in printed) >= 5
     assert len(names["history"].results) and names["history"].rounds["round"].max() == 2
-    assert (tmp_path / "mixing.png").exists() == ("mixing" in code)
-    assert len(blocks(README, "python")) == 2
+    assert printed and (tmp_path / "mixing.png").exists()
 
 
 # ---- CONTRIBUTING, followed literally ----

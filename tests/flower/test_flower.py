@@ -1,5 +1,6 @@
 """Real processes: the same bits as in one, whatever is killed, and nothing left behind."""
 
+import contextlib
 import csv
 import filecmp
 import importlib.util
@@ -282,6 +283,9 @@ def test_owners_with_tables_of_their_own_train_over_tls_and_strangers_are_refuse
         for what, process in refused.items():
             if process.poll() is None:
                 process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):  # one that is still trying hangs
+                    process.wait(8)
+                process.kill()
             said[what] = process.communicate(timeout=120)[0]
     finally:
         for process in (server, *clients):
