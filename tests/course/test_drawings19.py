@@ -30,7 +30,7 @@ def test_cut_shortens_to_twice_the_median_length_and_no_more():
 def test_the_mean_is_pulled_by_the_strength_over_the_clients_and_the_others_are_bounded():
     assert besieged(3.0)[-1].norm() == pytest.approx(3.0)
     near, far = pulled(10.0), pulled(16.0)
-    assert far["mean"] - near["mean"] == pytest.approx(6 / 6, abs=1e-4)
+    assert far["mean"] - near["mean"] == pytest.approx(6 / 6, abs=1e-3)
     for name in set(RULES) - {"mean"}:
         assert far[name] == pytest.approx(near[name], abs=1e-4) and far[name] < 0.7, name
 
@@ -64,7 +64,7 @@ def test_trust_has_a_control_for_each_rule():
 def test_lost_has_a_panel_per_attack_and_a_dot_per_seed():
     lost = {("a", "flip"): [1.0, 3.0], ("b", "flip"): [0.0, 0.2], ("a", "nan"): [0, 0], ("b", "nan"): [-1, 1]}
     figure = draw_lost(lost, "Points")
-    assert [ax.get_title() for ax in figure.axes] == ["flip", "nan"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["flip", "nan"]
     first = figure.axes[0]
     assert [patch.get_width() for patch in first.patches] == pytest.approx([2, 0.1])
     assert first.lines[0].get_xdata().tolist() == [1, 3]

@@ -3,6 +3,8 @@
 import torch
 from solving import exercise_tests
 
+from pfmsm_lite.course.exercises.chapter19 import WHOLE
+
 
 def by_length(updates, cut):
     return updates[updates.norm(dim=1).argsort()[cut : len(updates) - cut]].mean(0)
@@ -60,3 +62,23 @@ WRONG = [
 ]
 
 test_a_solution_passes_and_a_stub_is_to_do, test_a_mistake_gets_its_hint = exercise_tests("19", WRONG)
+
+
+MEANT = {  # what exercise 2 offers, of clients that send one number each and have a row each
+    "FedAvg's mean by rows": lambda sent: sent.mean(),
+    "each number's median": lambda sent: sent.median(),
+    "the embedding rule `sum`": lambda sent: sent.sum(),
+    "cutting every update to two median lengths": lambda sent: sent.clamp(max=2 * sent.median()).sum(),
+    "`kin`'s weights": lambda sent: sent[:, None] * sent,
+    "an even mean of all towers": lambda sent: sent.mean(),
+    "Krum": lambda sent: sent[(sent[:, None] - sent).abs().sort(1).values[:, 1].argmin()],
+    "normalization by each client's moments": lambda sent: sent.square(),
+    "the number of all rows": lambda sent: torch.tensor(len(sent)),
+}
+
+
+def test_what_exercise_2_calls_a_sum_cannot_tell_two_groups_of_one_sum_apart():
+    one, other = torch.tensor([1.0, 2.0, 6.0]), torch.tensor([2.0, 3.25, 3.75])
+    assert one.sum() == other.sum() and MEANT.keys() == WHOLE.keys()
+    for name, of in MEANT.items():
+        assert torch.equal(of(one), of(other)) == (not WHOLE[name]), name
