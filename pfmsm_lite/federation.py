@@ -109,7 +109,8 @@ class Federation:
             for scenario, view, own in zip(scenarios, views, used, strict=True):
                 known = trained([own], size) if together is None else together
                 self.clients.append(make_client(scenario, view, model, self.table, known, *rest))
-        self.server, self.accepted = self.make_server(), [True] * len(self.clients)
+        self.server = self.make_server()
+        self.accepted: list[bool | None] = [True] * len(self.clients)
         for name, _, kind in (attack.rpartition("=") for attack in self.settings.attack):
             lookup("attack", kind)(self, name)
 
@@ -151,8 +152,8 @@ class Federation:
         uploads = [c.upload() if fine else None for c, fine in zip(self.clients, accepted, strict=True)]
         self.sent = [sum(entry[2] for entry in listed(upload or {})) for upload in uploads]  # bytes
         downloads, record = self.server.serve(uploads)
-        used, self.said = zip(accepted, self.server.accepted, strict=True), self.server.said
-        self.accepted = [None if fine is None else own for fine, own in used]
+        used = zip(accepted, self.server.accepted, strict=True)
+        self.accepted, self.said = [None if f is None else own for f, own in used], self.server.said
         for client, message, fine in zip(self.clients, downloads, accepted, strict=True):
             if fine is not None:
                 client.download(message)

@@ -75,9 +75,8 @@ def one_round(federation: Federation, history: History) -> None:
     valid = [client.evaluate("valid") for client in federation.clients]
     better = history.improves([line for own in valid for line in own])
     test = [client.evaluate("test") for client in federation.clients] if better else None
-    elapsed = time.perf_counter() - start
-    found = federation.accepted, elapsed, federation.said
-    history.add(Round(record, valid, test, losses, seconds, federation.sent, *found))
+    elapsed, sent, said = time.perf_counter() - start, federation.sent, federation.said
+    history.add(Round(record, valid, test, losses, seconds, sent, federation.accepted, elapsed, said))
 
 
 def check_device(device: str) -> None:
