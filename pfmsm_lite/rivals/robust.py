@@ -65,17 +65,16 @@ def trimmed(exchange: Exchange, method) -> tuple[Tensor, dict]:
     return common(exchange, partial(middle, trim=TRIM))
 
 
-def krum_scores(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Of points [M, P] each one's sum of squared distances to its M − f − 2 nearest, f = M // 3, and to all.
+def krum_scores(points: Tensor, near: int | None = None) -> Tensor:
+    """Of points [M, P] each one's sum of squared distances to its `near` nearest: [M].
 
-    returns  ([M], [M]); where the first are level, as those of two nearest neighbours are, the second decide
+    near  by default M − f − 2, f = M // 3
     """
     count = len(points)
     exact = "donot_use_mm_for_euclid_dist"
     squared = torch.cdist(points, points, compute_mode=exact).square().fill_diagonal_(torch.inf)
-    near = max(1, count - int(count * HOSTILE) - 2)
-    ordered = squared.sort(1).values[:, : max(count - 1, 0)]
-    return ordered[:, :near].sum(1), ordered.sum(1)
+    near = max(1, count - int(count * HOSTILE) - 2) if near is None else near
+    return squared.sort(1).values[:, : min(near, max(count - 1, 0))].sum(1)
 
 
 def chosen(exchange: Exchange, many: Callable[[int], int]) -> tuple[Tensor, dict]:
@@ -84,8 +83,9 @@ def chosen(exchange: Exchange, many: Callable[[int], int]) -> tuple[Tensor, dict
     for own, points, present in zip(weights, exchange.sources, exchange.present, strict=True):
         there = present.nonzero()[:, 0]
         if len(there):
-            scores, level = krum_scores(points[there])
-            order = level.argsort(stable=True)
+            scores = krum_scores(points[there])
+            # where scores are level, as those of two nearest neighbours are, the distances to all decide
+            order = krum_scores(points[there], len(there)).argsort(stable=True)
             best = there[order[scores[order].argsort(stable=True)][: many(len(there))]]
             own[:, best] = 1 / len(best)
     nobody = weights.sum(-1, keepdim=True) == 0
