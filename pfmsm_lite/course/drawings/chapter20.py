@@ -78,7 +78,7 @@ def draw_curves(curves: pd.DataFrame, clients: int, title: str) -> Figure:
             color, _ = methods[method]
             ax.plot(mean[method].index, 100 * mean[method], color=color, lw=2, label=method)
             said.append(f"{level}, {method}: {100 * mean[method].max():.1f}")
-        ax.set(title=f"{level} of {clients} a round", xlabel="round")
+        ax.set(title=f"{level} of {clients} per round", xlabel="round")
         ax.legend(loc="lower right", fontsize=8)
     np.atleast_1d(axes)[0].set_ylabel("validation AUC × 100")
     note = "Every panel has the same number of local trainings. Mean over clients, tasks and seeds."
