@@ -41,7 +41,7 @@ def test_curves_are_means_over_seeds_in_panels_by_share():
          for level, rounds in (("all", 2), ("a tenth", 20)) for seed in (0, 1) for r in range(1, rounds + 1)]
     )  # fmt: skip
     figure = draw_curves(curves, 50, "It takes longer")
-    assert [ax.get_title("left") for ax in figure.axes] == ["all of 50 a round", "a tenth of 50 a round"]
+    assert [ax.get_title("left") for ax in figure.axes] == ["all of 50 per round", "a tenth of 50 per round"]
     assert figure.axes[0].lines[0].get_ydata().tolist() == pytest.approx([66, 67])
     assert len(figure.axes[1].lines[0].get_xdata()) == 20 and "a tenth, mine: 85.0" in figure.alt
 
