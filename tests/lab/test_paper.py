@@ -51,7 +51,7 @@ def test_what_a_reader_must_know_is_written_beside_it(sampled):
         "a fifth of",
     ):
         assert said in text
-    assert "Best average of the own ones: " in text
+    assert "Best average of ours: " in text
 
 
 def test_it_is_gone_on_with_and_nothing_is_done_twice(sampled, capsys):
