@@ -26,6 +26,7 @@ source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".py": "python"}
 include_patterns = [
     "book/*.md",
     "*.md",
+    "deploy/*.md",
     "notebooks/**.md",
     "notebooks/**.ipynb",
     "notebooks/solutions/*.py",
