@@ -5,7 +5,6 @@ source.json, which says of what file. A part is written beside its name and then
 last: until it is there, reading goes on after the last part that follows on from the first.
 """
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -20,6 +19,7 @@ import pyarrow.parquet
 
 from pfmsm_lite.data.chunks import Layout, blocks, header
 from pfmsm_lite.data.meter import Meter
+from pfmsm_lite.data.room import room
 from pfmsm_lite.errors import UserError
 
 USUAL = Path("runs") / "cache"  # where nothing else is said
@@ -84,22 +84,12 @@ def tables(parts: list[Part], columns: list[str] | None = None) -> Iterator[pa.T
         yield pa.parquet.read_table(part.path, columns=columns, memory_map=False)
 
 
-@contextlib.contextmanager
 def _room(place):
-    """Words for a disk that is full, or a folder that may not be written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"No room is left where {place} lies. What was read is kept, and the next reading goes on "
-                "from there: make room, or give another --cache-dir."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
-            raise UserError(
-                f"{place} cannot be written: {error.strerror}. Give another --cache-dir."
-            ) from error
-        raise
+    return room(
+        f"No room is left where {place} lies. What was read is kept, and the next reading goes on "
+        "from there: make room, or give another --cache-dir.",
+        lambda why: f"{place} cannot be written: {why}. Give another --cache-dir.",
+    )
 
 
 def _same_file(place, path, layout):

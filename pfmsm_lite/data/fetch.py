@@ -14,11 +14,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pfmsm_lite.data.meter import Meter
+from pfmsm_lite.data.room import room
 from pfmsm_lite.errors import UserError
 
 PIECE = 2**18  # bytes that are written at a time
@@ -95,7 +96,10 @@ def fetch(archive: Archive, folder: str | Path, show: Callable[[str], None] = pr
     """
     folder = Path(folder)
     place, part = folder / archive.file, folder / f"{archive.file}.part"
-    with _room(folder):
+    with room(
+        f"No room is left in {folder}. Make room, or give another --to; what has come is kept, and "
+        "the same command goes on from there."
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         if place.exists():
             show(f"{place} already exists.")
@@ -211,19 +215,6 @@ def _total(text, usual):
 
 
 # ---- on the disk ----
-
-
-@contextlib.contextmanager
-def _room(folder) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"No room is left in {folder}. Make room, or give another --to; what has come is kept, and "
-                "the same command goes on from there."
-            ) from error
-        raise
 
 
 def _check_free(archive, folder, part):

@@ -103,7 +103,8 @@ def refuse(server, uploads: list) -> tuple[list, list[str]]:
     Ours: as `clip`, but nothing of such a client is used
     Fidelity: own
     """
-    said = [words(excess(server, uploads), n, server.method.clip) for n in range(len(uploads))]
+    found = excess(server, uploads)
+    said = [words(found, n, server.method.clip) for n in range(len(uploads))]
     return [None if what else upload for what, upload in zip(said, uploads, strict=True)], said
 
 
