@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROCESS = Path("/proc/self")  # Linux alone has it; elsewhere memory is not measured
+ROUNDED = 16  # MiB by which a system's two counts, of now and of the peak, may differ
 
 
-def _peak() -> float:
-    """MiB that the process held at most since `clear_refs` was written; NaN where nobody counts."""
+def _held(what: str) -> float:
+    """MiB that the process holds now ("VmRSS") or has held at most ("VmHWM"); NaN where nobody counts."""
     with suppress(OSError):
-        found = re.search(r"VmHWM:\s*(\d+) kB", (PROCESS / "status").read_text())
+        found = re.search(rf"{what}:\s*(\d+) kB", (PROCESS / "status").read_text())
         return int(found[1]) / 1024 if found else math.nan
     return math.nan
 
@@ -22,12 +23,13 @@ def _peak() -> float:
 def footprint() -> Iterator[dict[str, float]]:
     """A dict that holds, when the block is done, cpu_seconds (all threads) and peak_mb (whole process, MiB).
 
-    peak_mb is NaN where the system does not count it. A busy machine makes neither of them larger, but for
-    what processes take from each other's caches.
+    peak_mb is NaN where the system does not count it, or keeps an older, higher peak. A busy machine makes
+    neither of them larger, but for what processes take from each other's caches.
     """
     found: dict[str, float] = {}
     with suppress(OSError):
         (PROCESS / "clear_refs").write_text("5")  # the peak begins anew
+    anew = _held("VmHWM") <= _held("VmRSS") + ROUNDED
     start = time.process_time()
     yield found
-    found |= {"cpu_seconds": time.process_time() - start, "peak_mb": _peak()}
+    found |= {"cpu_seconds": time.process_time() - start, "peak_mb": _held("VmHWM") if anew else math.nan}
