@@ -13,7 +13,7 @@ from pfmsm_lite.errors import UserError
 
 PACKAGE = Path(__file__).parents[1]
 GROUND = (".", "data", "rivals")  # parts of the package that every number depends on
-ROOMS = ("lab", "course")  # parts of which only those modules count that a chapter imports
+ROOMS = ("trust", "lab", "engine", "course")  # parts of which only those modules count that a chapter imports
 CELL_SECONDS = 180  # a cell that takes longer hangs
 ON_DISK = re.compile(r'"results"|\bmeasured\(')  # a cell that shows long runs of the folder results/
 STYLE = re.compile(r"<style scoped>.*?</style>\n?", re.DOTALL)
@@ -37,7 +37,7 @@ def chapters(folder):
 
 
 def imported(source):
-    """Files in lab/ and course/ that Python code imports, wherever in it the import stands."""
+    """Files in ROOMS that Python code imports, wherever in it the import stands."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except SyntaxError:  # a cell with a command of Jupyter's, such as %time
@@ -54,8 +54,8 @@ def imported(source):
 def sources(notebook, number):
     """Files of the package on which a chapter's outputs depend, in order.
 
-    All of the core, data and rivals; of lab and course the chapter's exercises and drawings, the modules that
-    its cells import, the modules that those import, and so on; and the style of the figures.
+    All of the core, data and rivals; of the other rooms the chapter's exercises and drawings, the modules
+    that its cells import, the modules that those import, and so on; and the style of the figures.
     """
     found = {PACKAGE / "course" / part / f"chapter{number}.py" for part in ("exercises", "drawings")}
     found = {file for file in found if file.is_file()}

@@ -156,6 +156,16 @@ def finished(
     return found, failed
 
 
+def finished_and_told(
+    cells: list[Cell], work: Work, screen: TextIO | None, show: Callable[[str], None]
+) -> tuple[dict[Cell, Any], dict[Cell, str]]:
+    """As `finished`; says how many trainings are done, and in how many seconds."""
+    started = time.monotonic()
+    found, failed = finished(cells, work, screen)
+    show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s\n")
+    return found, failed
+
+
 def say_failed(failed: dict[Cell, str], command: str, show: Callable[[str], None]) -> None:
     """One line for each cell that failed, and how to do only these again."""
     for cell, reason in failed.items():

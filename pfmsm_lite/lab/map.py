@@ -1,6 +1,5 @@
 """`map`: where each module of pf_msmtrec gains and where it costs, one knob of the data after the other."""
 
-import time
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 from pfmsm_lite.errors import UserError, at_least_one, choose
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
-from pfmsm_lite.lab.engine import Cell, finished, say_failed
+from pfmsm_lite.lab.engine import Cell, finished_and_told, say_failed
 from pfmsm_lite.lab.statistics import holm, paired, points
 from pfmsm_lite.lab.writing import csv_text, replace_text
 
@@ -131,10 +130,8 @@ def draw_map(
     begun = opened(out, arguments, show)
     levels = [level for level in LEVELS if level.factor in arguments["factors"]]
     cells = _cells(begun, levels)
-    started = time.monotonic()
     show(f"on each level of {', '.join(arguments['factors'])}; each seed has data of its own")
-    found, failed = finished(cells, begun.work, screen)
-    show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s\n")
+    found, failed = finished_and_told(cells, begun.work, screen, show)
     lines = results(found, levels)
     replace_text(out / "aucs.csv", csv_text(lines))
     gains = table(lines)

@@ -3,6 +3,7 @@
 import json
 import time
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -106,7 +107,7 @@ def _cells(begun: Opened) -> list[Cell]:
         place = [own.name for own in levels if own.study == level.study].index(level.name)
         for seed in arguments["seeds"][: level.seeds] if level.study in arguments["only"] else ():
             for name in level.methods:
-                settings = begun.settings.__class__(**{**vars(begun.settings), **level.settings})
+                settings = replace(begun.settings, **level.settings)
                 found.append(
                     Cell(f"{level.study}-{place}-{name}-{seed}", f"{level.study}, {level.name}, {name}",
                          method_of(name), settings, seed, number,

@@ -1,6 +1,5 @@
 """`trust`: what honest clients lose to hostile ones, attack by attack, with and without a defence."""
 
-import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 from pfmsm_lite.errors import at_least_one, choose
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
-from pfmsm_lite.lab.engine import Cell, finished, say_failed
+from pfmsm_lite.lab.engine import Cell, finished_and_told, say_failed
 from pfmsm_lite.lab.statistics import paired, results_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import METHODS, Method
@@ -88,10 +87,8 @@ def besiege(
     """
     begun = opened(out, arguments, show)
     cells, about = _cells(begun, arguments["attacks"])
-    started = time.monotonic()
     show("each seed has data of its own")
-    found, failed = finished(cells, begun.work, screen)
-    show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s\n")
+    found, failed = finished_and_told(cells, begun.work, screen, show)
     lines = [
         results_of([found[cell]]).assign(case=case, attack=kind, hostile=" ".join(hostile))
         for cell, (case, kind, hostile) in zip(cells, about, strict=True)

@@ -1,6 +1,5 @@
 """`worlds`: does a method harm anybody? One setting in every kind of world, and who loses by how much."""
 
-import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, TextIO
@@ -10,7 +9,7 @@ import pandas as pd
 from pfmsm_lite.errors import at_least_one, choose
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Show, carry_out, opened
-from pfmsm_lite.lab.engine import Cell, finished, say_failed
+from pfmsm_lite.lab.engine import Cell, finished_and_told, say_failed
 from pfmsm_lite.lab.sources import HARD
 from pfmsm_lite.lab.standing import LOCAL, client_gains
 from pfmsm_lite.lab.statistics import paired, results_of
@@ -91,10 +90,8 @@ def visit(
         for seed in arguments["seeds"]
         for method in begun.methods
     ]  # fmt: skip
-    started = time.monotonic()
     show("each seed has data of its own")
-    found, failed = finished(cells, begun.work, screen)
-    show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s\n")
+    found, failed = finished_and_told(cells, begun.work, screen, show)
     names = dict(enumerate(WORLDS, 1))
     order = sorted(found, key=lambda cell: (cell.number, begun.methods.index(cell.method), cell.seed))
     lines = pd.concat(

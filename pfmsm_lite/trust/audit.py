@@ -72,9 +72,10 @@ def audit(
         write(client, "up", client.first_message())
         _tap(client, write)
     for now["round"] in range(1, rounds + 1):
-        losses, _, accepted = federation.train()
-        for client, own in zip(federation.clients, losses, strict=True):
-            write(client, "up", {"losses": own})
+        losses, _, accepted = federation.train(now["round"])
+        for client, own, fine in zip(federation.clients, losses, accepted, strict=True):
+            if fine is not None:  # it was drawn
+                write(client, "up", {"losses": own})
         federation.serve(accepted)
         federation.personalize()
         for client in federation.clients:

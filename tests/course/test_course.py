@@ -118,6 +118,9 @@ def package(tmp_path, monkeypatch):
         "lab/figures.py": "",
         "lab/bench.py": "",
         "lab/own.mplstyle": "",
+        "engine/__init__.py": "from pfmsm_lite.engine.rounds import audit",
+        "engine/rounds.py": "",
+        "trust/leaks.py": "",
         "course/__init__.py": "from pfmsm_lite.course.notebook import show",
         "course/notebook.py": "",
         "course/grade.py": "",
@@ -147,10 +150,12 @@ ALWAYS = {
         ("from pfmsm_lite.lab import map as modules", {"lab/map.py", "lab/cells.py", "lab/__init__.py"}),
         ("import pfmsm_lite.lab.bench", {"lab/bench.py"}),
         ("from pfmsm_lite.course import begin", {"course/__init__.py", "course/notebook.py"}),
+        ("from pfmsm_lite.engine import audit", {"engine/__init__.py", "engine/rounds.py"}),
+        ("from pfmsm_lite.trust.leaks import labels", {"trust/leaks.py"}),
         ("from pfmsm_lite import run", set()),
     ],
 )
-def test_a_chapter_depends_on_the_method_and_on_what_it_imports_from_lab_and_course(source, more, package):
+def test_a_chapter_depends_on_the_method_and_on_what_it_imports_from_other_rooms(source, more, package):
     found = notebooks.sources(made(source), "42")
     assert {path.relative_to(package).as_posix() for path in found} == ALWAYS | more
 

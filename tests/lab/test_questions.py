@@ -227,8 +227,15 @@ def test_a_footprint_counts_work_and_not_waiting():
     assert np.isnan(worked["peak_mb"]) or worked["peak_mb"] > slept["peak_mb"] + 150
 
 
-def test_memory_is_unknown_where_the_system_does_not_count_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(footprint, "PROCESS", tmp_path / "nowhere")
+@pytest.mark.parametrize(
+    "status",
+    [None, "Name:\tpython\n", "VmHWM:\t 1683968 kB\nVmRSS:\t  400000 kB\n"],
+    ids=["no such file", "no such line", "an older peak that cannot be cleared"],
+)
+def test_memory_is_unknown_where_the_system_does_not_count_it(tmp_path, monkeypatch, status):
+    monkeypatch.setattr(footprint, "PROCESS", tmp_path)
+    if status is not None:
+        (tmp_path / "status").write_text(status)
     with footprint.footprint() as found:
         pass
     assert np.isnan(found["peak_mb"])

@@ -8,6 +8,7 @@ from small import FIELDS, SMALL, scenarios
 
 import pfmsm_lite.rivals  # noqa: F401 their rules
 from pfmsm_lite import METHODS, Federation, Settings, run
+from pfmsm_lite.federation import drawn
 from pfmsm_lite.trust.audit import TOLD, audit
 
 PF, SIZE = METHODS["pf_msmtrec"], sum(FIELDS.values())
@@ -15,6 +16,16 @@ PF, SIZE = METHODS["pf_msmtrec"], sum(FIELDS.values())
 
 def federation(method=PF, **settings):
     return Federation(scenarios(3), method, Settings(**{**SMALL, **settings}), 0)
+
+
+def test_who_is_not_drawn_sends_nothing_in_that_round_but_its_scores():
+    lines = audit(scenarios(3), PF, 3, sample=0.3, **SMALL)
+    for number in (1, 2, 3):
+        here = {f"s{n}" for n, taking_part in enumerate(drawn(3, 0.3, 0, number)) if taking_part}
+        up = [line for line in lines if (line.round, line.way) == (number, "up")]
+        for name in ("losses", "embedding.weight"):
+            assert {line.client for line in up if line.name == name} == here, (number, name)
+    assert {line.client for line in lines if line.name == "scores"} == {"s0", "s1", "s2"}
 
 
 def test_the_audit_is_the_messages_up_and_down():
