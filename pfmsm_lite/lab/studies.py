@@ -64,7 +64,7 @@ SCALES = {
         (1000, 300, 100, 30), ("local", "fedavg_sum", HERO), (20, 1), 3,
     ),
     "full": Scale(
-        {"test_rows": 1000}, {}, 500, 10, ((10, 3, True), (50, 3, True), (100, 2, False), (200, 1, False)),
+        {"test_rows": 1000}, {}, 500, 30, ((10, 3, True), (50, 3, True), (100, 2, False), (200, 1, False)),
         (3000, 1000, 300, 100, 30), ("local", "fedavg_sum", HERO, "pf_msmtrec_partners"), (50, 2), 5,
     ),
 }  # fmt: skip
