@@ -12,8 +12,8 @@ from pfmsm_lite.methods import EVERYTHING, Method, Settings
 from pfmsm_lite.scenario import Scenario
 
 WORLDS = (
-    "two groups", "all alike", "opposed, 6000 and 300 rows", "an odd one of 250 rows among six", "OULAD",
-    "KuaiRand-Pure",
+    "two groups", "all alike", "opposed, 6000 and 300 rows", "an odd one of 250 rows among six",
+    "fifty of 300 rows in four groups", "twelve in three groups, noise", "OULAD", "Adult", "KuaiRand-Pure",
 )  # fmt: skip
 ROUNDS = 8
 NOTHING, MEAN, KIN = "nothing", "mean", "kin"
