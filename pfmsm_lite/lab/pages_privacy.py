@@ -78,9 +78,14 @@ def _labels(folder):
         for (before, attack, level), own in mean.iterrows()
     ]
     head = ["rounds before", "from", "clients", *(f"{size} rows" for size in mean.columns)]
+    said = (
+        "In the open a client adds its base rate at home, which the server does not know: that spoils the "
+        "count. A private client leaves it out, so clipping alone hides nothing; the noise has to."
+    )
     return [
         "### How many rows of a mini-batch are positive? Counted exactly, share of tries",
         grid(head, rows),
+        said,
     ]
 
 

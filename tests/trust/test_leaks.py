@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 from small import SMALL, scenario, scenarios
@@ -135,3 +136,16 @@ def test_values_in_buckets_keep_their_fields_and_the_unknown():
         # the same value is in the same bucket everywhere
         pairs = set(zip(made.train.categorical[:, 0].tolist(), ids[:, 0].tolist(), strict=True))
         assert len(dict(pairs)) == len(pairs)
+
+
+def test_labels_are_counted_from_a_gradient_of_which_all_is_known(monkeypatch):
+    """Batches of one row are always read; clipping alone hides nothing at the start; noise does."""
+    monkeypatch.setattr(privacy, "SIZES", (80, 60))
+    monkeypatch.setattr(privacy, "BATCHES", (1, 8))
+    privacy._kept.clear()
+    found = pd.DataFrame(privacy.labels(0, 0))
+    exact = found.set_index(["attack", "epsilon", "rows"])["exact"]
+    assert len(found) == len(privacy.COUNTED) * 2 and found["exact"].between(0, 1).all()
+    assert exact["gradient", "open", 1] == exact["step", "open", 1] == 1
+    assert exact["gradient", "inf", 8] == 1 > exact["gradient", "1", 8]
+    assert exact["gradient", "open", 8] < exact["gradient", "inf", 8]  # a base rate that nobody else knows
