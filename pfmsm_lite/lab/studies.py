@@ -64,8 +64,8 @@ SCALES = {
         (1000, 300, 100, 30), ("local", "fedavg_sum", HERO), (20, 1), 3,
     ),
     "full": Scale(
-        {"test_rows": 1000}, {}, 500, 30, ((10, 3, True), (50, 3, True), (100, 2, False), (200, 1, False)),
-        (3000, 1000, 300, 100, 30), ("local", "fedavg_sum", HERO, "pf_msmtrec_partners"), (50, 2), 5,
+        {"test_rows": 1000}, {}, 500, 30, ((10, 5, True), (50, 5, True), (100, 3, True), (200, 3, True)),
+        (3000, 1000, 300, 100, 30), ("local", "fedavg_sum", HERO, "pf_msmtrec_partners"), (50, 3), 5,
     ),
 }  # fmt: skip
 # share of the clients that take part in a round → the rounds for the same work, as a multiple; a variant
@@ -118,7 +118,7 @@ def levels(scale: Scale) -> list[Level]:
         for clients, seeds, why in scale.many
     ]
     found += [
-        Level("data-poor", name, scale.common | two | knobs, scale.poor, scale.rounds, min(scale.seeds, 3))
+        Level("data-poor", name, scale.common | two | knobs, scale.poor, scale.rounds, scale.seeds)
         for name, knobs in CONDITIONS.items()
     ]
     found += [
