@@ -42,9 +42,8 @@ def build(first: Scenario, method: Method, settings: Settings, seed: int):
         settings.hidden, settings.tower, batch_norm=settings.batch_norm, **template,
         product=product(first, settings), generator=torch.Generator().manual_seed(seed),
     )  # fmt: skip
-    if first.bags:
-        lookup("fields", "bags")(model.embedding, first)  # of the room that reads tables
-    return model
+    # of the room that reads tables
+    return lookup("fields", "inputs")(model, first) if first.bags or first.apart else model
 
 
 def make_client(scenario: Scenario, views, model, table, known: Tensor, method, settings, seed):

@@ -48,6 +48,8 @@ class Scenario:
     numericals  names of the D numerical columns
     train, valid, test   Rows
     bags        field → its columns, for fields of which a row may have several entries; the others have one
+    apart       columns, fields or numericals, that not every scenario has: the weights that read them stay
+                at home (see `data.complete`)
     """
 
     name: str
@@ -59,6 +61,7 @@ class Scenario:
     test: Rows
     notes: dict = field(default_factory=dict)  # how the reader typed and encoded the columns
     bags: dict[str, int] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         sizes = " + ".join(f"{len(self.rows(split).labels):,}" for split in SPLITS)
@@ -109,7 +112,7 @@ def check(scenarios: list[Scenario]) -> list[Scenario]:
         raise UserError(f"Two scenarios share a name: {', '.join(sorted(names))}. Give each its own.")
     for scenario in scenarios:
         who = f"Scenario {scenario.name!r}"
-        for what in ("tasks", "fields", "numericals", "bags"):
+        for what in ("tasks", "fields", "numericals", "bags", "apart"):
             own, other = getattr(scenario, what), getattr(first, what)
             if own != other:
                 found = f"has other {what} than {first.name!r}: {own} against {other}"

@@ -1,6 +1,6 @@
 """Rows on disk or out of a generator → one Scenario per client."""
 
-from pfmsm_lite.data import calibration, memory, probe, products  # noqa: F401 - rows in the tables of operators
+from pfmsm_lite.data import calibration, inputs, memory, probe, products  # noqa: F401 - rows in the tables of operators
 from pfmsm_lite.data.complete import complete, without
 from pfmsm_lite.data.encoder import Encoder
 from pfmsm_lite.data.fingerprint import digest

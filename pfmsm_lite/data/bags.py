@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pfmsm_lite.embedding import Embedding
-from pfmsm_lite.registry import register
 from pfmsm_lite.scenario import Scenario
 
 
@@ -30,7 +29,6 @@ class BagEmbedding(Embedding):
         return (total / count.clamp(min=1)).flatten(1)
 
 
-@register("fields", "bags", text="a field's vector is the mean of a row's entries")
 def read_bags(embedding: Embedding, scenario: Scenario) -> None:
     """From now on the embedding takes several columns of ids for the scenario's bags."""
     columns = torch.tensor([scenario.bags.get(name, 1) for name in scenario.fields])

@@ -9,14 +9,17 @@ from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.scenario import SPLITS, Scenario
 
 
-def complete(scenarios: Sequence[Scenario]) -> list[Scenario]:
+def complete(scenarios: Sequence[Scenario], home: bool = True) -> list[Scenario]:
     """Give every scenario the columns of all: what it lacks says nothing there, and is noted.
 
     scenarios  whose columns may differ; one name means one thing: the same entries of the embedding table
+    home       whether the weights that read a column which not all have stay at home (see `data.inputs`), or
+               are shared like the others, as they are where all have no column in common
     returns    scenarios with the same fields and numericals, in the order in which the names first come. An
                absent categorical column is its field's unknown entry in every row, an absent bag has no
                entry, an absent numerical column is 0, the mean of a standardized one. notes["absent"]: names
-               of what was added to this scenario; one that lacks nothing is returned as it is
+               of what was added to this scenario. With `home` every scenario's `apart` names the columns that
+               anybody lacked. Where nobody does, scenarios are returned as they are
     raises     UserError where a column of one name differs in its entries, or is numerical here and
                categorical there
     """
@@ -31,7 +34,13 @@ def complete(scenarios: Sequence[Scenario]) -> list[Scenario]:
     numericals = tuple(dict.fromkeys(name for s in scenarios for name in s.numericals))
     if both := sorted(fields.keys() & set(numericals)):
         raise UserError(f"The column {both[0]!r} is numerical in one scenario and categorical in another.")
-    return [_completed(scenario, fields, numericals, bags) for scenario in scenarios]
+    names = (*fields, *numericals)
+    apart = {name for s in scenarios for name in s.apart}
+    if home:
+        apart |= {name for s in scenarios for name in names if name not in (*s.fields, *s.numericals)}
+    named = tuple(name for name in names if name in apart) if len(apart) < len(names) else ()
+    found = [_completed(scenario, fields, numericals, bags) for scenario in scenarios]
+    return [scenario if scenario.apart == named else replace(scenario, apart=named) for scenario in found]
 
 
 def without(scenario: Scenario, names: Iterable[str]) -> Scenario:

@@ -12,6 +12,7 @@ def digest(scenarios: list[Scenario]) -> str:
     found = hashlib.sha256()
     for scenario in scenarios:
         head = (scenario.name, scenario.tasks, sorted(scenario.fields.items()), scenario.numericals)
+        head += (scenario.apart,) if scenario.apart else ()
         found.update(repr(head).encode())
         for split in SPLITS:
             for tensor in scenario.rows(split)[:3]:

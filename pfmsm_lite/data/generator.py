@@ -51,6 +51,7 @@ def synthetic(
     label_missing: float = 0.0,
     missing_tasks: Mapping[int, Sequence[str]] | None = None,
     missing_columns: Mapping[int, Sequence[str]] | None = None,
+    columns_home: bool = True,
     feature_scale_shift: float = 1.0,
     popularity_shift: float = 0.0,
     statistics: str = "client",
@@ -72,7 +73,7 @@ def synthetic(
     label_noise          share of labels flipped;  label_missing: share of single labels missing
     missing_tasks        {scenario number: [task, …]}: tasks that a scenario does not have at all
     missing_columns      {scenario number: [column, …]}: fields, "number 0", … that it does not have; its rows
-                         are as before, but nobody is told them (`complete`)
+                         are as before, but nobody is told them; columns_home: see `complete`
     feature_scale_shift  numerical features of the last scenario are that many times as large as the first's
     popularity_shift     0: the same items are popular everywhere; 1: independently in each scenario
     statistics           numerical features are standardized with training rows of the `client`, of the whole
@@ -106,7 +107,7 @@ def synthetic(
     for n, names in (missing_columns or {}).items():
         _in_range("scenario number in missing_columns", n, 0, count - 1)
         scenarios[n] = without(scenarios[n], names)
-    scenarios = complete(scenarios) if missing_columns else scenarios
+    scenarios = complete(scenarios, columns_home) if missing_columns else scenarios
     return scenarios, _truth(drawn, related, clusters, between, weights, scales, asked)
 
 

@@ -13,7 +13,7 @@ from pfmsm_lite.registry import lookup
 from pfmsm_lite.scenario import Scenario, check
 
 FORMAT = 1  # of the letters
-SAME = ("tasks", "fields", "numericals", "bags")  # of all clients' scenarios
+SAME = ("tasks", "fields", "numericals", "bags", "apart")  # of all clients' scenarios
 
 
 class Declaration(NamedTuple):
@@ -86,6 +86,7 @@ def described(scenario: Scenario) -> dict[str, Any]:
         "fields": [list(pair) for pair in scenario.fields.items()],
         "numericals": list(scenario.numericals),
         "bags": dict(scenario.bags),
+        "apart": list(scenario.apart),
         "valid": len(scenario.valid.labels),
         "versions": decisive(),
     }

@@ -100,6 +100,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "rates": NESTED,
     "missing_tasks": (f'{BY_NUMBER} of the scenario, such as {{"0":["click"]}}', _names_by_number),
     "missing_columns": (f'{BY_NUMBER} of the scenario, such as {{"0":["item"]}}', _names_by_number),
+    "columns_home": ("true or false", lambda value: isinstance(value, bool)),
     "fields": ('numbers by name, such as {"user":300,"item":100}', _numbers_by_name),
     "statistics": ("client, federation or none", _text),
     "numericals": WHOLE,

@@ -78,6 +78,7 @@ def assembled(
         "fields": first.fields,
         "numericals": first.numericals,
         "bags": first.bags,
+        "apart": first.apart,
         "scenarios": [scenario.name for scenario in scenarios],
         "versions": decisive(),
     }
@@ -155,7 +156,8 @@ class Model:
             torch.zeros(0, len(self.tasks)),
         )  # fmt: skip
         of_all = (self.tasks, about["fields"], tuple(about["numericals"]), nothing, nothing, nothing)
-        empty = [Scenario(name, *of_all, bags=about["bags"]) for name in self.scenarios]
+        more = {"bags": about["bags"], "apart": tuple(about.get("apart", ()))}
+        empty = [Scenario(name, *of_all, **more) for name in self.scenarios]
         self._first = pool(empty)[0] if self._row.pooled else empty[0]
         self._skeleton: Any = None
 

@@ -40,6 +40,7 @@ def save(scenarios: list[Scenario], folder: Path) -> None:
         head = {
             "names": [s.name for s in scenarios], "starts": starts, "tasks": list(first.tasks),
             "fields": first.fields, "numericals": list(first.numericals), "bags": first.bags,
+            "apart": list(first.apart),
         }  # fmt: skip
         (folder / "head.json").write_text(json.dumps(head), encoding="utf-8")
     except OSError as error:
@@ -59,7 +60,7 @@ def load(folder: Path) -> list[Scenario]:
     }
     of_all = {
         "tasks": tuple(head["tasks"]), "fields": head["fields"], "numericals": tuple(head["numericals"]),
-        "bags": head["bags"],
+        "bags": head["bags"], "apart": tuple(head.get("apart", ())),
     }  # fmt: skip
     return cut_block(Rows(**found), head["names"], head["starts"], of_all)
 

@@ -94,6 +94,10 @@ LOST = ["item", "number 0"]
 COLUMNS: dict[str, dict[str, Any]] = {
     "all have them": {},
     "the first three have them": {"missing_columns": {n: LOST for n in range(3, 6)}},
+    "the same, all weights shared": {
+        "missing_columns": {n: LOST for n in range(3, 6)},
+        "columns_home": False,
+    },
     "nobody has them": {"missing_columns": {n: LOST for n in range(6)}},
     "the first three alone": {"clients": 3},
 }

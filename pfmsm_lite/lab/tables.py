@@ -108,6 +108,10 @@ def overview(scenarios: list[Scenario], short: bool = False) -> list[str]:
         f"  {name} lacks {shortened(columns)}: read as unknown, numbers as 0"
         for name, columns in absent(scenarios).items()
     ]
+    if apart := scenarios[0].apart:
+        lines.append(
+            f"  the weights that read {shortened(apart)} stay at home: not every scenario has the column"
+        )
     lines += [f"Left out: scenario {name}: {why}" for name, why in (notes.get("left_out") or {}).items()]
     warnings = [text for text in notes.get("warnings") or () if not text.startswith("left out: ")]
     return lines + [f"Warning: {text}" for text in warnings]

@@ -50,7 +50,7 @@ def test_who_lacks_nothing_stays_as_it_is():
 
 def test_without_and_complete_leave_only_the_lost_columns_changed():
     whole, _ = synthetic((60, 80), **TINY)
-    made, _ = synthetic((60, 80), missing_columns={1: ["item", "number 1"]}, **TINY)
+    made, _ = synthetic((60, 80), missing_columns={1: ["item", "number 1"]}, columns_home=False, **TINY)
     assert digest([made[0]]) == digest([whole[0]])
     assert (made[1].train.categorical[:, 1] == 0).all() and (made[1].valid.numerical[:, 1] == 0).all()
     assert torch.equal(made[1].train.categorical[:, 0], whole[1].train.categorical[:, 0])
