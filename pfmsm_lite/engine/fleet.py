@@ -26,6 +26,7 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 GRACE = 8.0  # seconds from SIGTERM to SIGKILL
 AGAIN = 15.0  # seconds until a node that ended is started again: at once it would be refused
 READY = 120.0  # seconds that a process may take to start
+KNOWN = "code: 23"  # what Flower says of a key that its database holds already
 
 
 class Keys(NamedTuple):
@@ -183,12 +184,17 @@ class Fleet:
 
     def start_link(self) -> None:
         """The SuperLink; if there was one, with what it knew. Comes back when it listens."""
-        command = link_command(self.port, self.folder / "state.db", self.host, self.keys)
+        database = self.folder / "state.db"
+        knows = database.exists()
+        command = link_command(self.port, database, self.host, self.keys)
         process, until = self._start("link", command), time.monotonic() + READY
         self._listening(process, until)
-        if self.keys and not self.runs:
-            for name, key in self.keys.nodes.items():
+        for name, key in self.keys.nodes.items() if self.keys and not self.runs else ():
+            try:
                 self.flwr("supernode", "register", f"{key}.pub", "mine", "--name", name)
+            except UserError as error:
+                if not knows or KNOWN not in str(error):  # registered before the server was killed
+                    raise
 
     def _listening(self, process, until):
         while time.monotonic() < until and process.poll() is None:

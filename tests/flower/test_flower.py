@@ -221,6 +221,19 @@ def made_keys(folder):
 
 
 @pytest.mark.slow
+def test_a_server_with_keys_that_was_killed_starts_again_with_the_same_command(tmp_path):
+    keys = made_keys(tmp_path / "keys")
+    for _ in range(2):  # the second finds the database of the first, and the keys in it
+        running = Fleet(tmp_path / "fleet", {}, keys)
+        running.__enter__()
+        running.processes["link"].kill()  # nobody tidies up
+        running.processes["link"].wait()
+    twice = keys._replace(nodes={"a": keys.nodes["a"], "b": keys.nodes["a"]})
+    with pytest.raises(UserError, match="already in use"), Fleet(tmp_path / "new", {}, twice):
+        pass
+
+
+@pytest.mark.slow
 def test_owners_with_tables_of_their_own_train_over_tls_and_strangers_are_refused(tmp_path):
     """`flower server` and two `flower client`, each in a folder of its own; and who is not let in."""
     keys = made_keys(tmp_path / "keys")
