@@ -63,7 +63,7 @@ class ServerSide:
         tasks, table = tuple(common["tasks"]), model.embedding.weight.data
         hellos = {name: tensors(joined[name]) for name in self.names}
         for name, first in hellos.items():
-            self._check_first(name, first, len(tasks), len(table))
+            self._check_first(name, first, len(tasks), len(table), "embedding" in method.sent)
         self.server = Server(method, tasks, start, table, hellos)
         units = [label for block in self.server.blocks for label in block.labels]
         self.history = History(method.name, declared.seed, self.names, units, declared.settings.choose)
@@ -81,14 +81,17 @@ class ServerSide:
         self.started = time.perf_counter()
 
     @staticmethod
-    def _check_first(name, first, tasks, size):
-        """Refuse, by its name, a client whose first message cannot be."""
+    def _check_first(name, first, tasks, size, shared):
+        """Refuse, by its name, a client whose first message cannot be. shared: entries belong to it."""
         try:
-            entries, uses = first["entries"], first["uses"]
-            right = entries.ndim == 1 and entries.shape == uses.shape and first["has_task"].shape == (tasks,)
-            right = right and bool((entries[1:] > entries[:-1]).all()) and bool((entries >= 0).all())
-            right = right and bool((entries < size).all()) and bool((uses >= 0).all())
-            right = right and first["has_task"].dtype == torch.bool and 0 < float(first["rows"]) < math.inf
+            right = first["has_task"].shape == (tasks,) and first["has_task"].dtype == torch.bool
+            right = right and 0 < float(first["rows"]) < math.inf
+            right = right and first.keys() == {"rows", "has_task", *(("entries", "uses") if shared else ())}
+            if right and shared:
+                entries, uses = first["entries"], first["uses"]
+                right = entries.ndim == 1 and entries.shape == uses.shape and bool((uses >= 0).all())
+                right = right and bool((entries[1:] > entries[:-1]).all())
+                right = right and bool((entries >= 0).all()) and bool((entries < size).all())
         except (KeyError, RuntimeError, TypeError, ValueError):
             right = False
         if not right:
