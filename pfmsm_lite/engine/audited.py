@@ -5,7 +5,7 @@ python -m pfmsm_lite.engine.audited --out notebooks/results/privacy/audit.csv
     round          of the letter, 0: the handshake; that of round r brings down what became of round r − 1
     way            up: from a client to the server;  down: to it
     name           of the array, or head: names, shapes and plain values, scores and losses among them
-    bytes          of all clients;  bytes_largest: of the one with most;  shape: of the array at the first client
+    bytes          of all clients;  bytes_largest: of the one with most;  shape: at the first client
 """
 
 import argparse
