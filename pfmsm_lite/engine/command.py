@@ -195,7 +195,9 @@ def kept_home(name: str, declared: Declaration, history: History) -> str:
     """What is said of a training in place of its scores."""
     ended = f" ({history.stopped})" if history.stopped else ""
     where = f"{declared.digest}/{SCORES} in each one's --state"
-    return f"{name}: {history.rounds_done} rounds{ended}. Its scores stay with their owners: {where}."
+    return (
+        f"{name}: played to round {history.rounds_done}{ended}. Its scores stay with their owners: {where}."
+    )
 
 
 def join(options: Namespace, said: Namespace) -> int:

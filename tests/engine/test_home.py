@@ -117,7 +117,7 @@ def test_the_server_names_no_best_round_and_its_files_hold_nan():
     assert set(keep.load("server")["side"]["best_models"].values()) == {0}
     declared = declaration(PF, Settings(**SMALL), SEED, ROUNDS, ["s0", "s1", "s2"], ["scores"])
     said = kept_home("pf_msmtrec-5", declared, history)
-    assert said.startswith("pf_msmtrec-5: 3 rounds. Its scores stay with their owners")
+    assert said.startswith("pf_msmtrec-5: played to round 3. Its scores stay with their owners")
     assert f"{declared.digest}/scores.csv" in said
 
 
