@@ -29,7 +29,7 @@ TOLD = (
     Told("which entries only its validation and test rows name", "entries", "--entries whole"),
     Told("how many entries it holds", "stored_bytes", "--entries whole"),
     Told("how many training rows it has", "rows", "flower server --home rows"),
-    Told("how long it trains", "seconds", "none: so does the time to its answer"),
+    Told("how long it trains", "seconds", "none: the time to its answer tells it, too"),
     Told("which tasks it has", "has_task", "none: it sends their towers alone"),
     Told("how its validation loss slopes", "gradient of …", "--aggregate partners, or --client private"),
     Told("its AUC, log loss, rows and positives of evaluated rows", "scores", "flower server --home scores"),
