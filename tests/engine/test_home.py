@@ -308,6 +308,16 @@ def test_an_owner_that_wants_its_scores_at_home_takes_no_part_in_another_trainin
     text = declaration(PF, Settings(**SMALL), SEED, 1, ["s0", "s1"]).text
     answer = unpack(sides[1].answer(pack(Letter({"kind": "join", "declaration": text}))))
     assert "to stay at home" in answer.about["error"] and not answer.arrays
+    # nor in one that it had joined before its owner wanted that
+    sides = [ClientSide(own) for own in data]
+    declared = declaration(PF, Settings(**SMALL), SEED, 1, ["s0", "s1"])
+    conduct(declared, in_process(sides))
+    about = {"kind": "round", "digest": declared.digest, "number": 3, "last": 2, "model": 1, "home": False,
+             "train": True}  # fmt: skip
+    letter = pack(Letter(about))
+    for home, refused in (((), False), (("scores",), True)):
+        answer = unpack(ClientSide(data[1], sides[1].kept, home).answer(letter))
+        assert ("to stay at home" in answer.about.get("error", "")) == refused != bool(answer.arrays)
 
 
 def test_the_command_on_one_machine_refuses_it(capsys):
