@@ -127,9 +127,13 @@ class Client:
     # ---- messages ----
 
     def first_message(self) -> Message:
-        """What the server must know before the first round: sizes and counts, no row."""
-        rows = torch.tensor(float(len(self.labels)))
-        return {"rows": rows, "has_task": self.has_task, "entries": self.held.entries, "uses": self.held.uses}
+        """What the server must know before the first round: sizes and counts, no row.
+
+        Which embedding entries it holds, and how often its rows use each, only where these are shared.
+        """
+        first = {"rows": torch.tensor(float(len(self.labels))), "has_task": self.has_task}
+        held = {"entries": self.held.entries, "uses": self.held.uses}
+        return first | held if "embedding" in self.method.sent else first
 
     @torch.no_grad()
     def upload(self) -> Message:

@@ -127,16 +127,15 @@ class Server:
 
     def __init__(self, method, tasks, start: dict, table: Tensor, first_messages: dict[str, dict]):
         self.method, self.names, device = method, list(first_messages), table.device
-        hellos = list(first_messages.values())
+        hellos, none = list(first_messages.values()), torch.zeros(0).long()
         self.rows = torch.stack([hello["rows"] for hello in hellos]).to(device)  # [N]
         has_task = torch.stack([hello["has_task"] for hello in hellos], 1)  # [T, N]
-        groups = [group for group in method.sent if group in start and group != "embedding"]
-        self.blocks = [Block(group, method.sent[group], start[group], has_task, tasks) for group in groups]
-        # the server keeps the entries that some client holds
-        entries = [hello["entries"] for hello in hellos]
+        self.blocks = [Block(g, p, start[g], has_task, tasks) for g, p in method.sent.items() if g in start]
+        # the server keeps the entries that some client holds, where they are shared
+        entries, uses = ([hello.get(key, none) for hello in hellos] for key in ("entries", "uses"))
         union = torch.unique(torch.cat(entries))
-        self.asked = [own[hello["uses"] > 0].int() for own, hello in zip(entries, hellos, strict=True)]
-        index, uses = [torch.searchsorted(union, own) for own in entries], [h["uses"] for h in hellos]
+        self.asked = [own[times > 0].int() for own, times in zip(entries, uses, strict=True)]
+        index = [torch.searchsorted(union, own) for own in entries]
         sizes, rule = self.rows.tolist(), (method.embedding, method.own_rows)
         self.table = SharedTable(table[union], index, uses, sizes, *rule)
 

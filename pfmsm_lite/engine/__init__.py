@@ -2,6 +2,7 @@
 
 wire      letters: plain values and named arrays, as bytes
 declared  what is to be trained, as text; what clients must have in common
+home      what stays with the owners, so that no letter brings it
 client    the client half, its state in files
 server    the server half, from letters alone
 rounds    training by letters, whoever carries them; what was handed over

@@ -5,7 +5,7 @@ Each letter may find a new process: the state that belongs to it is read, and wr
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import pfmsm_lite.data  # noqa: F401 what its tables hold
 from pfmsm_lite.client import Client
 from pfmsm_lite.embedding import in_use, trained
 from pfmsm_lite.engine.declared import Declaration, checked, described, digest_of, read
+from pfmsm_lite.engine.home import SCORES, OwnChoice, demanded
 from pfmsm_lite.engine.wire import Letter, arrays, pack, tensors, unpack
 from pfmsm_lite.errors import UserError
 from pfmsm_lite.federation import build, make_client, timed
 from pfmsm_lite.lab import models, sealed
+from pfmsm_lite.lab.writing import replace_text
 from pfmsm_lite.scenario import EVALUATED, Scenario
 
 
@@ -35,6 +37,10 @@ class Memory:
     def load(self, name: str) -> Any:
         """None where there is nothing of that name."""
         return copy.deepcopy(self.kept.get(name))
+
+    def write(self, name: str, text: str) -> None:
+        """A text for people, which is not read again."""
+        self.kept[name] = text
 
     def names(self) -> list[str]:
         return list(self.kept)
@@ -62,6 +68,10 @@ class Folder:
                 f"{file} is damaged ({error}). Delete this client's state and start anew."
             ) from error
 
+    def write(self, name: str, text: str) -> None:
+        """A text for people, which is not read again."""
+        replace_text(self.path / name, text)
+
     def names(self) -> list[str]:
         return [str(file.relative_to(self.path).with_suffix("")) for file in self.path.rglob("*.pt")]
 
@@ -73,13 +83,14 @@ class ClientSide:
     """One scenario at home. `answer` is all that the outside can do with it.
 
     scenario  its rows;  kept  Memory or Folder: where its state is between two letters
+    home      names in HOME: it takes part in no training that does not leave these at home
     raises    UserError for a scenario that nobody can train on
     """
 
-    def __init__(self, scenario: Scenario, kept: Memory | Folder | None = None):
-        self.scenario, self.kept = checked(scenario), kept or Memory()
+    def __init__(self, scenario: Scenario, kept: Memory | Folder | None = None, home: Collection[str] = ()):
+        self.scenario, self.kept, self.home = checked(scenario), kept or Memory(), home
         self.name = scenario.name
-        self._built: tuple[str, Client] | None = None
+        self._built: tuple[str, Declaration, Client] | None = None
 
     def answer(self, content: bytes) -> bytes:
         """The answer to one letter; what is wrong stands in its "error", to be told at the server."""
@@ -100,7 +111,7 @@ class ClientSide:
     def _hello(self, letter: Letter) -> Letter:
         """Who it is, and the numbers of the entries that its training rows use, where these are shared."""
         text = letter.about["declaration"]
-        declared = read(text)
+        declared = self._read(text)
         used = {}
         if "embedding" in declared.method.sent:
             used["used"] = in_use(self.scenario.train, self._start(declared)[0].embedding.offset)[0].int()
@@ -109,15 +120,22 @@ class ClientSide:
     def _join(self, letter: Letter) -> Letter:
         """Its first message, from what anybody trains; and what the common start is worth on its rows."""
         text, known = letter.about["declaration"], letter.arrays.get("known")
-        digest = digest_of(text)
+        digest, home = digest_of(text), self._read(text).home
         joined = {"declaration": text, "known": torch.from_numpy(known) if known is not None else None}
         self._forget(digest)
         self.kept.save(f"{digest}/joined", joined)
-        client = self._client(digest)
+        _, client = self._client(digest)
         self.kept.save(f"{digest}/0", client.state())
         self._keep_model(digest, 0, client)
-        about = {"scores": scores(client), "stored_bytes": client.stored_bytes()}
-        return Letter(about, arrays(client.first_message()))
+        about: dict[str, Any] = {} if "scores" in home else {"scores": scores(client)}
+        message = client.first_message() | ({"rows": torch.ones(())} if "rows" in home else {})
+        return Letter({**about, "stored_bytes": client.stored_bytes()}, arrays(message))
+
+    def _read(self, text: str) -> Declaration:
+        """A declaration that leaves at home what its owner wants there."""
+        declared = read(text)
+        demanded(self.home, declared.home)
+        return declared
 
     def _start(self, declared: Declaration):
         """(model, its table): what everybody draws from the seed."""
@@ -125,17 +143,17 @@ class ClientSide:
         table, model.embedding.weight = model.embedding.weight.data, None
         return model, table
 
-    def _client(self, digest: str) -> Client:
+    def _client(self, digest: str) -> tuple[Declaration, Client]:
         """The client of the core, built from its own rows and what the server said when it joined."""
         if self._built is not None and self._built[0] == digest:
-            return self._built[1]
+            return self._built[1:]
         joined = self.kept.load(f"{digest}/joined")
         if joined is None:
             raise UserError(
                 f"Client {self.name!r} has no state of this training: it was lost, or lies elsewhere. Start "
                 "the training anew."
             )
-        declared = read(joined["declaration"])
+        declared = self._read(joined["declaration"])
         method, settings, rows = declared.method, declared.settings, self.scenario
         model, table = self._start(declared)
         if joined["known"] is None:
@@ -144,8 +162,8 @@ class ClientSide:
             known = torch.from_numpy(np.unpackbits(joined["known"].numpy(), count=len(table)).astype(bool))
         views = [(rows.name, {split: rows.rows(split) for split in EVALUATED})]
         client = make_client(rows, views, model, table, known, method, settings, declared.seed)
-        self._built = digest, client
-        return client
+        self._built = digest, declared, client
+        return declared, client
 
     # ---- a round ----
 
@@ -156,13 +174,15 @@ class ClientSide:
                last      the last letter whose answer the server has: what happened after it never happened
                home      it took part in the round before: what came is used and evaluated
                train     it takes part in this one
-               model     what it predicted with in the best round so far was made after this one: it is kept
+               model     what it predicted with in the best round so far was made after this one: it is kept.
+                         Where scores stay at home, its own choice says which
         """
         about = letter.about
         digest, number, last = about["digest"], int(about["number"]), int(about["last"])
         if not re.fullmatch("[0-9a-f]{16}", digest):  # it becomes the name of a folder
             raise ValueError(f"digest {digest!r}")
-        client = self._at(digest, last)
+        client, choice = self._at(digest, last)
+        model = int(about["model"]) if choice is None else choice.best
         if letter.arrays:
             client.download(tensors(letter))
         found: dict[str, Any] = {"number": number}
@@ -171,24 +191,30 @@ class ClientSide:
             _, found["seconds_home"] = timed(client.use_at_home, "cpu")
             found["scores"] = scores(client)
             self._keep_model(digest, number - 1, client)
+            if choice:
+                choice.take(number - 1, found.pop("scores"))
         if about["train"]:
             (losses, fine), found["seconds"] = timed(client.train, "cpu")
-            found |= {"losses": losses.tolist(), "fine": fine}
+            found |= {"fine": fine} if choice else {"losses": losses.tolist(), "fine": fine}
             upload = client.upload() if fine else {}
-        self.kept.save(f"{digest}/{number}", client.state())
-        self._tidy(digest, number, last, int(about["model"]))
+        own = {"choice": choice.state()} if choice else {}
+        self.kept.save(f"{digest}/{number}", client.state() | own)
+        if choice:
+            self.kept.write(f"{digest}/{SCORES}", choice.text())
+        self._tidy(digest, number, last, model)
         return Letter(found, arrays(upload))
 
-    def _at(self, digest: str, last: int) -> Client:
-        """The client as it was after the letter `last`."""
-        client, state = self._client(digest), self.kept.load(f"{digest}/{last}")
+    def _at(self, digest: str, last: int) -> tuple[Client, OwnChoice | None]:
+        """The client as it was after the letter `last`, and its choice of a round, where that is its own."""
+        (declared, client), state = self._client(digest), self.kept.load(f"{digest}/{last}")
         if state is None:
             raise UserError(
                 f"Client {self.name!r} has no state of round {last}, with which the server wants to go on. "
                 "Start the training anew."
             )
         client.load(state)
-        return client
+        own = "scores" in declared.home
+        return client, OwnChoice(self.name, declared.settings.choose, state.get("choice")) if own else None
 
     def _keep_model(self, digest, number, client):
         own = {name: tensor.detach().clone() for name, tensor in models.of_client(client).items()}

@@ -7,15 +7,17 @@ import subprocess
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pfmsm_lite.engine import fleet, own
-from pfmsm_lite.engine.declared import declaration
+from pfmsm_lite.engine.declared import Declaration, declaration
 from pfmsm_lite.engine.here import by_flower, join_audits
+from pfmsm_lite.engine.home import HOME, SCORES, demanded
 from pfmsm_lite.engine.jobs import AUDIT, LIMITS, Job
 from pfmsm_lite.errors import UserError
+from pfmsm_lite.history import History
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab import tables
 from pfmsm_lite.lab.directory import Arguments, carry_out
@@ -33,6 +35,11 @@ MACHINES = {
     "host": ("ADDRESS", "server: where it listens (default 127.0.0.1, which other machines cannot reach)"),
     "port": ("P", "server: its port (default 8000)"),
     "tls": ("FOLDER", "server: with ca.crt, server.pem, server.key and NAME.pub of each client in it"),
+    "home": (
+        "A,B",
+        "server: what stays with the owners; client: what must stay there, or it takes no part. "
+        + ". ".join(f"{name}: {text}" for name, text in HOME.items()),
+    ),
     "server": ("HOST:PORT", "client: where the server is"),
     "name": ("NAME", "client: its name"),
     "schema": ("FILE.json", "client: how all owners read their tables, see engine/own.py"),
@@ -80,17 +87,28 @@ def add(commands: Any) -> None:
         part, said = options.part, {name: vars(options).pop(name) for name in (*MACHINES, "print")}
         del options.part
         options.given = [name for name in options.given if name != "part"]
+        if not part:
+            _on_one_machine(said)
         if reason := "" if said["print"] else fleet.missing():
             raise UserError(reason)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _stopped)
         if part:
             return {"server": serve, "client": join}[part](options, Namespace(**said))
-        beside = [name for name, value in said.items() if value]
-        given.refuse_beside("Only `flower server` and `flower client` have more machines than this:", beside)
         return carry_out(Work("timeout", ("rounds", "keep_checkpoints"), _checked, _work), command, options)
 
     command.do = do
+
+
+def _on_one_machine(said: Mapping[str, Any]) -> None:
+    """Refuse options that belong to several machines."""
+    if said["home"]:
+        raise UserError(
+            "--home belongs to `flower server` and `flower client`. Here all clients are on one machine, and "
+            "the table shows their scores: there is nothing to keep from anybody."
+        )
+    beside = [name for name, value in said.items() if value]
+    given.refuse_beside("Only `flower server` and `flower client` have more machines than this:", beside)
 
 
 def _stopped(*_):
@@ -141,8 +159,9 @@ def serve(options: Namespace, said: Namespace) -> int:
     arguments = _checked({**vars(options), "rounds": options.rounds or 20})
     methods, settings = given.declared(arguments)
     cells = [Cell(f"{m.name}-{seed}", m.name, m, settings, seed) for m in methods for seed in options.seeds]
+    home = given.names(said.home or "")
     jobs = [
-        declaration(m, settings, seed, arguments["rounds"], clients)
+        declaration(m, settings, seed, arguments["rounds"], clients, home)
         for m in methods
         for seed in options.seeds
     ]
@@ -162,10 +181,23 @@ def serve(options: Namespace, said: Namespace) -> int:
             running.finish(job, lambda text: print(text, flush=True))
             histories.append(job.history())
             save_arrays(histories[-1], out)
-    replace_text(out / "results.csv", csv_text(results_of(histories)))
     join_audits(out / AUDIT, [(cell, out / "flower" / "jobs" / cell.file) for cell in cells])
+    if "scores" in home:
+        for cell, declared, history in zip(cells, jobs, histories, strict=True):
+            print(kept_home(cell.file, declared, history))
+        return 0
+    replace_text(out / "results.csv", csv_text(results_of(histories)))
     print(table(histories))
     return 0
+
+
+def kept_home(name: str, declared: Declaration, history: History) -> str:
+    """What is said of a training in place of its scores."""
+    ended = f" ({history.stopped})" if history.stopped else ""
+    where = f"{declared.digest}/{SCORES} in each one's --state"
+    return (
+        f"{name}: played to round {history.rounds_done}{ended}. Its scores stay with their owners: {where}."
+    )
 
 
 def join(options: Namespace, said: Namespace) -> int:
@@ -175,6 +207,9 @@ def join(options: Namespace, said: Namespace) -> int:
             raise UserError(f"flower client needs --{name}: {MACHINES[name][1]}.")
     place = {"data": Path(options.data), "schema": Path(said.schema), "state": Path(said.state or "state")}
     config = {**{name: path.absolute() for name, path in place.items()}, "name": said.name}
+    if said.home:
+        demanded(given.names(said.home), HOME)  # refuses an unknown name
+        config["home"] = said.home
     files = [Path(file).absolute() if file else None for file in (said.ca, said.key)]
     command = fleet.node_command(said.server, fleet.free_port(), config, *files)
     if said.print:

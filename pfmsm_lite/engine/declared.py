@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
+from pfmsm_lite.engine.home import HOME, fit
 from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.lab.versions import decisive
 from pfmsm_lite.methods import Method, Settings
@@ -20,6 +21,7 @@ class Declaration(NamedTuple):
     """One training: the method, its settings (the method's needs among them), the seed, the rounds.
 
     clients  names of the scenarios, in the order in which the server counts them
+    home     names in HOME: what stays with the owners
     """
 
     method: Method
@@ -27,6 +29,7 @@ class Declaration(NamedTuple):
     seed: int
     rounds: int
     clients: tuple[str, ...]
+    home: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -46,8 +49,9 @@ def digest_of(text: str) -> str:
 
 
 def declaration(
-    method: Method, settings: Settings, seed: int, rounds: int, clients: Iterable[str]
-) -> Declaration:
+    method: Method, settings: Settings, seed: int, rounds: int, clients: Iterable[str],
+    home: Collection[str] = (),
+) -> Declaration:  # fmt: skip
     """A training that can leave its process. Raises UserError for one that cannot, and says why."""
     at_least_one(rounds=rounds)
     why = ""
@@ -63,7 +67,11 @@ def declaration(
         why = f"--device is {settings.device}, and messages are made on the CPU. Use --device cpu"
     if why:
         raise UserError(f"The method {method.name} cannot leave one process: {why}.")
-    return Declaration(method, replace(settings, **method.needs), seed, rounds, tuple(clients))
+    settings = replace(settings, **method.needs)
+    fit(home, method, settings)
+    return Declaration(
+        method, settings, seed, rounds, tuple(clients), tuple(name for name in HOME if name in home)
+    )
 
 
 def read(text: str) -> Declaration:
@@ -73,7 +81,7 @@ def read(text: str) -> Declaration:
         if found.pop("format") != FORMAT:
             raise UserError("The server's messages are of another version of pfmsm_lite.")
         found["method"], found["settings"] = Method(**found["method"]), Settings(**found["settings"])
-        return Declaration(**{**found, "clients": tuple(found["clients"])})
+        return Declaration(**{**found, **{name: tuple(found[name]) for name in ("clients", "home")}})
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise UserError(f"The declaration cannot be read by this version of pfmsm_lite: {error}.") from error
 
@@ -87,7 +95,7 @@ def described(scenario: Scenario) -> dict[str, Any]:
         "numericals": list(scenario.numericals),
         "bags": dict(scenario.bags),
         "apart": list(scenario.apart),
-        "valid": len(scenario.valid.labels),
+        "valid": bool(len(scenario.valid.labels)),
         "versions": decisive(),
     }
 
@@ -100,7 +108,7 @@ def checked(scenario: Scenario) -> Scenario:
 
 
 def agreed(declared: Declaration, said: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What all clients have in common: tasks, fields, numericals, bags.
+    """What all clients have in common: SAME.
 
     said    name → what that client said in its first letter, see `described`
     raises  UserError that names both sides of what is not the same

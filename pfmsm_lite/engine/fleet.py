@@ -261,7 +261,7 @@ class Fleet:
         A SuperLink that ended takes the job with it: both are begun again, and the job goes on after its
         last round.
         """
-        looked, said = time.monotonic(), 0
+        looked, said = time.monotonic(), job.said
         while not job.ended:
             time.sleep(0.2)
             said = _tell_new(job.folder / "log.txt", said, tell)

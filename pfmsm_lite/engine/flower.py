@@ -21,6 +21,7 @@ from pfmsm_lite.engine.own import rows_of
 from pfmsm_lite.engine.rounds import conduct, recorded
 from pfmsm_lite.engine.wire import Letter, pack, unpack
 from pfmsm_lite.errors import UserError
+from pfmsm_lite.lab.tables import names
 
 client_app = ClientApp()
 server_app = ServerApp()
@@ -39,11 +40,11 @@ def unwrapped(message: Message) -> bytes:
 
 @client_app.train()
 def answer(message: Message, context: Context) -> Message:
-    """One letter at a client; node config: data (see `own.rows_of`), state (a folder), schema, name."""
+    """One letter at a client; node config: data (see `own.rows_of`), state (a folder), schema, name, home."""
     torch.set_num_threads(1)
     config = {name: str(value) for name, value in context.node_config.items()}
     try:
-        side = ClientSide(rows_of(config), Folder(config["state"]))
+        side = ClientSide(rows_of(config), Folder(config["state"]), names(config.get("home", "")))
         content = side.answer(unwrapped(message))
     except (UserError, OSError) as error:
         content = pack(Letter({"error": str(error)}))

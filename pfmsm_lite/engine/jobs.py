@@ -36,6 +36,10 @@ class Job:
             raise UserError(f"{folder} holds no job: {error.strerror}.") from error
         self.text, self.limits = found["declaration"], {**LIMITS, **found["limits"]}
         self.names = read(self.text).clients
+        log = folder / "log.txt"
+        self.said = (
+            len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
+        )  # before it goes on
 
     @classmethod
     def made(cls, folder: Path, declared: Declaration, limits: dict[str, Any]) -> "Job":

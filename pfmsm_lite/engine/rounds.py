@@ -76,7 +76,8 @@ def conduct(
         if keep:
             keep.save("server", {**state, "side": side.state()})
         done = side.history.rounds_done
-        auc = f"; validation AUC of round {done}: {side.history.last_auc:.4f}" if done else ""
+        known = done and not side.private
+        auc = f"; validation AUC of round {done}: {side.history.last_auc:.4f}" if known else ""
         tell(f"letters {number}: {len(answers)} of {len(letters)} answered{auc}")
     return side.history
 

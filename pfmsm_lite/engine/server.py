@@ -63,14 +63,18 @@ class ServerSide:
         tasks, table = tuple(common["tasks"]), model.embedding.weight.data
         hellos = {name: tensors(joined[name]) for name in self.names}
         for name, first in hellos.items():
-            self._check_first(name, first, len(tasks), len(table))
+            self._check_first(name, first, len(tasks), len(table), "embedding" in method.sent)
         self.server = Server(method, tasks, start, table, hellos)
         units = [label for block in self.server.blocks for label in block.labels]
         self.history = History(method.name, declared.seed, self.names, units, declared.settings.choose)
         stored = [joined[name].about["stored_bytes"] for name in self.names]
         self.history.stored_bytes = sum(stored) / len(stored)
         self.tasks = tasks
-        self.scores = {name: joined[name].about["scores"] for name in self.names}
+        self.private = "scores" in declared.home
+        self.scores = {
+            name: unknown(name, tasks) if self.private else joined[name].about["scores"]
+            for name in self.names
+        }
         self.last = dict.fromkeys(self.names, 0)  # the last letter that each has answered
         self.downloads: dict[str, dict] = {}  # of who took part in the round before
         self.open: dict[str, Any] | None = None  # the round whose scores have not come yet
@@ -81,14 +85,17 @@ class ServerSide:
         self.started = time.perf_counter()
 
     @staticmethod
-    def _check_first(name, first, tasks, size):
-        """Refuse, by its name, a client whose first message cannot be."""
+    def _check_first(name, first, tasks, size, shared):
+        """Refuse, by its name, a client whose first message cannot be. shared: entries belong to it."""
         try:
-            entries, uses = first["entries"], first["uses"]
-            right = entries.ndim == 1 and entries.shape == uses.shape and first["has_task"].shape == (tasks,)
-            right = right and bool((entries[1:] > entries[:-1]).all()) and bool((entries >= 0).all())
-            right = right and bool((entries < size).all()) and bool((uses >= 0).all())
-            right = right and first["has_task"].dtype == torch.bool and 0 < float(first["rows"]) < math.inf
+            right = first["has_task"].shape == (tasks,) and first["has_task"].dtype == torch.bool
+            right = right and 0 < float(first["rows"]) < math.inf
+            right = right and first.keys() == {"rows", "has_task", *(("entries", "uses") if shared else ())}
+            if right and shared:
+                entries, uses = first["entries"], first["uses"]
+                right = entries.ndim == 1 and entries.shape == uses.shape and bool((uses >= 0).all())
+                right = right and bool((entries[1:] > entries[:-1]).all())
+                right = right and bool((entries >= 0).all()) and bool((entries < size).all())
         except (KeyError, RuntimeError, TypeError, ValueError):
             right = False
         if not right:
@@ -103,11 +110,11 @@ class ServerSide:
             found: dict[str, Any] = {"fine": about["fine"] is True} if "fine" in about else {}
             for key in ("seconds", "seconds_home"):
                 found |= {key: float(about[key])} if key in about else {}
-            if "losses" in about:
+            if "losses" in about and not self.private:
                 found["losses"] = [float(loss) for loss in about["losses"]]
                 if len(found["losses"]) != len(self.tasks):
                     raise ValueError("losses")
-            if "scores" in about:
+            if "scores" in about and not self.private:
                 found["scores"] = {split: [_line(x) for x in about["scores"][split]] for split in EVALUATED}
                 if any(
                     [x[:2] for x in own] != [(name, t) for t in self.tasks]
@@ -165,7 +172,7 @@ class ServerSide:
                    for name, own in zip(self.names, done["seconds"], strict=True)]  # fmt: skip
         lines = {split: [[_line(line) for line in self.scores[name][split]] for name in self.names]
                  for split in ("valid", "test")}  # fmt: skip
-        better = self.history.improves([line for own in lines["valid"] for line in own])
+        better = not self.private and self.history.improves([line for own in lines["valid"] for line in own])
         if better:
             self.best_table, self.best_models = self.server.table.table, dict(self.models)
         test = lines["test"] if better else None
@@ -186,8 +193,7 @@ class ServerSide:
         uploads = [tensors(letter) if letter and letter.about.get("fine") else None for letter in came]
         downloads, record = self.server.serve(uploads)
         if not any(self.server.accepted):
-            self.history.stop(self.number, "no upload came that could be used")
-            self.ended = True
+            self._stop("no upload came that could be used")
             return
         took = zip(self.names, downloads, accepted, strict=True)
         self.downloads = {name: own for name, own, fine in took if fine is not None}
@@ -204,6 +210,13 @@ class ServerSide:
             "said": self.server.said,
         }
 
+    def _stop(self, reason):
+        if self.private and self.history.rounds_done:  # who has the best round is not known here
+            self.history.stopped = f"stopped in round {self.number}: {reason}"
+        else:
+            self.history.stop(self.number, reason)
+        self.ended = True
+
     def state(self) -> dict:
         """For a checkpoint: plain tensors, lists and dicts."""
         return {
@@ -216,6 +229,11 @@ class ServerSide:
         self.history.load(state.pop("history"))
         self.server.load(state.pop("server"))
         vars(self).update(state)
+
+
+def unknown(name: str, tasks: tuple[str, ...]) -> dict[str, list]:
+    """What stands for the scores of a client that keeps them: NaN of no rows."""
+    return {split: [(name, task, 0, 0, math.nan, math.nan) for task in tasks] for split in EVALUATED}
 
 
 def _line(line):

@@ -1,5 +1,5 @@
 """Experiments: many trainings side by side, their statistics, tables and figures; the command line."""
 
 import pfmsm_lite.rivals
-import pfmsm_lite.trust.audit
-import pfmsm_lite.trust.dp  # noqa: F401 their rows in the tables
+import pfmsm_lite.trust.dp
+import pfmsm_lite.trust.told  # noqa: F401 their rows in the tables

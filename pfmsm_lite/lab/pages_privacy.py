@@ -107,7 +107,7 @@ def _switches(folder):
         rows.append((name, len(seeds), f"{own['auc'].mean():.4f}", lead, *sizes))
     last = paired(usual["auc_last"].to_numpy(), usual["auc"].to_numpy())
     gap = interval(last.difference, last.low, last.high)
-    said = f"Without validation AUCs the last round has to do: {gap} points."
+    said = f"Without validation rows the last round has to do: {gap} points."
     head = ["switch", "seeds", "test AUC", "points over as declared", "kB first", "kB up", "kB down"]
     return ["### What a switch costs: a client's AUC and bytes per round", grid(head, rows), said]
 

@@ -1,4 +1,4 @@
-"""What leaves a client, what can be read from it, and what bounds cost: measured, file by file, resumable.
+"""What can be read from what leaves a client, and what bounds cost: measured, file by file, resumable.
 
 python -m pfmsm_lite.lab.privacy --out notebooks/results/privacy               what is not there yet
 python -m pfmsm_lite.lab.privacy --out … --parts epsilon --data kuairand --data-dir DIR
@@ -24,14 +24,13 @@ import pfmsm_lite.lab  # noqa: F401  the rivals and the private clients
 from pfmsm_lite.client import evaluate
 from pfmsm_lite.data import read_kuairand, synthetic
 from pfmsm_lite.embedding import in_use
-from pfmsm_lite.federation import Federation
+from pfmsm_lite.federation import Federation, listed
 from pfmsm_lite.history import average_auc
 from pfmsm_lite.lab.versions import machine, versions
 from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import METHODS, Method, Settings
 from pfmsm_lite.scenario import Rows, Scenario
 from pfmsm_lite.trust import dp, leaks
-from pfmsm_lite.trust.audit import audit
 
 Line = dict[str, Any]
 SIZES, ROUNDS, DELTA = (1200, 600, 300) * 2, 6, 1e-5
@@ -184,38 +183,32 @@ SWITCHES: dict[str, tuple[Method, dict, bool]] = {  # what is switched → metho
 
 
 def switches(name: str, seed: int) -> list[Line]:
-    """What a switch costs: AUC of the best and of the last round, bytes of a client in a round."""
+    """What a switch costs: AUC of the best and of the last round; a client's bytes, of tensors alone, in its
+    first message, up and down in round 1."""
     method, settings, in_buckets = SWITCHES[name]
     scenarios, _ = data_of("synthetic", seed)
     scenarios = hashed(scenarios) if in_buckets else scenarios
-    federation, scores = Federation(scenarios, method, Settings(**settings), seed), []
+    federation, scores, up = Federation(scenarios, method, Settings(**settings), seed), [], []
 
     def after(record, uploads):
         scores.append([average_auc(federation.evaluate(split)) for split in ("valid", "test")])
+        up.append(np.mean(federation.sent))
 
     play(federation, ROUNDS, after)
-    table, lines = np.array(scores), audit(scenarios, method, 1, seed, **settings)
-    sent = {
-        way: sum(line.bytes for line in lines if line.round and line.way == way) / len(scenarios)
-        for way in ("up", "down")
-    }
+    table = np.array(scores)
     return [
         {
             "switch": name, "seed": seed, "auc": table[table[:, 0].argmax(), 1], "auc_last": table[-1, 1],
-            "first": sum(line.bytes for line in lines if not line.round) / len(scenarios), **sent,
+            "first": np.mean([weight(client.first_message()) for client in federation.clients]),
+            "up": up[0],
+            "down": np.mean([weight(federation.server.current(n)) for n in range(len(federation.clients))]),
         }
     ]  # fmt: skip
 
 
-def audited() -> list[Line]:
-    """Every tensor of two rounds of the default, by name: bytes of all clients, and of the largest."""
-    scenarios, _ = data_of("synthetic", 0)
-    lines = pd.DataFrame(audit(scenarios, PF, 2, 0))
-    first = lines["client"].iloc[0]
-    shape = lines[lines["client"] == first].groupby(["round", "way", "name"], sort=False)["shape"].first()
-    total = lines.groupby(["round", "way", "name"], sort=False)["bytes"].agg(["sum", "max"])
-    found = total.assign(shape=["×".join(map(str, own)) or "1" for own in shape]).reset_index()
-    return found.rename(columns={"sum": "bytes", "max": "bytes_largest"}).to_dict("records")
+def weight(message: dict[str, torch.Tensor]) -> int:
+    """Bytes of a message's tensors."""
+    return sum(size for _, _, size in listed(message))
 
 
 # ---- entries from uploads ----
@@ -336,8 +329,6 @@ def cells(options: argparse.Namespace) -> Iterator[tuple[dict[str, Line], Callab
                     yield {"epsilon": key, "membership": key}, lambda w=work: epsilon(*w)
     if options.data != "synthetic":
         return
-    if "audit" in options.parts:
-        yield {"audit": {"round": 0}}, lambda: (audited(),)
     for seed in seeds:
         for name in SWITCHES if "switches" in options.parts else ():
             yield {"switches": {"switch": name, "seed": seed}}, lambda n=name, s=seed: (switches(n, s),)
@@ -364,7 +355,7 @@ def main(words: list[str] | None = None) -> int:
         prog="python -m pfmsm_lite.lab.privacy", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--out", type=Path, default=Path("notebooks/results/privacy"), metavar="DIR")
-    parser.add_argument("--parts", default="audit,switches,entries,labels,epsilon", metavar="A,B")
+    parser.add_argument("--parts", default="switches,entries,labels,epsilon", metavar="A,B")
     parser.add_argument("--data", default="synthetic", choices=("synthetic", "kuairand"))
     parser.add_argument("--data-dir", default="", metavar="DIR", help="folder of KuaiRand-Pure's files")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")

@@ -78,6 +78,14 @@ def test_no_message_holds_a_row():
         assert all(rows not in part.shape for part in message.values()), message.keys()
 
 
+@pytest.mark.parametrize("name", ["pf_msmtrec", "embedding_only", "local", "pooled", "logistic"])
+def test_entries_are_named_only_where_they_are_shared(name):
+    found = federation(METHODS[name])
+    entries = {"entries", "uses"} if "embedding" in METHODS[name].sent else set()
+    for client in found.clients:
+        assert client.first_message().keys() == {"rows", "has_task"} | entries
+
+
 def test_the_server_holds_no_client_no_model_and_no_rows():
     found = federation(PF)
     found.serve(found.train()[2])

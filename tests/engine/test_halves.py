@@ -387,20 +387,34 @@ def test_an_answer_that_makes_no_sense_is_no_answer(change):
     same(history, by_letters(PF, data, lost=[(2, "s1", "answer")]))
 
 
-def test_a_first_message_that_cannot_be_is_refused_by_name():
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("pf_msmtrec", lambda own: {**own, "entries": own["entries"] + 1000}),
+        ("pf_msmtrec", lambda own: {key: own[key] for key in own if key != "uses"}),
+        ("local", lambda own: {**own, "rows": -own["rows"]}),
+        ("local", lambda own: {**own, "uses": own["rows"]}),
+    ],
+    ids=["beyond the table", "no uses", "less than no rows", "more than asked for"],
+)
+def test_a_first_message_that_cannot_be_is_refused_by_name(name, change):
     data = scenarios(2)
     carry = in_process([ClientSide(own) for own in data])
 
     def post(letters):
         answers = carry(letters)
         letter = unpack(answers["s1"])
-        if "entries" in letter.arrays:
-            wrong = {**letter.arrays, "entries": letter.arrays["entries"] + 1000}
-            answers["s1"] = pack(Letter(letter.about, wrong))
+        if "rows" in letter.arrays:
+            answers["s1"] = pack(Letter(letter.about, change(letter.arrays)))
         return answers
 
     with pytest.raises(UserError, match="Client 's1': its first message"):
-        conduct(declaration(PF, Settings(**SMALL), 5, 1, ["s0", "s1"]), post)
+        conduct(declaration(METHODS[name], Settings(**SMALL), 5, 1, ["s0", "s1"]), post)
+
+
+def test_a_method_that_shares_no_entries_names_none():
+    _, records = audit(scenarios(2), METHODS["local"], 2, 0, Settings(**SMALL))
+    assert {own.name for own in records} == {"head", "rows", "has_task"}
 
 
 # ---- who is drawn ----

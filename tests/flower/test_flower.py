@@ -73,9 +73,12 @@ def commanded(words, folder):
     )  # fmt: skip
 
 
+DATA = ["--knob", "sizes=(240,160,160)", "--knob", "relatedness=(0,0,1)", "--knob", "test_rows=160"]
+EQUAL = ("results.csv", "predictions.csv", "metrics.csv", "sources.csv", "models/pf_msmtrec-0.pt")
+
+
 def test_the_command_gives_the_table_and_the_files_of_run(tmp_path):
-    data = ["--knob", "sizes=(240,160,160)", "--knob", "relatedness=(0,0,1)", "--knob", "test_rows=160"]
-    words = [*data, "--methods", "pf_msmtrec", "--seeds", "0", "--rounds", "2"]
+    words = [*DATA, "--methods", "pf_msmtrec", "--seeds", "0", "--rounds", "2"]
     process, seen = commanded(["flower", *words, "--out", "by_flower"], tmp_path), set()
     home = tmp_path / "work" / "by_flower" / "flower" / "home"
 
@@ -106,7 +109,7 @@ def test_the_command_gives_the_table_and_the_files_of_run(tmp_path):
     work = tmp_path / "work"
     files = {path.name for path in (work / "by_run").iterdir()}
     assert {path.name for path in (work / "by_flower").iterdir()} == files | {"audit.csv"}
-    for name in ("results.csv", "predictions.csv", "metrics.csv", "sources.csv", "models/pf_msmtrec-0.pt"):
+    for name in EQUAL:
         assert filecmp.cmp(work / "by_flower" / name, work / "by_run" / name, shallow=False), name
     rows = [
         pd.read_csv(work / run / "history.csv").drop(columns="seconds") for run in ("by_flower", "by_run")
@@ -117,6 +120,34 @@ def test_the_command_gives_the_table_and_the_files_of_run(tmp_path):
     sums = sent.groupby(["round", "client"])["bytes"].sum()
     for line in rows[1].itertuples():
         assert sums[line.round, line.scenario] == line.bytes
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_goes_on_with_resume_and_ends_as_run_does(tmp_path):
+    """Ctrl-C after round 1; `flower --resume` plays the other rounds, and no round once more."""
+    words = [*DATA, "--methods", "pf_msmtrec", "--seeds", "0", "--rounds", "3"]
+    process = commanded(["flower", *words, "--out", "by_flower"], tmp_path)
+    work = tmp_path / "work"
+    log, home = work / "by_flower" / "log.txt", work / "by_flower" / "flower" / "home"
+    # the letters of round 2 bring the scores of round 1: then it is done
+    wait_for(lambda: process.poll() is not None or (log.exists() and "letters 2:" in log.read_text()), 900)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130 and "python -m pfmsm_lite flower --resume by_flower" in told
+    assert not family(home) and not (work / "by_flower" / "results.csv").exists()
+    process = commanded(["flower", "--resume", "by_flower"], tmp_path)
+    _, told = process.communicate(timeout=1500)
+    assert process.returncode == 0, told
+    assert not family(home)
+    rounds = re.findall(r"letters (\d):|(goes on after round \d)", log.read_text())
+    assert ["".join(found) for found in rounds] == ["1", "2", "goes on after round 2", "3", "4"]
+    process = commanded(["run", *words, "--out", "by_run"], tmp_path)
+    process.communicate(timeout=300)
+    for name in EQUAL:
+        assert filecmp.cmp(work / "by_flower" / name, work / "by_run" / name, shallow=False), name
+    audit = pd.read_csv(work / "by_flower" / "audit.csv")
+    assert set(audit["round"]) == {0, 1, 2, 3, 4}
 
 
 # ---- what goes wrong ----
@@ -233,11 +264,9 @@ def test_a_server_with_keys_that_was_killed_starts_again_with_the_same_command(t
         pass
 
 
-@pytest.mark.slow
-def test_owners_with_tables_of_their_own_train_over_tls_and_strangers_are_refused(tmp_path):
-    """`flower server` and two `flower client`, each in a folder of its own; and who is not let in."""
-    keys = made_keys(tmp_path / "keys")
-    generator, schema = np.random.default_rng(0), tmp_path / "schema.json"
+def made_owners(folder):
+    """a/ and b/ with a table each; returns the schema that both have."""
+    generator, schema = np.random.default_rng(0), folder / "schema.json"
     schema.write_text(json.dumps({"tasks": ["click"], "categorical": {"item": 64, "kind": ["x", "y"]},
                                   "numerical": ["price"], "gaps": ["price"]}))  # fmt: skip
     for name, gap in (("a", True), ("b", False)):
@@ -248,8 +277,54 @@ def test_owners_with_tables_of_their_own_train_over_tls_and_strangers_are_refuse
         })  # fmt: skip
         if gap:
             frame.loc[::7, "price"] = np.nan
-        (tmp_path / name).mkdir()
-        frame.to_parquet(tmp_path / name / "own.parquet")
+        (folder / name).mkdir()
+        frame.to_parquet(folder / name / "own.parquet")
+    return schema
+
+
+@pytest.mark.slow
+def test_scores_and_rows_stay_with_owners_that_demand_it(tmp_path):
+    schema, port = made_owners(tmp_path), free_port()
+    own, pipes = (
+        [sys.executable, "-m", "pfmsm_lite", "flower"],
+        {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True,
+         "env": {**os.environ, "PYTHONPATH": str(ROOT)}},
+    )  # fmt: skip
+    server = subprocess.Popen(
+        [*own, "server", "--clients", "a,b", "--port", str(port), "--rounds", "1", "--out", "run",
+         "--home", "scores,rows", "--entries", "named", "--batch-size", "32"], cwd=tmp_path, **pipes,
+    )  # fmt: skip
+    clients = [
+        subprocess.Popen(
+            [*own, "client", "--name", name, "--data", "own.parquet", "--schema", str(schema), "--server",
+             f"{HOST}:{port}", "--home", "rows,scores"], cwd=tmp_path / name, **pipes,
+        )
+        for name in ("a", "b")
+    ]  # fmt: skip
+    try:
+        printed, _ = server.communicate(timeout=1500)
+    finally:
+        for process in (server, *clients):
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        told = [process.communicate(timeout=120)[0] for process in clients]
+    assert server.returncode == 0, (printed, told)
+    assert (
+        "pf_msmtrec-0: played to round 1. Its scores stay with their owners" in printed
+        and "AUC" not in printed
+    )
+    assert not (tmp_path / "run" / "results.csv").exists()
+    place = re.search(r"(\w+)/scores.csv", printed)[1]
+    for name in ("a", "b"):
+        scores = pd.read_csv(tmp_path / name / "state" / place / "scores.csv")
+        assert set(scores["scenario"]) == {name} and set(scores["round"]) == {1}
+        assert (scores["rows"] > 0).all() and scores["logloss"].notna().all()
+
+
+@pytest.mark.slow
+def test_owners_with_tables_of_their_own_train_over_tls_and_strangers_are_refused(tmp_path):
+    """`flower server` and two `flower client`, each in a folder of its own; and who is not let in."""
+    keys, schema = made_keys(tmp_path / "keys"), made_owners(tmp_path)
     port, env = free_port(), {**os.environ, "PYTHONPATH": str(ROOT)}
     words = ["flower", "server", "--clients", "a,b", "--tls", str(keys.ca.parent), "--port", str(port),
              "--rounds", "1", "--out", str(tmp_path / "run"), "--batch-size", "32"]  # fmt: skip

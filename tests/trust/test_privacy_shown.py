@@ -1,10 +1,10 @@
-"""The section of the results page and the figures, from small tables."""
+"""The section of the results page and the figure, from small tables."""
 
 import itertools
 
 import pandas as pd
 
-from pfmsm_lite.course.drawings.privacy import draw_audit, draw_price
+from pfmsm_lite.course.drawings.privacy import draw_price
 from pfmsm_lite.lab.pages_privacy import privacy
 
 
@@ -19,18 +19,6 @@ def prices():
         }
         for level, seed in cells
     )  # fmt: skip
-
-
-def audited():
-    names = [
-        "experts.scenario.0",
-        "gradient of experts.scenario.0",
-        "towers.bias.1",
-        "embedding.weight",
-        "scores",
-    ]
-    lines = [(1, "up", name, 1000) for name in names] + [(1, "down", name, 500) for name in names[:1]]
-    return pd.DataFrame(lines, columns=["round", "way", "name", "bytes_largest"]).assign(bytes=0, shape="1")
 
 
 def test_the_section_says_what_was_measured_and_nothing_where_nothing_was(tmp_path):
@@ -59,8 +47,6 @@ def test_the_section_says_what_was_measured_and_nothing_where_nothing_was(tmp_pa
     assert "the last round has to do: **−1.00" in text
 
 
-def test_the_figures_state_what_the_table_holds():
+def test_the_figure_states_what_the_table_holds():
     figure = draw_price(prices())
     assert "0.50 in the open, 0.02 at ε = 1" in figure.finding and len(figure.axes) == 3
-    figure = draw_audit(audited())
-    assert "5 kB leave" in figure.finding and "20 % of what leaves is gradients" in figure.finding

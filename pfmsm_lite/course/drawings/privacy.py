@@ -1,16 +1,13 @@
-"""Chapter 19's figures on privacy: what noise costs, and what leaves a client."""
+"""Chapter 19's figure on privacy: what noise costs."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pfmsm_lite.lab.style import GREY, band, finish, styled
+from pfmsm_lite.lab.style import band, finish, styled
 
 DPI = 72  # small files
 LEVELS = {"open": "open", "inf": "clipped", "10": "10", "3": "3", "1": "1"}
 FIRST, SECOND = "#0072B2", "#D55E00"
-GROUPS = {"experts": "experts", "towers": "towers", "embedding.weight": "embedding entries",
-          "gradient of": "validation gradients", "": "all else"}  # fmt: skip
 
 
 @styled
@@ -48,35 +45,3 @@ def draw_price(table: pd.DataFrame) -> Figure:
     return finish(
         figure, title, note, f"{alt}Cosines fall to near zero, and the two groups become alike. {note}"
     )
-
-
-@styled
-def draw_audit(table: pd.DataFrame) -> Figure:
-    """What leaves the largest client in a round, and what comes back, in kB by kind.
-
-    table  audit.csv: round, way, name, bytes_largest
-    """
-    once = table[table["round"] == 1]
-    rest, sizes = once.copy(), {}
-    for start, name in sorted(GROUPS.items(), key=lambda pair: -len(pair[0])):
-        own = rest[rest["name"].str.startswith(start)]
-        sizes[name] = [own[own["way"] == way]["bytes_largest"].sum() / 1000 for way in ("up", "down")]
-        rest = rest.drop(own.index)
-    order = sorted(sizes, key=lambda name: sum(sizes[name]))
-    figure = Figure(figsize=(7.4, 2.7), dpi=DPI)
-    ax, places = figure.subplots(), np.arange(len(order))
-    for shift, color, label, way in ((0.2, FIRST, "up", 0), (-0.2, GREY, "down", 1)):
-        values = [sizes[name][way] for name in order]
-        ax.barh(places + shift, values, 0.38, color=color, label=label)
-        for place, value in zip(places + shift, values, strict=True):
-            ax.text(value + 1, place, f"{value:.1f}" if value else "–", va="center", fontsize=8)
-    ax.set_yticks(places, order)
-    ax.set(xlabel="kB of the largest client in a round")
-    ax.legend(loc="lower right")
-    up, down = (sum(own[way] for own in sizes.values()) for way in (0, 1))
-    share = 100 * sizes["validation gradients"][0] / up
-    title = (
-        f"{up:.0f} kB leave in a round and {down:.0f} kB come back; {share:.0f} % of what leaves is gradients"
-    )
-    note = "No row, no label, no gate and no part of a template is among it."
-    return finish(figure, title, note, f"Bars per kind of tensor, up and down. {note}")

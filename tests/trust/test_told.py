@@ -1,4 +1,4 @@
-"""The audit against the messages themselves, and the switches that make a client tell less."""
+"""What the server is told, against the letters themselves, and the switches that make a client tell less."""
 
 from dataclasses import replace
 
@@ -8,8 +8,9 @@ from small import FIELDS, SMALL, scenarios
 
 import pfmsm_lite.rivals  # noqa: F401 their rules
 from pfmsm_lite import METHODS, Federation, Settings, run
-from pfmsm_lite.federation import drawn
-from pfmsm_lite.trust.audit import TOLD, audit
+from pfmsm_lite.engine import ClientSide, conduct, declaration, in_process, unpack
+from pfmsm_lite.engine.declared import SAME
+from pfmsm_lite.trust.told import TOLD
 
 PF, SIZE = METHODS["pf_msmtrec"], sum(FIELDS.values())
 
@@ -18,41 +19,24 @@ def federation(method=PF, **settings):
     return Federation(scenarios(3), method, Settings(**{**SMALL, **settings}), 0)
 
 
-def test_who_is_not_drawn_sends_nothing_in_that_round_but_its_scores():
-    lines = audit(scenarios(3), PF, 3, sample=0.3, **SMALL)
-    for number in (1, 2, 3):
-        here = {f"s{n}" for n, taking_part in enumerate(drawn(3, 0.3, 0, number)) if taking_part}
-        up = [line for line in lines if (line.round, line.way) == (number, "up")]
-        for name in ("losses", "embedding.weight"):
-            assert {line.client for line in up if line.name == name} == here, (number, name)
-    assert {line.client for line in lines if line.name == "scores"} == {"s0", "s1", "s2"}
-
-
-def test_the_audit_is_the_messages_up_and_down():
-    lines = audit(scenarios(3), PF, 2, **SMALL)
-    played = federation()
-    first = played.clients[0].first_message()
-    hello = {line.name: line for line in lines if line.round == 0 and line.client == "s0"}
-    assert hello.keys() == first.keys()
-    assert hello["entries"].bytes == 8 * len(first["entries"]) and hello["rows"].bytes == 4
-    _, _, accepted = played.train()
-    played.serve(accepted)
-    up = [line for line in lines if (line.round, line.client, line.way) == (1, "s0", "up")]
-    sent = [line for line in up if line.name not in ("losses", "scores")]
-    assert sum(line.bytes for line in sent) == played.sent[0]
-    assert {line.name for line in sent} >= {"embedding.weight", "embedding.entries", "towers.weight.0"}
-    assert any(line.name.startswith("gradient of ") for line in sent)
-    down = {line.name: line for line in lines if (line.round, line.client, line.way) == (1, "s0", "down")}
-    held = played.clients[0].held.entries
-    assert down["embedding.weight"].shape == (len(held), SMALL["embedding_size"])
-    assert {line.round for line in lines} == {0, 1, 2}
-    assert not any("local" in line.name or "gates" in line.name for line in lines)  # these stay at home
-
-
 def test_what_the_server_is_told_is_what_it_gets():
-    names = {line.name.split(" of ")[0] for line in audit(scenarios(2), PF, 1, **SMALL)}
-    for told in TOLD[:-1]:  # the vocabulary is no tensor
-        assert told.where.split(" of ")[0] in names, told
+    """Arrays and plain values of a client's letters, against the list; of the plain ones none is left out."""
+    data, arrays, plain = scenarios(2), set(), set()
+    carry = in_process([ClientSide(own) for own in data])
+
+    def post(letters):
+        answers = carry(letters)
+        for content in answers.values():
+            letter = unpack(content)
+            arrays.update(name.split(" of ")[0] for name in letter.arrays)
+            plain.update(letter.about)
+        return answers
+
+    conduct(declaration(PF, Settings(**SMALL), 0, 2, [own.name for own in data]), post)
+    told = {own.where.split(" of ")[0] for own in TOLD[:-1]}  # the vocabulary is in no letter
+    assert told <= arrays | plain
+    known = {"name", *SAME, "valid", "versions", "digest"}  # the schema
+    assert plain - told - known == {"number", "fine", "seconds_home"}
 
 
 def test_named_entries_count_once_and_the_same_are_sent():
