@@ -1,10 +1,12 @@
 """Privacy on the results page: what leaves, what can be read from it, what bounds cost."""
 
+import numpy as np
 import pandas as pd
 
 from pfmsm_lite.lab.markdown import grid, interval, section
 from pfmsm_lite.lab.statistics import paired
 
+DATA = {"synthetic": "generated rows", "kuairand": "KuaiRand, 2,000 rows of each tab"}
 LEVELS = {"open": "in the open", "inf": "clipped, no noise", "10": "ε = 10", "3": "ε = 3", "1": "ε = 1"}
 
 
@@ -12,6 +14,11 @@ def table(folder, name):
     """A file of `lab.privacy`, or None where it was not measured; ε as text."""
     file = folder / "privacy" / f"{name}.csv"
     return pd.read_csv(file, dtype={"epsilon": str}) if file.exists() else None
+
+
+def _shown(value, digits):
+    """A number, or a dash where there is none: KuaiRand's groups are not known."""
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _epsilon(folder):
@@ -22,12 +29,12 @@ def _epsilon(folder):
             mean = cell.mean(numeric_only=True)
             rows.append(
                 (f"`{method}`", LEVELS[level], len(cell), f"{mean.noise:.2f}", f"{mean.auc_used:.4f}",
-                 f"{mean.auc_sent:.4f}", f"{mean.cosine_within:.2f}", f"{mean.cosine_across:.2f}",
-                 f"{mean.weight_within:.3f}", f"{mean.weight_across:.3f}")
+                 f"{mean.auc_sent:.4f}", _shown(mean.cosine_within, 2), _shown(mean.cosine_across, 2),
+                 _shown(mean.weight_within, 3), _shown(mean.weight_across, 3))
             )  # fmt: skip
         head = ["method", "clients", "seeds", "noise", "AUC of what is used", "AUC of what is sent",
                 "cosine, own group", "cosine, others", "weight, own group", "weight, others"]  # fmt: skip
-        parts += [f"### AUC, cosines and mixture weights against ε: {data}", grid(head, rows)]
+        parts += [f"### AUC, cosines and mixture weights against ε: {DATA[data]}", grid(head, rows)]
     return parts
 
 
@@ -39,9 +46,8 @@ def _members(folder):
     rows = []
     for (data, method, level, attacker), own in seeds.groupby(level=[0, 1, 2, 3], sort=False):
         away = paired(own.to_numpy(), [0.5] * len(own))
-        rows.append(
-            (data, f"`{method}`", LEVELS[level], attacker, interval(away.difference, away.low, away.high))
-        )
+        who = DATA[data].split(",")[0], f"`{method}`", LEVELS[level], attacker
+        rows.append((*who, interval(away.difference, away.low, away.high)))
     head = ["data", "method", "clients", "attacker", "AUC of the attack minus 50, points"]
     said = (
         "The attacker tells training rows from test rows. KuaiRand's test rows are of later days, so part of "
@@ -81,7 +87,7 @@ def _labels(folder):
         (before, attack, LEVELS[level], *(f"{value:.2f}" for value in own))
         for (before, attack, level), own in mean.iterrows()
     ]
-    head = ["rounds before", "from", "clients", *(f"{size} rows" for size in mean.columns)]
+    head = ["rounds before", "from", "clients", *(f"{size} row{'s' * (size > 1)}" for size in mean.columns)]
     said = (
         "In the open a client adds its base rate at home, which the server does not know: that spoils the "
         "count. A private client leaves it out, so clipping alone hides nothing; the noise has to."
