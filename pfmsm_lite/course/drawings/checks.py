@@ -10,6 +10,7 @@ from pfmsm_lite.lab.checks_share import CONTROLS, HOME, KIN, LEVELS, MEAN, NOTHI
 from pfmsm_lite.lab.heatmaps import client_map
 from pfmsm_lite.lab.style import DIVERGING, GREY, INK, SEQUENTIAL, finish, handle, signed, styled
 
+DPI = 82  # small files
 DIRECTION, ORDER = "#D55E00", "#0072B2"
 DASHES = {"Adam": "-", "SGD": "--"}
 RULES = {  # rule → colour, marker and line; the controls are single points
@@ -28,7 +29,7 @@ def draw_gradient(table: pd.DataFrame, worlds: Sequence[str], finding: str = "")
     table    of gradient.csv;  worlds  those that are shown
     finding  the title; "": the numbers of Adam in the first world
     """
-    figure = Figure(figsize=(7.6, 3.3))
+    figure = Figure(figsize=(7.6, 3.3), dpi=DPI)
     axes = figure.subplots(1, len(worlds), sharey=True, squeeze=False)[0]
     epochs = sorted(table["epochs"].unique())
     for ax, world in zip(axes, worlds, strict=True):
@@ -71,7 +72,7 @@ def draw_share(table: pd.DataFrame, worlds: Sequence[str], finding: str = "") ->
     table    of share.csv;  worlds  one column each
     finding  the title; "": how far everything shared, by the mean, is from the best level of that curve
     """
-    figure = Figure(figsize=(8.4, 5.2))
+    figure = Figure(figsize=(8.4, 5.2), dpi=DPI)
     axes = figure.subplots(2, len(worlds), sharex=True, squeeze=False)
     lost = []
     for (above, below), world in zip(axes.T, worlds, strict=True):
@@ -149,7 +150,7 @@ def draw_transfer(
     groups   client → its group, in that world
     finding  the title; "": what a part of kin and of a stranger is worth
     """
-    figure = Figure(figsize=(8.6, 3.5))
+    figure = Figure(figsize=(8.6, 3.5), dpi=DPI)
     left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
     own = pairs[pairs["world"] == world].assign(gain=lambda frame: 100 * (frame["auc"] - frame["own"]))
     names = sorted(groups, key=lambda name: (groups[name], int(name[1:])))
