@@ -282,6 +282,10 @@ def _write_config(found: Opened, scenarios: list[Scenario]) -> None:
     replace_text(found.work.out / config.NAME, json.dumps(described, indent=1, default=str) + "\n")
 
 
+def quietly(text: str) -> None:
+    """In place of `show`, for commands that train on other data than what is read: nothing is said of it."""
+
+
 def _describe(found: Opened, scenarios: list[Scenario], show: Show) -> None:
     """Say what is about to happen, and how the columns were read."""
     arguments = found.work.arguments

@@ -13,7 +13,7 @@ import pandas as pd
 from pfmsm_lite.errors import at_least_one, choose
 from pfmsm_lite.lab import late
 from pfmsm_lite.lab import options as given
-from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
+from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened, quietly
 from pfmsm_lite.lab.engine import Cell, finished, say_failed
 from pfmsm_lite.lab.statistics import paired, results_of
 from pfmsm_lite.lab.studies import LEVELS, SCALES, STUDIES, VARIANTS, Level, method_of, part_of
@@ -81,10 +81,11 @@ def visit(
     out        directory, made by directory.made; what is finished in it is not done again
     arguments  of the command, in full: only, seeds (each is that of the data, too)
     """
-    begun = opened(out, arguments, show)
+    begun = opened(out, arguments, quietly)
     cells = _cells(begun)
     started = time.monotonic()
-    show("each seed has data of its own; of the methods above each study trains those of its table")
+    for line in planned(LEVELS[arguments["scale"]], arguments):
+        show(line)
     found, failed = finished(cells, begun.work, screen)
     show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s")
     lines, costs, curves = tables(found, LEVELS[arguments["scale"]])
@@ -97,6 +98,28 @@ def visit(
     show(f"\n{out}/: questions.csv, costs.csv, curves.csv, results.csv, config.json")
     say_failed(failed, f"questions --resume {out}", show)
     return failed
+
+
+def planned(levels: list[Level], arguments: Arguments) -> list[str]:
+    """What is about to be trained: a line for each study."""
+    lines = []
+    for study in arguments["only"]:
+        own = [level for level in levels if level.study == study]
+        names = dict.fromkeys(name for level in own for name in level.methods)
+        seeds = [min(level.seeds, len(arguments["seeds"])) for level in own]
+        if own:
+            lines.append(
+                f"{study} ({'; '.join(level.name for level in own)}): {_range(seeds)} seeds, "
+                f"{_range([level.rounds for level in own])} rounds; {', '.join(names)}"
+            )
+        else:
+            lines.append(f"{study} ({'; '.join(late.WORLDS)}): {late.ROUNDS} rounds; {', '.join(late.WAYS)}")
+    return [*lines, "each seed has data of its own"]
+
+
+def _range(numbers):
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _cells(begun: Opened) -> list[Cell]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pfmsm_lite.errors import at_least_one, choose
 from pfmsm_lite.lab import options as given
-from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened
+from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened, quietly
 from pfmsm_lite.lab.engine import Cell, finished_and_told, say_failed
 from pfmsm_lite.lab.statistics import paired, results_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
@@ -85,8 +85,9 @@ def besiege(
     out        directory, made by directory.made; what is finished in it is not done again
     arguments  of the command, in full: attacks, methods, seeds (each is that of the data, too), rounds
     """
-    begun = opened(out, arguments, show)
+    begun = opened(out, arguments, quietly)
     cells, about = _cells(begun, arguments["attacks"])
+    show(f"{len(cells)} trainings: {', '.join(method.name for method in begun.methods)}, under each attack")
     show("each seed has data of its own")
     found, failed = finished_and_told(cells, begun.work, screen, show)
     lines = [

@@ -251,20 +251,23 @@ def sources_said(mixed: tuple[list[str], np.ndarray] | None, partners: pd.DataFr
         largest = int(weights[0].argmax())
         share = f"{100 * weights[0, largest]:.0f} % from {named([names[largest]])}"
         return [f"Every scenario gets the same mixture, {share}: {hero} prefers no source."]
-    first = partners[partners["rank"] == 1]
+    first = partners[partners["rank"] == 1].dropna(subset="ratio")
+    alone = [name for name in names if name not in set(first["scenario"])]
+    if not len(first):
+        return ["No scenario takes anything from the others: every mixture keeps to its own."]
+    nothing = [f"{named(alone)} take{'s' * (len(alone) == 1)} nothing from the others."] if alone else []
     liked = first[first["ratio"] >= EVEN].sort_values("ratio", ascending=False, kind="stable")
     if not len(liked):
         most = first["ratio"].max()
-        return [
-            f"The mixture hardly left the even split: no source has more than {most:.2f} times its share."
-        ]
+        text = f"The mixture hardly left the even split: no source has more than {most:.2f} times its share."
+        return [text, *nothing]
     pairs = [
         f"{named([s])} from {named([m])} {r:.1f}×" for s, m, r in liked.iloc[:, [0, 1, 3]].to_numpy()[:4]
     ]
     more = f" and {len(liked) - 4} more" if len(liked) > 4 else ""
     said = f"Main sources, as a multiple of the even share: {', '.join(pairs)}{more}"
-    rest = len(names) - len(liked)
-    return [f"{said}; {rest:,} hardly left the even split." if rest else f"{said}."]
+    rest = len(first) - len(liked)
+    return [f"{said}; {rest:,} hardly left the even split." if rest else f"{said}.", *nothing]
 
 
 def small_said(found: Gains) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pfmsm_lite.errors import at_least_one, choose
 from pfmsm_lite.lab import options as given
-from pfmsm_lite.lab.directory import Arguments, Job, Show, carry_out, opened
+from pfmsm_lite.lab.directory import Arguments, Job, Show, carry_out, opened, quietly
 from pfmsm_lite.lab.engine import Cell, finished_and_told, say_failed
 from pfmsm_lite.lab.sources import HARD
 from pfmsm_lite.lab.standing import LOCAL, client_gains
@@ -81,7 +81,7 @@ def visit(
     out        directory, made by directory.made; what is finished in it is not done again
     arguments  of the command, in full: worlds, methods, seeds (each is that of the data, too), rounds
     """
-    begun = opened(out, arguments, show)
+    begun = opened(out, arguments, quietly)
     cells = [
         Cell(f"{number}-{method.name}-{seed}", f"world {number}, {method.name}", method, begun.settings, seed,
              int(number), {"knob": [*knobs.items()], "data_seed": seed})
@@ -90,6 +90,7 @@ def visit(
         for seed in arguments["seeds"]
         for method in begun.methods
     ]  # fmt: skip
+    show(f"{len(cells)} trainings: {', '.join(method.name for method in begun.methods)}, in each world")
     show("each seed has data of its own")
     found, failed = finished_and_told(cells, begun.work, screen, show)
     names = dict(enumerate(WORLDS, 1))

@@ -104,6 +104,9 @@ def test_the_command_from_end_to_end_and_taken_up_again(tmp_path, monkeypatch, c
     out = tmp_path / "q"
     words = ["questions", "--only", "how-many,sampled,task-sets", "--seeds", "2", "--processes", "1"]
     assert main([*words, "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "how-many (2): 2 seeds, 2 rounds; local, pf_msmtrec" in told
+    assert "6 scenarios" not in told and "methods ×" not in told  # of the default world, which nobody trains
     results, costs = pd.read_csv(out / "results.csv"), pd.read_csv(out / "costs.csv")
     assert list(results.columns) == list(RESULTS) and list(costs.columns) == list(COSTS)
     assert set(results["split"]) == {"test"} and set(results.query("scenario == 's1'")["rows"]) == {80, 40}
@@ -118,7 +121,7 @@ def test_the_command_from_end_to_end_and_taken_up_again(tmp_path, monkeypatch, c
     assert list(table.columns) == list(ANSWERS)
     assert "the others, conversion" in set(table["part"])
     assert table.set_index(["study", "method", "part"]).loc[("how-many", "local", "all"), "seeds"] == 2
-    assert "over local, points" in capsys.readouterr().out
+    assert "over local, points" in told
     before = (out / "questions.csv").read_bytes()
     (out / "questions.csv").unlink()
     assert main(["questions", "--resume", str(out)]) == 0

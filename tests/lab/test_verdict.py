@@ -213,6 +213,12 @@ def test_main_sources_by_hand():
     assert "hardly left the even split: no source has more than 1.00" in said(
         made(dict.fromkeys("abcd", 1.0), weights=even)
     )
+    weights[3] = [0, 0, 0, 1.0]
+    text = said(made(dict.fromkeys("abcd", 1.0), weights=weights))
+    assert "c from d 1.5×. d takes nothing from the others." in text
+    assert "nan" not in text and "even split" not in text
+    text = said(made(dict.fromkeys("abcd", 1.0), weights=np.eye(4)))
+    assert "every mixture keeps to its own" in text and "nan" not in text
     same = np.tile([0.4, 0.3, 0.2, 0.1], (4, 1))
     found = judge(made(dict.fromkeys("abcd", 1.0), weights=same))
     assert "the same mixture, 40 % from a" in " ".join(found.sentences)
