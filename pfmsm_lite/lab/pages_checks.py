@@ -106,12 +106,11 @@ def _breaks(table):
     said = []
     for row in breaks(table[table["level"] != NOTHING]).itertuples():
         if row.rule == MEAN and row.breaks:
-            said.append(f"{row.world} at *{row.breaks}*")
+            said.append(f"{row.world}: at *{row.breaks}*")
     if not said:
         return "By the mean, no further step costs so much that its interval excludes zero."
-    return (
-        f"By the mean, a further step first costs points (its interval excludes zero) in: {'; '.join(said)}."
-    )
+    head = "By the mean, a further step first costs points (its interval excludes zero):"
+    return "\n".join([f"{head}\n", *(f"- {line}." for line in said)])
 
 
 def points(value):

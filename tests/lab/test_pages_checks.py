@@ -69,7 +69,7 @@ def test_the_tables_are_shown_as_they_are(folder):
     gain = "**+3.00 [+2.00, +4.00]**"
     assert f"| and towers | {gain} |  |  | {gain} | −3.0 / −3.0 |" in page
     assert "−2.0 / −2.0 / −2.0 / −2.0 |" in page
-    assert "(its interval excludes zero) in: w at *and gates*." in page
+    assert "(its interval excludes zero):\n\n- w: at *and gates*." in page
     assert "| w | 10 |  | −20.25 | −9.50 | 0.80 [0.70, 0.85] | 0.90 [0.80, 0.95] | 0.012 |" in page
     assert "Made by `python -m pfmsm_lite checks` on 2026-01-02; M;" in page
 
