@@ -3,6 +3,7 @@
 import json
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,7 +16,7 @@ from pfmsm_lite.lab import late
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened, quietly
 from pfmsm_lite.lab.engine import Cell, finished, say_failed
-from pfmsm_lite.lab.statistics import paired, results_of
+from pfmsm_lite.lab.statistics import Paired, paired, results_of
 from pfmsm_lite.lab.studies import LEVELS, SCALES, STUDIES, VARIANTS, Level, method_of, part_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
 from pfmsm_lite.methods import Settings
@@ -245,3 +246,17 @@ def printed(table: pd.DataFrame) -> str:
         }
     )
     return shown.to_string(index=False)
+
+
+def ahead(results: pd.DataFrame, first: Mapping, second: Mapping, **both: Any) -> Paired:
+    """AUC points by which some lines of results.csv are ahead of others, paired by seed.
+
+    first, second  column → the value, or a list of values, that these lines have;  both: likewise, of both
+    """
+    sides = []
+    for side in (first, second):
+        own = results
+        for column, value in {**both, **side}.items():
+            own = own[own[column].isin(value if isinstance(value, list) else [value])]
+        sides.append(own.groupby("seed")["auc"].mean())
+    return paired(*sides[0].align(sides[1], join="inner"))

@@ -243,3 +243,16 @@ def test_memory_is_unknown_where_the_system_does_not_count_it(tmp_path, monkeypa
     with footprint.footprint() as found:
         pass
     assert np.isnan(found["peak_mb"])
+
+
+def test_who_is_ahead_is_paired_by_the_seeds_that_both_sides_have():
+    results = pd.DataFrame(
+        [("how-many", level, method, seed, f"s{n}", 0.6 + gain + seed / 10 + n / 100)
+         for level in ("10", "50") for method, gain, seeds in (("a", 0.02, 3), ("b", 0.0, 2))
+         for seed in range(seeds) for n in range(2)],
+        columns=["study", "level", "method", "seed", "scenario", "auc"],
+    )  # fmt: skip
+    found = questions.ahead(results, {"method": "a"}, {"method": "b"}, study="how-many", level="10")
+    assert found.difference == pytest.approx(2.0) and found.seeds == 2
+    found = questions.ahead(results, {"scenario": "s1"}, {"scenario": ["s0"]}, method="a")
+    assert found.difference == pytest.approx(1.0) and found.seeds == 3
