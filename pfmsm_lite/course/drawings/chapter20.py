@@ -48,7 +48,7 @@ def draw_many(table: pd.DataFrame, costs: pd.DataFrame, title: str, methods: Seq
         said.append(f"{method} {gains}")
         ends[method] = own["gain"].iloc[-1], color
     _zero(ax, "x")
-    _names(ax, len(counts) - 1, ends)
+    _names(ax, len(counts) - 0.9, ends)
     for one in (ax, right):
         one.set_xticks(range(len(counts)), [str(count) for count in counts])
         one.set_xlabel("scenarios")
