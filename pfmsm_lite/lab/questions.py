@@ -1,7 +1,6 @@
 """`questions`: three questions that the paper leaves open, each as a study on generated data."""
 
 import json
-import time
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +14,7 @@ from pfmsm_lite.errors import at_least_one, choose
 from pfmsm_lite.lab import late
 from pfmsm_lite.lab import options as given
 from pfmsm_lite.lab.directory import Arguments, Job, Opened, Show, carry_out, opened, quietly
-from pfmsm_lite.lab.engine import Cell, finished, say_failed
+from pfmsm_lite.lab.engine import Cell, finished_and_told, say_failed
 from pfmsm_lite.lab.statistics import Paired, paired, results_of
 from pfmsm_lite.lab.studies import LEVELS, SCALES, STUDIES, VARIANTS, Level, method_of, part_of
 from pfmsm_lite.lab.writing import csv_text, replace_text
@@ -84,11 +83,9 @@ def visit(
     """
     begun = opened(out, arguments, quietly)
     cells = _cells(begun)
-    started = time.monotonic()
     for line in planned(LEVELS[arguments["scale"]], arguments):
         show(line)
-    found, failed = finished(cells, begun.work, screen)
-    show(f"{len(found)} of {len(cells)} trainings are done, {time.monotonic() - started:.0f} s")
+    found, failed = finished_and_told(cells, begun.work, screen, show)
     lines, costs, curves = tables(found, LEVELS[arguments["scale"]])
     if "late" in arguments["only"]:
         lines = pd.concat([lines, _late(out, arguments, show)], ignore_index=True)
@@ -259,4 +256,4 @@ def ahead(results: pd.DataFrame, first: Mapping, second: Mapping, **both: Any) -
         for column, value in {**both, **side}.items():
             own = own[own[column].isin(value if isinstance(value, list) else [value])]
         sides.append(own.groupby("seed")["auc"].mean())
-    return paired(*sides[0].align(sides[1], join="inner"))
+    return paired(*sides[0].align(sides[1]))

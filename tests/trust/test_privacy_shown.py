@@ -1,6 +1,7 @@
 """The section of the results page and the figure, from small tables."""
 
 import itertools
+import math
 
 import pandas as pd
 
@@ -29,6 +30,10 @@ def test_the_section_says_what_was_measured_and_nothing_where_nothing_was(tmp_pa
     text = privacy(tmp_path)
     assert "| `pf_msmtrec` | in the open | 2 | 1.00 | 0.7500 | 0.6000 | 0.50 |" in text
     assert "| `pf_msmtrec` | ε = 1 | 2 |" in text and "Was this row trained on" not in text
+    real = prices().assign(data="kuairand", cosine_across=math.nan, weight_across=math.nan)
+    pd.concat([prices(), real]).to_csv(folder / "epsilon.csv", index=False)
+    text = privacy(tmp_path)
+    assert "against ε: KuaiRand" in text and "| 0.50 | – | 0.200 | – |" in text and "nan" not in text
     usual = {
         "seed": [0, 1],
         "auc": [0.7, 0.8],
