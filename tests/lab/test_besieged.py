@@ -53,7 +53,9 @@ def test_the_command_keeps_its_tables_and_goes_on_without_training_again(tmp_pat
         "1",
     ]
     assert main([*words, "--processes", "1", "--out", str(out)]) == 0
-    assert "6 of 6 trainings are done" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "6 trainings: robust_pf, fedavg, under each attack" in told and "6 of 6 trainings are done" in told
+    assert "methods ×" not in told  # of the default world, which nobody trains
     table = pd.read_csv(out / "trust.csv", keep_default_na=False)
     assert set(table["attack"]) == {NOBODY, GONE, "flip"} and set(table["method"]) == {DEFAULT, "fedavg"}
     before = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}

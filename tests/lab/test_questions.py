@@ -130,6 +130,17 @@ def test_the_command_from_end_to_end_and_taken_up_again(tmp_path, monkeypatch, c
     assert (out / "questions.csv").read_bytes() == before
 
 
+def test_costs_are_means_over_seeds_but_memory_is_the_least():
+    named = {"study": "how-many", "level": "2", "method": "local", "rounds": 2, "sent_kb": 0.0}
+    seeds = [
+        {"best_round": 1, "cpu_seconds": 0.1, "peak_mb": 450.0},
+        {"best_round": 2, "cpu_seconds": 0.3, "peak_mb": 1100.0},
+    ]  # after a larger one, same process
+    (line,) = questions._costs([named | own for own in seeds], small_levels()).to_dict("records")
+    assert (line["best_round"], line["peak_mb"], line["seeds"], line["clients"]) == (1.5, 450.0, 2, 2)
+    assert line["cpu_seconds"] == pytest.approx(0.2)
+
+
 def test_unknown_studies_are_refused_by_name():
     options = vars(parser().parse_args(["questions", "--only", "howmany"]))
     with pytest.raises(UserError, match="--only 'howmany'"):
