@@ -10,6 +10,7 @@ from pfmsm_lite.errors import UserError, choose
 from pfmsm_lite.scenario import Scenario, shortened
 
 COUNTRIES = ("NL", "ES", "FR", "US")
+SPLITS = ("train", "test")
 TASKS = ("click", "conversion")
 CATEGORIES = tuple(f"categorical_{k}" for k in range(1, 17))
 NUMBERS = tuple(f"numerical_{k}" for k in range(1, 64))
@@ -37,18 +38,23 @@ def read_aliexpress(
     """
     directory = Path(directory)
     wanted = [choose("country of AliExpress", name, COUNTRIES) for name in scenarios or COUNTRIES]
-    files = {country: [_file(directory, country, split) for split in ("train", "test")] for country in wanted}
-    lacking = [country for country, own in files.items() if not all(own)]
-    if lacking:
-        there = [country for country in wanted if country not in lacking]
+    files = {country: {split: _file(directory, country, split) for split in SPLITS} for country in wanted}
+    lacking = {country: [split for split in SPLITS if not own[split]] for country, own in files.items()}
+    if any(lacking.values()):
+        there = [country for country, own in lacking.items() if not own]
         only = f", or read the others alone with --scenarios {','.join(there)}" if there else ""
-        names = shortened(f"AliExpress_{country}/train.csv and test.csv" for country in lacking)
+        names = shortened(
+            f"AliExpress_{country}/{' and '.join(f'{split}.csv' for split in own)}"
+            for country, own in lacking.items()
+            if own
+        )
         raise UserError(f"{directory} lacks {names}. They are at {SOURCE}, with an account{only}.")
     sources = []
-    for country, (train, test) in files.items():
+    for country, own in files.items():
+        train, test = own.values()
         if fingerprint(train)["edges"] == fingerprint(test)["edges"]:
             raise UserError(f"{train} and {test} begin and end alike: one is a copy. Fetch both again.")
-        for split, path in (("train", train), ("test", test)):
+        for split, path in own.items():
             parts = kept(path, LAYOUT, cache, f"AliExpress_{country}-{split}")
             sources.append(Source(str(path), parts, country, split))
     return encode_stream(sources, PLAN, cache, str(directory), **options)

@@ -19,7 +19,7 @@ from pfmsm_lite.template import compose
 
 
 def _cut(owner: nn.Module, whole: Tensor, apart: Tensor) -> nn.Parameter:
-    """Put the columns of [..., I] that stay at home into owner.apart; the others."""
+    """Move the columns of [..., I] that stay at home to owner.apart; returns the others."""
     owner.register_buffer("order", torch.cat([(~apart).nonzero(), apart.nonzero()])[:, 0].argsort(),
                           persistent=False)  # fmt: skip
     owner.apart = nn.Parameter(whole.detach()[..., apart])

@@ -22,11 +22,11 @@ WORLDS = (
 )  # fmt: skip
 EXPERTS, TOWERS, BOTH = "experts", "towers", "both"
 PARTS = {EXPERTS: ("expert.scenario",), TOWERS: ("tower",), BOTH: ("expert.scenario", "tower")}
-LOOKED_AT = (1, 3, 10)  # rounds
+ROUNDS = 10
 METHOD = "no_blend"  # pf_msmtrec without its second model, which would answer in place of the first
 LEARNED = ("weight", "kinship", "cosine")
 PREDICTORS = ("weight", "cosine")  # those that are compared with what a part gained
-SPEC = {"rounds": LOOKED_AT, "method": METHOD, "parts": PARTS, "splits": EVALUATED}
+SPEC = {"rounds": ROUNDS, "method": METHOD, "parts": PARTS, "splits": EVALUATED}
 COLUMNS = ("round", "part", "split", "client", "source", "auc", "own", *LEARNED)
 DRAWS = 1000  # of clients, for an interval; of orders of clients, for a p-value
 Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -40,7 +40,7 @@ def variants() -> list[tuple]:
 def measure(
     scenarios: list[Scenario], clusters: Sequence | None, variant: tuple, seed: int, **settings: Any
 ) -> pd.DataFrame:
-    """Train by METHOD; in the rounds of LOOKED_AT, before the server mixes, exchange the clients' parts.
+    """Train by METHOD; in each round, before the server mixes, exchange the clients' parts.
 
     returns  DataFrame COLUMNS, a line for each split and each ordered pair of two clients. auc: of `client`
              on rows of the split, mean over tasks, with the part that `source` has just trained; own: with
@@ -52,11 +52,10 @@ def measure(
     """
     federation = Federation(scenarios, METHODS[METHOD], Settings(**settings), seed)
     names, lines = [client.name for client in federation.clients], []
-    for number in range(1, max(LOOKED_AT) + 1):
+    for number in range(1, ROUNDS + 1):
         _, _, accepted = federation.train()
-        asked = PARTS if number in LOOKED_AT else {}
         found = {
-            (part, split): transfer(federation, PARTS[part], split) for part in asked for split in EVALUATED
+            (part, split): transfer(federation, PARTS[part], split) for part in PARTS for split in EVALUATED
         }
         federation.serve(accepted)
         for (part, split), aucs in found.items():
@@ -188,7 +187,7 @@ def summary(lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
     transfer.csv        by world, part, round, split and predictor: agreement, low, high, p (Mantel); the same
                         for both predictors: gain (AUC points, mean over pairs), and its means within groups
                         (kin) and between them (strangers), where the groups are known
-    transfer_pairs.csv  the experts' pairs on test rows, means over seeds and the last of LOOKED_AT
+    transfer_pairs.csv  the experts' pairs on test rows, means over seeds, in the last round
     """
     keys, found = ["world", "part", "round", "split"], []
     for (world, part, number, split), own in lines.groupby(keys, sort=False):
@@ -209,7 +208,8 @@ def summary(lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
                 "low": low, "high": high, "p": mantel(pairs), **spread, "seeds": len(pairs),
                 "clients": len(pairs[0][0]),
             })  # fmt: skip
-    last = lines[(lines["part"] == EXPERTS) & (lines["split"] == "test") & (lines["round"] == max(LOOKED_AT))]
+    last = lines[lines["round"] == lines["round"].max()]
+    last = last[(last["part"] == EXPERTS) & (last["split"] == "test")]
     values = [*COLUMNS[COLUMNS.index("auc") :]]
     kept = last.groupby(["world", "client", "source"], sort=False)[values].mean().reset_index()
     return {"transfer.csv": pd.DataFrame(found), "transfer_pairs.csv": kept}

@@ -6,13 +6,14 @@ import pandas as pd
 
 from pfmsm_lite.lab import scale
 from pfmsm_lite.lab.checks_share import LEVELS, MEAN, NOTHING, RULES, breaks
-from pfmsm_lite.lab.checks_transfer import EXPERTS, LOOKED_AT
+from pfmsm_lite.lab.checks_transfer import EXPERTS, ROUNDS
 from pfmsm_lite.lab.markdown import config, grid, interval, section, signed, small
 
 FOLDER = "checks"
 UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "B"))  # bytes: from what on → name
 SIZES = {"upload": "up", "download": "down", "round": "a round, all clients", "table": "server: table",
          "weights": "server: N × N", "sparse": "server: N × 50"}  # fmt: skip
+SHOWN = (1, 3, ROUNDS)  # rounds of the transfer check
 TIMES = {"line": "10 Gbit/s line", "kin": "all pairs, one core", "messages": "Flower's messages"}
 
 
@@ -129,7 +130,7 @@ def transfer(folder):
     if not len(table):
         return []
     own = table[(table["part"] == EXPERTS) & (table["predictor"] == "weight")]
-    rows = []
+    own, rows = own[own["round"].isin(SHOWN)], []
     for (world, number), both in own.groupby(["world", "round"], sort=False):
         cell = both.set_index("split")
         test, valid = cell.loc["test"], cell.loc["valid"]
@@ -140,12 +141,12 @@ def transfer(folder):
     head = ["world", "round", "a part of kin", "of a stranger", "of anybody", "weights agree, test rows",
             "the same, validation rows", "p (Mantel)"]  # fmt: skip
     how = (
-        f"`no_blend`; in rounds {', '.join(map(str, LOOKED_AT))}, before the server mixes, client n is given "
-        "the experts' shared part that client m has just trained, for all pairs. AUC points over n's own "
-        "part, mean over pairs, on test rows. *Weights agree*: rank correlation of what a source's part is "
-        "worth and the mixture weight that the server then gives it, ranked for each client. Intervals: by "
-        "drawing seeds and clients; p: by putting clients in another order. Validation rows have taught the "
-        "weights, so they flatter them."
+        "`no_blend`; in each round, before the server mixes, client n is given the experts' shared part that "
+        "client m has just trained, for all pairs. AUC points over n's own part, mean over pairs, on test "
+        "rows. *Weights agree*: rank correlation of what a source's part is worth and the mixture weight "
+        "that the server then gives it, ranked for each client. Intervals: by drawing seeds and clients; p: "
+        "by putting clients in another order. Validation rows have taught the weights, so they flatter them. "
+        f"Rounds {', '.join(map(str, SHOWN))} are shown, all {ROUNDS} are in the file."
     )
     return ["### Does a shared part transfer?", how, grid(head, rows)]
 

@@ -65,7 +65,8 @@ SCALES = {
     ),
     "full": Scale(
         {"test_rows": 1000}, {}, 500, 30, ((10, 5, True), (50, 5, True), (100, 3, True), (200, 3, True)),
-        (3000, 1000, 300, 100, 30), ("local", "fedavg_sum", HERO, "pf_msmtrec_partners"), (50, 3), 5,
+        (30000, 10000, 3000, 1000, 300, 100, 30),
+        ("local", "fedavg_sum", HERO, "pf_msmtrec_partners"), (50, 3), 5,
     ),
 }  # fmt: skip
 # share of the clients that take part in a round → the rounds for the same work, as a multiple; a variant

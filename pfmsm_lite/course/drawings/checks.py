@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pfmsm_lite.lab.checks_share import CONTROLS, HOME, KIN, LEVELS, MEAN, NOTHING
 from pfmsm_lite.lab.heatmaps import client_map
-from pfmsm_lite.lab.style import DIVERGING, GREY, INK, SEQUENTIAL, finish, handle, signed, styled
+from pfmsm_lite.lab.style import DIVERGING, INK, SEQUENTIAL, finish, handle, signed, styled
 
 DPI = 82  # small files
 DIRECTION, ORDER = "#D55E00", "#0072B2"
@@ -19,6 +19,7 @@ RULES = {  # rule → colour, marker and line; the controls are single points
     KIN: ("#D55E00", "v"),
     KIN + HOME: ("#D55E00", "o-"),
 }
+LINES = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#6A51A3")  # worlds
 BRIEF = ("nothing", "embedding", "experts", "towers", "gates", "all")  # LEVELS on an axis
 
 
@@ -140,6 +141,27 @@ def square(pairs: pd.DataFrame, value: str, names: Sequence[str]) -> np.ndarray:
     )
 
 
+def _agreement(ax, lines):
+    """Rank correlations by round, a line for each world; lines of transfer.csv, one for a world and round."""
+    last, height = lines["round"].max(), -np.inf
+    order = lines[lines["round"] == last].sort_values("agreement")["world"]
+    for place, world in enumerate(order):
+        color, own = LINES[place % len(LINES)], lines[lines["world"] == world].sort_values("round")
+        ax.plot(own["round"], own["agreement"], color=color, lw=1.5)
+        for row in own.itertuples():
+            clear = row.low > 0 or row.high < 0
+            ax.plot(row.round, row.agreement, "o", color=color, ms=4.5, mfc=color if clear else "white")
+        ax.plot([last + 0.5 + 0.3 * place] * 2, [row.low, row.high], color=color, lw=1.5)
+        height = max(row.agreement, height + 0.14)
+        name = "four groups" if "four groups" in world else world.partition(",")[0].partition("-")[0]
+        ax.text(last + 1 + 0.3 * len(order), height, name, color=color, fontsize=8.5, va="center",
+                bbox={"fc": "white", "ec": "none", "pad": 1})  # fmt: skip
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.set(xlabel="round", xlim=(0.5, 1.5 * last + 1.5), ylim=(-0.5, 1.05), xticks=range(1, last + 1, 3))
+    ax.grid(axis="y")
+    ax.set_title("do the weights know? (rank correlation)", fontsize=10)
+
+
 @styled
 def draw_transfer(
     pairs: pd.DataFrame, table: pd.DataFrame, world: str, groups: dict[str, object], finding: str = ""
@@ -150,8 +172,8 @@ def draw_transfer(
     groups   client → its group, in that world
     finding  the title; "": what a part of kin and of a stranger is worth
     """
-    figure = Figure(figsize=(8.6, 3.5), dpi=DPI)
-    left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
+    figure = Figure(figsize=(8.9, 3.4), dpi=DPI)
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.3])
     own = pairs[pairs["world"] == world].assign(gain=lambda frame: 100 * (frame["auc"] - frame["own"]))
     names = sorted(groups, key=lambda name: (groups[name], int(name[1:])))
     labels = [groups[name] for name in names]
@@ -163,26 +185,18 @@ def draw_transfer(
     middle.set_title("weight that n gives m", fontsize=10)
     for ax in (left, middle):
         ax.set(ylabel="client n" if ax is left else "", xlabel="part of client m")
-    last = table[(table["part"] == "experts") & (table["predictor"] == "weight") & (table["split"] == "test")]
-    last = last[last["round"] == last["round"].max()].reset_index(drop=True)
-    for place, row in last.iterrows():
-        color = ORDER if row["low"] > 0 else GREY
-        right.plot([row["low"], row["high"]], [place, place], color=color, lw=2)
-        right.plot(row["agreement"], place, "o", color=color, mfc=color if row["low"] > 0 else "white")
-        right.text(-1.02, place - 0.28, row["world"], fontsize=8, va="center")
-    right.axvline(0, color=INK, lw=0.8)
-    right.set(
-        xlim=(-1.05, 1.05), ylim=(len(last) - 0.5, -0.7), yticks=[], xlabel="rank correlation of the two"
-    )
-    right.grid(axis="x")
-    right.set_title("do the weights know?", fontsize=10)
+    own = table[(table["part"] == "experts") & (table["predictor"] == "weight") & (table["split"] == "test")]
+    last = own[own["round"] == own["round"].max()].reset_index(drop=True)
+    _agreement(right, own)
     shown = last[last["world"] == world].iloc[0]
     title = finding or (
         f"A part of kin costs nothing ({signed(shown['kin'])} points), a stranger's "
         f"{signed(shown['strangers'])}; the weights know which is which"
     )
     note = f"Maps: {world}, round {int(shown['round'])}, test rows; red: worse than its own part, by "
-    note += f"{most:.0f} AUC points at most. Right: 95 % intervals; hollow: includes zero."
+    note += (
+        f"{most:.0f} AUC points at most. Right: hollow: the 95 % interval includes zero; bars: the last one."
+    )
     alt = "; ".join(
         f"{row.world}: {row.agreement:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in last.itertuples()
     )
