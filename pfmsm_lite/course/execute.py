@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from pfmsm_lite.course.notebook import KEEP_FIGURES, SHARPER
+from pfmsm_lite.course.progress import QUIET
 from pfmsm_lite.errors import UserError
 
 PACKAGE = Path(__file__).parents[1]
@@ -111,7 +112,7 @@ def execute(path, target, fast, **variables):
     papermill.execute_notebook(
         str(path), str(target), parameters={"FAST": True} if fast else {}, cwd=str(Path(path).parent),
         kernel_name="python3", progress_bar=False, start_timeout=LONG, execution_timeout=CELL_SECONDS,
-        config=kernel_config(PFMSM_FAST="1" if fast else "", **variables),
+        config=kernel_config(PFMSM_FAST="1" if fast else "", **{QUIET: "1"}, **variables),
     )  # fmt: skip
     return time.monotonic() - start
 

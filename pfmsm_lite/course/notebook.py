@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from pfmsm_lite.course.exercise import STOPPED, Exercise, exercises, hint_for, misfit, verdict  # noqa: F401
+from pfmsm_lite.course.progress import watch
 from pfmsm_lite.errors import UserError, choose
 
 PROJECT = Path(__file__).parents[2]
@@ -106,7 +107,8 @@ def begin(chapter, fast=False, threads=1, exam=False):
 
     torch.set_num_threads(threads)
     _here.update(chapter=chapter, misses={}, fast=fast, held=[], solved=set(), exam=exam)
-    _after_each_cell(_say_held)
+    _at("post_run_cell", _say_held)
+    watch(_at)
     kind = "fast: small runs, other numbers than in the text" if fast else "full"
     print(f"Chapter {chapter} · {kind} · Python {sys.version.split()[0]}, PyTorch {version('torch')}")
 
@@ -122,8 +124,11 @@ def fault(figure):
     return ""
 
 
-def _image(figure):
-    """(PNG bytes of a Figure, output of a cell that shows it), some times as fine as on the page."""
+def _image(figure, small=True):
+    """(PNG bytes of a Figure, output of a cell that shows it), some times as fine as on the page.
+
+    small  in few colours: takes longer than to draw it, so a widget does without
+    """
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -136,7 +141,10 @@ def _image(figure):
     canvas.draw()  # once: savefig would draw twice and pack the picture for nothing
     figure.set_dpi(dpi)
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    _few_colours(picture).save(png, format="png", optimize=True)
+    if small:
+        _few_colours(picture).save(png, format="png", optimize=True)
+    else:
+        picture.save(png, format="png", compress_level=1)
     data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": figure.alt}
     metadata = {"image/png": {"alt": figure.alt, "width": round(picture.width / sharper)}}
     return png.getvalue(), {"output_type": "display_data", "data": data, "metadata": metadata}
@@ -195,12 +203,12 @@ def _kernel():
     return ipython.get_ipython() if ipython else None
 
 
-def _after_each_cell(function):
-    """Have a function called after every cell, once however often `begin` runs."""
+def _at(event, function):
+    """Have a function called at an event of every cell, once however often `begin` runs."""
     if shell := _kernel():
         with contextlib.suppress(ValueError):
-            shell.events.unregister("post_run_cell", function)
-        shell.events.register("post_run_cell", function)
+            shell.events.unregister(event, function)
+        shell.events.register(event, function)
 
 
 def _say_held(result=None):
@@ -260,13 +268,13 @@ def check(name, answer=None):
 
 
 def given(name, answer, ours):
-    """The answer of an exercise that `check` found right; until then `ours`, said in one line.
+    """The answer of an exercise that `check` found right; until then `ours`, a stand-in, said in one line.
 
     For the cells behind an exercise: a stub or a wrong answer must not stop them.
     """
     if name in _here["solved"]:
         return answer
-    print(f"exercise {name.removeprefix('ex')} first: until it is ok, this cell uses an answer of ours")
+    print(f"exercise {name.removeprefix('ex')} first: until it is ok, this cell uses a stand-in")
     return ours
 
 
@@ -303,7 +311,7 @@ def explore(draw, live=False, **controls):
 
     def redraw(change=None):  # outputs are set, not printed into: that needs no answer of the front end
         try:
-            found = _image(draw(**{name: slider.value for name, slider in by_name.items()}))[1]
+            found = _image(draw(**{name: slider.value for name, slider in by_name.items()}), small=False)[1]
         except UserError as error:
             found = {"output_type": "stream", "name": "stdout", "text": f"{error}\n"}
         output.outputs = (found,)

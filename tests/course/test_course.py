@@ -242,7 +242,7 @@ def test_in_a_notebook_one_line_after_the_cell_says_what_holds(monkeypatch):
     monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(events=events))
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
     monkeypatch.setitem(course._here, "held", [])
-    course._after_each_cell(course._say_held)
+    course._at("post_run_cell", course._say_held)
     assert calls == [("post_run_cell", course._say_held)]
     claim("one < two", True)
     claim("two < three", True)
