@@ -166,7 +166,7 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
     name = rule or method.aggregate
     found = lookup("aggregate", name)(exchange, method)
     shape = tuple(exchange.gram.shape)
-    wanted = f"(weights, memory): weights [U, N, N] = {shape}, rows summing to one, and a dict"
+    wanted = f"(weights, memory): weights [U, N, N] = {shape}, each client's summing to one, and a dict"
     if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], dict):
         refuse("aggregate", name, found, wanted)
     weights, memory = found
@@ -174,7 +174,7 @@ def mixing_weights(exchange: Exchange, method, rule: str = "") -> tuple[Tensor, 
         refuse("aggregate", name, weights, wanted)
     if (gap := float((weights.sum(-1) - 1).abs().max())) > 1e-3:
         raise UserError(
-            f"The aggregate rule {name!r}: a row's sum is {gap:.2g} away from one. Wanted: {wanted}."
+            f"The aggregate rule {name!r}: a client's sum is {gap:.2g} away from one. Wanted: {wanted}."
         )
     sources = memory.get("sources", exchange.sources)
     if sources is not exchange.sources and not is_finite(sources, shape := tuple(exchange.sources.shape)):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pfmsm_lite.lab.statistics import EVEN
-from pfmsm_lite.lab.style import DIVERGING, INK, MISSING, axis_labels, finish, named, signed, styled
+from pfmsm_lite.lab.style import DIVERGING, MISSING, axis_labels, finish, named, signed, styled
 
 LARGE = 16  # clients up to which a figure shows three rounds
 NAMED = 60  # clients whose names are beside a map; there is no room for more
@@ -38,7 +38,7 @@ def heatmap(ax: Axes, values, colors: str, limits: tuple[float, float], texts=No
     cells = ax.collections[0]
     shades = cells.get_facecolors()[np.ravel(np.isfinite(values))] if texts is not None else ()
     for text, shade in zip(ax.texts, shades, strict=True):  # seaborn's own choice has too little contrast
-        text.set_color(INK if relative_luminance(shade) > 0.245 else "white")
+        text.set_color("black" if relative_luminance(shade) > 0.179 else "white")  # at least 4.5 : 1
     return cells
 
 
@@ -206,7 +206,7 @@ def _cells(count):
 def _from(array):
     """Where an array comes from, such as "pf_msmtrec, seed 0", if `recorded_of` has said so; then a blank."""
     if "of" not in array.attrs:
-        return ""
+        return "One seed. "
     chosen = array.attrs.get("chosen")
     return f"{array.attrs['of']}; validation chose round {chosen}. " if chosen else f"{array.attrs['of']}. "
 
@@ -263,7 +263,7 @@ def _conflict_maps(shown, stages, rounds, names, labels, across):
     """The figure: a row of maps per stage, a column per round; of one round the stages side by side."""
     beside = len(rounds) == 1
     lines, columns = (1, len(stages)) if beside else (len(stages), len(rounds))
-    figure = Figure(figsize=(8, 4.9 if beside else 1.5 + 2.55 * lines))
+    figure = Figure(figsize=(8, 4.9 if beside else 1.3 + 2.2 * lines))
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for s, stage in enumerate(stages):
         for k, number in enumerate(rounds):

@@ -212,11 +212,12 @@ def gains(results: pd.DataFrame, reference: str = "local", split: str = "test", 
 
     seeds = results["seed"].nunique()
     note = f"Mean of {seeds} seed{'s' * (seeds > 1)} over the tasks, {split} rows. "
-    note += (
-        "Bold with !: clearly below, the 95 % interval over seeds excludes zero."
-        if seeds > 1
-        else "One seed, so there are no intervals."
-    )
+    if seeds == 1:
+        note += "One seed, so there are no intervals."
+    elif harmed.any(axis=None):
+        note += "Bold with !: clearly below, the 95 % interval over seeds excludes zero."
+    else:
+        note += "No cell is clearly below: no 95 % interval over seeds excludes zero there."
     if total > DOTS:
         note += f" The {ENDS} of {total:,} to which {hero} gives most, and least."
     said = "; ".join(

@@ -69,6 +69,25 @@ def draw_beside_truth(
 
 
 @styled
+def draw_learned(worlds: Mapping[str, tuple], groups: Sequence, names: Sequence[str], at: int = 1) -> Figure:
+    """The learned weights of both worlds alone, side by side; arguments as in `draw_beside_truth`."""
+    figure = Figure(figsize=(6.4, 3.3))
+    axes, brief = figure.subplots(1, len(worlds), sharey=True), [name.partition(" · ")[0] for name in names]
+    shares = []
+    for ax, (world, (weights, _)) in zip(axes, worlds.items(), strict=True):
+        own = np.asarray(weights, float)[at - 1]
+        cells = client_map(ax, own, brief, list(groups), SEQUENTIAL, (0, 1), lambda v: f"{100 * v:.0f}")
+        ax.set_title(world, fontweight="bold")
+        ax.set_xlabel("… learns from")
+        shares.append(f"{world}: {100 * group_share(own, groups):.0f} %")
+    axes[0].set_ylabel("client …")
+    bar = figure.colorbar(cells, ax=axes, shrink=0.75, aspect=22, ticks=(0, 0.5, 1))
+    bar.ax.set_yticklabels(["0%", "50%", "100%"])
+    title = f"Round {at}, what comes from a client's own group: {'; '.join(shares)}"
+    return finish(figure, title, "Boxes: the true groups. One seed.", "Two maps of learned weights, in %.")
+
+
+@styled
 def draw_opposed(table: pd.DataFrame, words: Mapping[str, str]) -> Figure:
     """AUC of a small client of opposed taste under several methods: one panel per world, one dot per seed.
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from pfmsm_lite.course.drawings.chapter00 import draw_worlds, group_share
 from pfmsm_lite.lab.heatmaps import heatmap
-from pfmsm_lite.lab.style import DIVERGING, GREY, INK, band, finish, method_style, minus, styled
+from pfmsm_lite.lab.style import DIVERGING, GREY, INK, band, finish, method_style, minus, signed, styled
 
 DASHED = {"color": INK, "linewidth": 2, "linestyle": (0, (2, 1))}
 PAIRS = (("#D55E00", "o"), ("#0072B2", "D"))  # colour and marker of two kinds of dots
@@ -77,13 +77,12 @@ def draw_relatedness(table: pd.DataFrame, at: float) -> Figure:
         ax.set_xlabel("true relatedness of the two scenarios")
         ax.set_xticks(values)
         gain = 100 * (means.loc[(name, at), "pooled"] - means.loc[(name, at), "local"])
-        words.append(f"{gain:+.0f} for the {name}".replace("-", "−"))
+        words.append(f"{'gains' if gain > 0 else 'costs'} the {name} {abs(gain):.0f} points of AUC")
     axes[0].set_ylabel("AUC on its test rows")
     axes[0].legend(loc="lower right")
-    title = (
-        f"At relatedness {at:+.1f}, one model for all changes the AUC by so many points: {', '.join(words)}"
-    )
-    note = f"Lines: mean of {table['seed'].nunique()} seeds; bands: range. Grey bar: what the title is about."
+    title = f"At relatedness {signed(at)}, one model for all {' and '.join(words)}"
+    seeds = table["seed"].nunique()
+    note = f"Lines: mean of {seeds} seeds; bands: range. Grey bar: relatedness {signed(at)}."
     return finish(
         figure, title.replace(" -", " −"), note, f"A panel for each of {' and '.join(names)}. {note}"
     )
@@ -180,8 +179,9 @@ def draw_generator(
     for value, name in ((1, "clicked"), (0, "not clicked")):
         color, marker = PAIRS[value]
         rows = labels == value
-        right.plot(score[rows], expit(score[rows]), marker, color=color, markersize=4, label=name)
-    right.set(xlabel="score", ylabel="chance of a click", xlim=(-6, 6), ylim=(-0.04, 1.04), xticks=(-5, 0, 5))
+        beside = expit(score[rows]) + (0.05 if value else -0.05)  # above and below the curve
+        right.plot(score[rows], beside, marker, color=color, markersize=4, label=name)
+    right.set(xlabel="score", ylabel="chance of a click", xlim=(-6, 6), ylim=(-0.1, 1.1), xticks=(-5, 0, 5))
     right.set_title("3  coin", fontweight="bold")
     right.legend(loc="upper left", fontsize=9)
     unlikely = int(((probability < 0.5) & (labels == 1)).sum())
@@ -189,7 +189,7 @@ def draw_generator(
         f"A click is a coin toss, and taste sets the chance: of {int(labels.sum())} clicks here, {unlikely} "
         "came with a chance below one half"
     )
-    note = f"Middle: correlations of tastes. Right: {len(labels)} rows of one scenario. One seed."
+    note = f"Middle: correlations of tastes. Right: {len(labels)} rows, above the curve if clicked. One seed."
     alt = f"Panels: products of hidden numbers; tastes of two pairs of scenarios; chance by score. {note}"
     return finish(figure, title, note, alt)
 

@@ -134,7 +134,8 @@ def draw_conflict(cosines: Mapping[int, np.ndarray], correlations: Sequence[floa
         ax.plot(correlations, np.mean(values, 1), color=color, marker=marker, lw=2.4, markersize=7)
         for seed in np.transpose(values):
             ax.plot(np.add(correlations, shift), seed, ".", color=color, alpha=0.35, markersize=5)
-        ax.text(1.0, np.mean(values[-1]) - 0.09 * (epoch == 0), words, color=color, va="center", fontsize=10)
+        place = np.mean(values[-1]) - 0.09 * (epoch == 0)
+        ax.text(1.0, place, words, color=color if epoch else INK, va="center", fontsize=10)
     ax.text(-0.9, 0.86, "above 0: one step helps both tasks", color=INK, fontsize=9.5)
     ax.text(-0.9, -0.93, "below 0: each undoes part of the other's step", color=INK, fontsize=9.5)
     ticks = {-0.9: "−0.9\nopposite wishes", 0.0: "0\nunrelated", 0.9: "0.9\nnearly the same"}

@@ -64,9 +64,9 @@ def _verdict(steps, means):
     high = [mean > max(means) - LEVEL for mean in means]
     first = high.index(True)
     if first < len(steps) - 1 and all(high[first:]):
-        return f"level from '{steps[first]}' on ({min(means[first:]):.3f} to {max(means):.3f})"
+        return f"level from “{steps[first]}” on"
     best = int(np.argmax(means))
-    return f"best at '{steps[best]}' ({means[best]:.3f})"
+    return f"best at “{steps[best]}”"
 
 
 def _seeds(ax, place, found, color, marker):
@@ -110,7 +110,7 @@ def draw_sharing(
     ax.set_ylabel("average test AUC")
     ax.grid(axis="y")
     ax.legend(loc="lower left")
-    title = f"How much to share depends on the data: {', '.join(phrases)}"
+    title = f"How much to share depends on the data: {'; '.join(phrases)}"
     note = (
         "Large marks: mean over seeds; small: single seeds. Hollow: off the line from nothing to everything."
     )

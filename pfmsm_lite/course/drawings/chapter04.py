@@ -99,11 +99,11 @@ def draw_rounds(auc: np.ndarray, kilobytes: float, first_group: int, last: int =
     lines = [("mean of all", INK), ("a client of the first group", COLORS[0]), ("of the second", COLORS[1])]
     ax.legend(handles=[handle(label, color, "o", linestyle="-") for label, color in lines], loc="upper left")
     played = "1 round" if len(auc) == 1 else f"{len(auc)} rounds"
-    sent = f"each client has sent {len(auc) * kilobytes:.0f} kB"
-    title = f"After {played} the mean AUC is {mean[-1]:.3f}, and {sent}"
-    note = "FedAvg, one seed. Another seed makes other data."
-    ends = f"first group {auc[-1, :first_group].mean():.3f}, second {auc[-1, first_group:].mean():.3f}"
-    return finish(figure, title, note, f"One line per client; {ends}. {note}")
+    sent = f"Each client has sent {len(auc) * kilobytes:.0f} kB."
+    one, other = auc[-1, :first_group].mean(), auc[-1, first_group:].mean()
+    title = f"After {played} of FedAvg the AUC is {one:.3f} in the first group, {other:.3f} in the second"
+    note = f"{sent} One seed; another seed makes other data."
+    return finish(figure, title, note, f"One line per client; mean of all {mean[-1]:.3f}. {note}")
 
 
 @styled
@@ -185,4 +185,5 @@ def draw_worth(
     )
     seeds = len(next(iter(next(iter(differences.values())).values())))
     note = f"Diamond: mean over {seeds} seeds; dots: single seeds."
+    note += " Blue: what the title compares." if told else ""
     return finish(figure, title, note, f"{said}. {note}")

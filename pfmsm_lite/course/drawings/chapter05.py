@@ -105,6 +105,6 @@ def draw_gains(gains: pd.Series) -> Figure:
         f"In {len(worlds) - 1} of {len(worlds)} worlds normalization moves the AUC by at most {second:.1f}"
     )
     title += f" points; one gains {worlds.max():.1f}"
-    note = "A dot is one world; five seeds of every kind of data. Left: what is varied."
+    note = "A dot is one world; five of every kind, with data and starts of their own. Left: what is varied."
     said = f"Mean {signed(worlds.mean(), 2)}. The one: {factor} {level}, seed {seed}."
     return finish(figure, title, note, f"{said} {note}")

@@ -11,7 +11,7 @@ from matplotlib.patches import Circle
 
 from pfmsm_lite.coordination import turn
 from pfmsm_lite.lab.heatmaps import client_map
-from pfmsm_lite.lab.style import DIVERGING, GREY, INK, band, finish, signed, styled
+from pfmsm_lite.lab.style import DIVERGING, GREY, INK, band, finish, minus, signed, styled
 
 OWN, MEAN, TURNED, DISC = "#0072B2", "#E69F00", "#D55E00", "#56B4E9"
 
@@ -61,7 +61,8 @@ def draw_turn(angle: float, length: float = 1.0, radius: float = 0.4, rescale: s
         for place, value in zip(places, values, strict=True):
             up = value >= 0
             text = f"{value:.2f}".replace("-", "−")
-            bars.text(place, value, text, ha="center", va="bottom" if up else "top", fontsize=9)
+            bars.annotate(text, (place, value), (0, 3 if up else -4), textcoords="offset points",
+                          ha="center", va="bottom" if up else "top", fontsize=9)  # fmt: skip
     bars.axhline(0, color=INK, lw=0.8)
     bars.set_xticks([0, 1], ["⟨a, U⟩\nfor the client", "⟨b, U⟩\nfor the others"])
     bars.set(ylim=(-2.6, 4.8), yticks=[])
@@ -168,7 +169,7 @@ def draw_worlds(cosines: Mapping[str, np.ndarray], groups: Sequence[int]) -> Fig
     for ax, (world, matrix) in zip(figure.subplots(1, len(cosines)), cosines.items(), strict=True):
         shown = np.array(matrix, float)
         np.fill_diagonal(shown, np.nan)
-        texts = np.vectorize(lambda value: signed(value, 2))(np.nan_to_num(shown))
+        texts = np.vectorize(lambda value: minus(f"{value:.2f}").replace("0.", "."))(np.nan_to_num(shown))
         client_map(ax, shown, names, list(groups), DIVERGING, (-1, 1), texts)
         ax.set_title(world)
     found = ", ".join(f"{mean} where {world}" for world, mean in means.items())
@@ -219,11 +220,8 @@ def draw_probe(
     right.set_ylim(low - 0.35, high + 0.1)
     right.legend(loc="lower right", fontsize=9)
     right.set_title("cosine between the two groups")
-    ends = alignment.mean(1)
-    title = (
-        f"A parameter difference keeps a cosine of {ends[0]:.2f} with the gradient after {epochs[0]} epoch"
-    )
-    title += f", {ends[-1]:.2f} after {epochs[-1]}"
+    first, true = signed(by_difference[0].mean(), 2), signed(np.mean(by_gradient), 2)
+    title = f"By parameter differences the cosine between the groups is {first}, by true gradients {true}"
     note = f"Band: range over {alignment.shape[1]} seeds."
     alt = "Left, alignment falls with local epochs. Right, the cosine between groups is "
     by = [

@@ -37,7 +37,8 @@ def draw_maps(
     figure = Figure(figsize=(8 if seeds > 1 else 5.5, 0.9 + 2.2 * len(found) + (seeds == 1)))
     axes = figure.subplots(len(found), seeds, squeeze=False, sharex=True, sharey=True)
     alt = []
-    for line, (world, weights) in zip(axes, found.items(), strict=True):
+    for place, (line, (world, weights)) in enumerate(zip(axes, found.items(), strict=True)):
+        first, last = place == 0, place == len(found) - 1
         weights = np.asarray(weights, float)
         shown = ratios(weights)
         for number, (ax, own, ratio) in enumerate(zip(line, weights, shown, strict=True), 1):
@@ -45,10 +46,10 @@ def draw_maps(
             image = client_map(ax, logs, names, (groups or {}).get(world), DIVERGING, (-2, 2))
             for n, weight in enumerate(np.diag(own)):
                 ax.text(n + 0.5, n + 0.5, f"{100 * weight:.0f}", ha="center", va="center", fontsize=8)
-            ax.tick_params(labelleft=ax is line[0], labelbottom=line is axes[-1])
-            if line is axes[0] and seeds > 1:
+            ax.tick_params(labelleft=ax is line[0], labelbottom=last)
+            if first and seeds > 1:
                 ax.set_title(f"seed {number} of {seeds}")
-            ax.set_xlabel("… learns from" if line is axes[-1] else "")
+            ax.set_xlabel("… learns from" if last else "")
         line[0].set_ylabel(f"{world}\nclient …")
         alt += [
             f"{world}, seed {number}: " + ", ".join(_most(names, n, row) for n, row in enumerate(ratio))

@@ -15,7 +15,6 @@ from pfmsm_lite.lab.style import (
     METHOD_STYLE,
     finish,
     interval_line,
-    method_style,
     signed,
     styled,
 )
@@ -128,7 +127,7 @@ def ablation(
     for y, method in enumerate(there):
         lost = 100 * (averages[hero] - averages[method])
         mean, low, high = lines[MODULES[method].replace("\n", " ")] = paired_interval(lost, 0 * lost)
-        interval_line(ax, y, lost, mean, low, high, method_style(method)[0])
+        interval_line(ax, y, lost, mean, low, high, INK)
         ax.text(1.02, y, signed(mean, 2), transform=ax.get_yaxis_transform(), va="center")
     ax.set_yticks(range(len(there)), [MODULES[method] for method in there])
     reach = max(1.0, *(abs(x) for line in lines.values() for x in line if math.isfinite(x)))

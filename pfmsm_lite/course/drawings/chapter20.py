@@ -163,4 +163,4 @@ def draw_known(known: np.ndarray, title: str) -> Figure:
     ax.set(xlabel="client", ylabel="client")
     alt = f"Matrix of {count} clients, dark where each of two was asked while the other trained: {share:.0%}."
     note = "Dark: the server can tell whether these two are kin."
-    return finish(figure, f"{title}: {share:.0%} of the pairs are known", note, alt)
+    return finish(figure, f"{title}: {100 * share:.0f} % of the pairs are known", note, alt)

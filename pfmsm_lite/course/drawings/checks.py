@@ -30,7 +30,7 @@ def draw_gradient(table: pd.DataFrame, worlds: Sequence[str], finding: str = "")
     table    of gradient.csv;  worlds  those that are shown
     finding  the title; "": the numbers of Adam in the first world
     """
-    figure = Figure(figsize=(7.6, 3.3), dpi=DPI)
+    figure = Figure(figsize=(8.8, 3.3), dpi=DPI)
     axes = figure.subplots(1, len(worlds), sharey=True, squeeze=False)[0]
     epochs = sorted(table["epochs"].unique())
     for ax, world in zip(axes, worlds, strict=True):
@@ -49,7 +49,7 @@ def draw_gradient(table: pd.DataFrame, worlds: Sequence[str], finding: str = "")
         handle("order of the pairs", ORDER, "s"), handle("direction", DIRECTION, "o"),
         handle("Adam", INK, linestyle="-"), handle("SGD", INK, linestyle="--"),
     ]  # fmt: skip
-    axes[0].legend(handles=entries, loc="lower left", fontsize=8)
+    figure.legend(handles=entries, loc="outside right center", fontsize=8.5)
     first = table[(table["world"] == worlds[0]) & (table["optimizer"] == "Adam")].set_index("epochs")
     ends = first.loc[[epochs[0], epochs[-1]]]
     title = finding or (
@@ -83,14 +83,8 @@ def draw_share(table: pd.DataFrame, worlds: Sequence[str], finding: str = "") ->
             curve = own[first | ((own["rule"] == rule) & ~own["level"].isin(LEVELS[:2]))]
             places, single = [LEVELS.index(level) for level in curve["level"]], rule in CONTROLS
             for ax, value in ((above, "gain"), (below, "worst")):
-                ax.plot(
-                    places,
-                    curve[value],
-                    mark,
-                    color=color,
-                    ms=7 if single else 4,
-                    mfc="none" if single else color,
-                )
+                look = {"ms": 7, "mfc": "none"} if single else {"ms": 4, "mfc": color}
+                ax.plot(places, curve[value], mark, color=color, **look)
             if rule == MEAN:
                 lost.append(curve["gain"].max() - curve["gain"].iloc[-1])
         for ax in (above, below):
@@ -102,7 +96,7 @@ def draw_share(table: pd.DataFrame, worlds: Sequence[str], finding: str = "") ->
     axes[1, 0].set_ylabel("worst client")
     entries = [
         handle(
-            rule.replace("base rates", "rates"),
+            rule.replace(", base rates", ",\nrates"),
             color,
             mark[0],
             linestyle=mark[1:] or "",
@@ -110,7 +104,7 @@ def draw_share(table: pd.DataFrame, worlds: Sequence[str], finding: str = "") ->
         )
         for rule, (color, mark) in RULES.items()
     ]
-    axes[1, 0].legend(handles=entries, loc="lower left", fontsize=7)
+    figure.legend(handles=entries, loc="outside right center", fontsize=8.5)
     title = finding or (
         f"Sharing everything, by the mean, is {min(lost):.1f} to {max(lost):.1f} points behind sharing less"
     )
