@@ -302,6 +302,17 @@ def test_a_test_file_that_is_the_training_file_is_refused(files):
     shutil.copy(files / "AliExpress_NL" / "train.csv", files / "AliExpress_NL" / "test.csv")
     with pytest.raises(UserError, match="begin and end alike: one is a copy"):
         read(files)
+    shutil.copy(files / "AliExpress_NL" / "train.csv", files / "AliExpress_ES" / "train.csv")
+    (files / "AliExpress_NL" / "test.csv").unlink()
+    (files / "AliExpress_NL" / "test.csv").mkdir()  # no file: said as if it were not there
+    with pytest.raises(UserError, match=r"lacks AliExpress_NL/test\.csv"):
+        read(files)
+
+
+def test_a_file_of_another_country_that_is_there_twice_is_refused(files):
+    shutil.copy(files / "AliExpress_NL" / "train.csv", files / "AliExpress_ES" / "train.csv")
+    with pytest.raises(UserError, match="NL/train.csv and .*ES/train.csv begin and end alike"):
+        read(files)
 
 
 def test_a_test_file_without_positives_is_named_and_its_country_still_trained(files):
