@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pfmsm_lite.data.cache import USUAL, kept
+from pfmsm_lite.data.cache import USUAL, kept, refuse_copies
 from pfmsm_lite.data.chunks import Layout, header
 from pfmsm_lite.data.streamed import Plan, Source, encode_stream
 from pfmsm_lite.errors import UserError
@@ -51,6 +51,7 @@ def read_aliccp(
     if lacking := [split for split in ("train", "test") if split not in files]:
         names = " and ".join(NAMES[split][0] for split in lacking)
         raise UserError(f"{directory} lacks {names}. The publisher's files are at {SOURCE}, with an account.")
+    refuse_copies(files.values())
     columns = {split: set(header(path, LAYOUT)[0]) for split, path in files.items()}
     for split, own in columns.items():
         if other := sorted(own ^ columns["train"]):
@@ -73,4 +74,4 @@ def read_aliccp(
 def _file(directory, split):
     """The file of a split, plain or packed, or None."""
     found = [directory / f"{name}{packed}" for name in NAMES[split] for packed in ("", ".gz")]
-    return next((path for path in found if path.exists()), None)
+    return next((path for path in found if path.is_file()), None)

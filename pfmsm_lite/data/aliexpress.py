@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pfmsm_lite.data.cache import USUAL, fingerprint, kept
+from pfmsm_lite.data.cache import USUAL, kept, refuse_copies
 from pfmsm_lite.data.chunks import Layout
 from pfmsm_lite.data.streamed import Plan, Source, encode_stream
 from pfmsm_lite.errors import UserError, choose
@@ -50,21 +50,12 @@ def read_aliexpress(
         )
         raise UserError(f"{directory} lacks {names}. They are at {SOURCE}, with an account{only}.")
     every = [(country, split, path) for country, own in files.items() for split, path in own.items()]
-    _refuse_copies(path for _, _, path in every)
+    refuse_copies(path for _, _, path in every)
     sources = [
         Source(str(path), kept(path, LAYOUT, cache, f"AliExpress_{country}-{split}"), country, split)
         for country, split, path in every
     ]
     return encode_stream(sources, PLAN, cache, str(directory), **options)
-
-
-def _refuse_copies(paths):
-    """UserError for two files that are one: cheap, and before the long reading."""
-    seen = {}
-    for path in paths:
-        other = seen.setdefault(fingerprint(path)["edges"], path)
-        if other is not path:
-            raise UserError(f"{other} and {path} begin and end alike: one is a copy. Fetch both again.")
 
 
 def _file(directory, country, split):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +76,15 @@ def fingerprint(path: Path) -> dict:
         file.seek(max(0, about.st_size - EDGE))
         found.update(file.read(EDGE))
     return {"size": about.st_size, "time": about.st_mtime_ns, "edges": found.hexdigest()}
+
+
+def refuse_copies(paths: Iterable[Path]) -> None:
+    """UserError for two files that are one: cheap, and before the long reading."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(fingerprint(path)["edges"], path)
+        if other is not path:
+            raise UserError(f"{other} and {path} begin and end alike: one is a copy. Fetch both again.")
 
 
 def tables(parts: list[Part], columns: list[str] | None = None) -> Iterator[pa.Table]:

@@ -5,6 +5,7 @@ the Scenarios map into memory. The rules are the table reader's own; only repeat
 """
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,6 +94,7 @@ def encode_stream(
         found.moments.mean[kept].tolist(), found.moments.deviation[kept].tolist(),
     )  # fmt: skip
     left_out |= more
+    warnings += _unended(sources)
     warnings += [f"left out: scenario {name} ({why})" for name, why in left_out.items()]
     warnings += [f"scenario {name} is trained, but {why}" for name, why in unscored.items()]
     of_all = {
@@ -120,6 +122,17 @@ def _said(sources, o):
     if not all(one.split for one in sources):
         said.append("the publisher has no split: rows are for train, valid or test at random (--fractions)")
     return said
+
+
+def _unended(sources):
+    """A warning for each file whose last line has no end: it may have been cut off within its last cell."""
+    found = []
+    for path in dict.fromkeys(one.name for one in sources if not one.name.endswith(".gz")):
+        with open(path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                found.append(f"{path}: its last line has no end. Was the file cut off? Fetch it again if so")
+    return found
 
 
 def _typing(plan, found, o):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pfmsm_lite.data.cache import USUAL, kept
+from pfmsm_lite.data.cache import USUAL, kept, refuse_copies
 from pfmsm_lite.data.chunks import Layout, header
 from pfmsm_lite.data.streamed import Plan, Source, encode_stream
 from pfmsm_lite.errors import UserError, choose
@@ -52,6 +52,7 @@ def read_tenrec(
         where = f"{SOURCE} says where to get them, with an application form"
         raise UserError(f"{directory} lacks {', '.join(lacking)}. {where}.")
     there = {name: path for name, path in files.items() if path is not None}
+    refuse_copies(there.values())
     names = {name: header(path, LAYOUT)[0] for name, path in there.items()}
     common = [column for column in LAYOUT.columns if all(column in own for own in names.values())]
     if absent := [task for task in tasks if task not in common]:
@@ -66,4 +67,4 @@ def read_tenrec(
 
 def _file(directory, name):
     found = [directory / f"{name}.csv{packed}" for packed in ("", ".gz")]
-    return next((path for path in found if path.exists()), None)
+    return next((path for path in found if path.is_file()), None)

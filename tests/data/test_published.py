@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,13 @@ def test_files_of_tenrec_that_differ_share_the_columns_that_all_have(tmp_path):
         read_tenrec(tmp_path, tmp_path / "cache")
 
 
+def test_a_file_of_tenrec_that_is_there_under_two_names_is_refused(tmp_path):
+    write_tenrec(tmp_path / "t", 60, files=("QK-video",))
+    shutil.copy(tmp_path / "t" / "QK-video.csv", tmp_path / "t" / "QB-video.csv")
+    with pytest.raises(UserError, match="begin and end alike: one is a copy"):
+        read_tenrec(tmp_path / "t", tmp_path / "cache")
+
+
 def test_a_history_is_one_bag_in_which_zero_is_nothing(tmp_path):
     write_tenrec(tmp_path / "t", 500, files=("ctr_data_1M",))
     found = check(read_tenrec(tmp_path / "t", tmp_path / "cache", ["ctr_data_1M"]))[0]
@@ -134,6 +142,9 @@ def test_what_is_wrong_with_aliccp_is_named(tmp_path):
     table.loc[11, "301"] = pd.NA
     table.to_csv(tmp_path / "ali_ccp_test.csv", index=False)
     with pytest.raises(UserError, match="ali_ccp_test.csv: line 13 names no scenario"):
+        read_aliccp(tmp_path, tmp_path / "cache")
+    shutil.copy(tmp_path / "ali_ccp_train.csv", tmp_path / "ali_ccp_test.csv")
+    with pytest.raises(UserError, match="ali_ccp_train.csv and .*ali_ccp_test.csv begin and end alike"):
         read_aliccp(tmp_path, tmp_path / "cache")
 
 

@@ -285,6 +285,14 @@ def test_a_file_that_is_cut_off_is_named_with_its_last_line(files):
         read(files)
 
 
+def test_a_last_line_without_an_end_is_read_and_said(files):
+    path = files / "AliExpress_ES" / "train.csv"
+    assert not [w for w in read(files)[0].notes["warnings"] if "no end" in w]
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    (said,) = [w for w in read(files)[0].notes["warnings"] if "no end" in w]
+    assert said.startswith(f"{path}: its last line has no end. Was the file cut off?")
+
+
 def test_a_missing_country_is_named_and_the_others_can_be_read_alone(files):
     with pytest.raises(
         UserError, match="lacks AliExpress_FR/train.csv and test.csv, AliExpress_US/.*--scenarios NL,ES"
