@@ -84,6 +84,7 @@ def page(run: Run, verdict: Sequence[str] = ()) -> str:
         made=f"{time.strftime('%Y-%m-%d')} by pfmsm_lite {__version__}",
         origin=run.origin,
         verdict=list(verdict or dict.fromkeys(figure["finding"] for figure in figures)),
+        refused=_refused(run),
         notes=_notes(run.notes),
         methods=_methods(run),
         scenarios=_scenarios(run),
@@ -113,6 +114,19 @@ def _facts(run):
     parts = [_count(len(run.sizes), "scenario"), _count(sum(run.sizes.values()), "training row")]
     parts += [_count(len(run.methods), "method"), _count(len(run.seeds), "seed"), _count(rounds, "round")]
     return f"{', '.join(parts)}. Task{'s' * (len(tasks) > 1)}: {', '.join(tasks)}."
+
+
+def _refused(run):
+    """A sentence for each client of a training whose uploads the server refused."""
+    lost = run.rounds[run.rounds["refused"] > 0]
+    found = []
+    for (method, seed, client), own in lost.groupby(["method", "seed", "scenario"], sort=False):
+        rounds = sorted(own["round"].unique())
+        some = f"round {rounds[0]}" if len(rounds) == 1 else f"{len(rounds)} rounds from {rounds[0]} on"
+        found.append(
+            f"{method}, seed {seed}: in {some} the upload of {client} was refused; log.txt says why."
+        )
+    return found
 
 
 def _notes(notes):

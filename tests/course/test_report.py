@@ -320,6 +320,22 @@ def test_the_top_of_the_page_is_the_verdict_or_the_findings_of_the_figures(finis
     assert f"In short {gains(finished.results).finding}." in without
 
 
+def test_refused_uploads_are_warned_of_at_the_top(finished):
+    assert "was refused" not in Page(html_of(finished)).text
+    rounds = finished.rounds.copy()
+    one, method = rounds["scenario"].iloc[0], rounds["method"].iloc[0]
+    own = (
+        (rounds["scenario"] == one) & (rounds["method"] == method) & (rounds["seed"] == rounds["seed"].min())
+    )
+    rounds.loc[own & (rounds["round"] >= 2), "refused"] = 1
+    last = rounds["round"].max()
+    some = "round 2" if last == 2 else f"{last - 1} rounds from 2 on"
+    text = Page(html_of(replace(finished, rounds=rounds))).text
+    seed = rounds["seed"].min()
+    assert f"{method}, seed {seed}: in {some} the upload of {one} was refused; log.txt says why." in text
+    assert text.count("was refused") == 1
+
+
 # ---- the rounds ----
 
 
