@@ -10,7 +10,7 @@ DATA ?=
 REPOSITORY ?=
 SHARP ?=
 
-.PHONY: course run test test-browser test-flower test-flower-kills lint bench report lab notebooks pages book slides try-binder clean
+.PHONY: course run test test-browser test-flower test-flower-kills test-mutations lint bench report lab notebooks pages book slides try-binder clean
 
 course: .venv/run.stamp
 	$(BIN)/python -m pfmsm_lite course $(ARGS)
@@ -31,6 +31,10 @@ test-flower: .venv/flower.stamp
 # Processes killed, keys of strangers, machines apart: a quarter of an hour.
 test-flower-kills: .venv/flower.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rfEs -m slow tests/flower $(ARGS)
+
+# Operators of the package are broken one by one: does the chapter that teaches each notice? Some minutes.
+test-mutations: .venv/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow tests/notebooks/test_mutations.py $(ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -1,11 +1,12 @@
 """A published text file → blocks of rows in declared types, so many bytes at a time whatever its size."""
 
 import gzip
+import itertools
 import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -103,10 +104,10 @@ def header(path: str | Path, layout: Layout) -> tuple[list[str], int]:
 
 
 def blocks(path: str | Path, layout: Layout, begin: tuple[int, int] | None = None,
-           size: int = BLOCK) -> Iterator[Block]:  # fmt: skip
+           size: int = 0) -> Iterator[Block]:  # fmt: skip
     """The rows of a file, block after block.
 
-    begin   (byte, line) to go on from, None: after the header;  size  bytes of text at a time
+    begin   (byte, line) to go on from, None: after the header;  size  bytes of text at a time, 0: BLOCK
     raises  UserError that names the line: too many or too few cells, a cell of another type, a file cut off
     """
     names, skipped = (list(layout.names), 0) if begin and layout.names else header(path, layout)
@@ -114,7 +115,7 @@ def blocks(path: str | Path, layout: Layout, begin: tuple[int, int] | None = Non
     with _open(path) as file:
         _skip(file, start, path)
         rest = b""
-        while more := _take(file, path, size):
+        while more := _take(file, path, size or BLOCK):
             rest, data = _at_a_line(rest + more)
             if data:
                 block = _block(path, data, names, layout, start, line)
@@ -122,6 +123,14 @@ def blocks(path: str | Path, layout: Layout, begin: tuple[int, int] | None = Non
                 start, line = block.end, block.following
         if rest.strip():
             yield _block(path, rest, names, layout, start, line)
+
+
+def line_of(path: str | Path, part: Any, row: int) -> int:
+    """The number of the line that holds a row of a part (its start and line): a blank line holds none."""
+    with _open(path) as file:
+        _skip(file, part.start, path)
+        lines = (number for number, text in enumerate(file, part.line) if text.strip(b"\r\n"))
+        return next(itertools.islice(lines, row, None), part.line + row)
 
 
 def _open(path):

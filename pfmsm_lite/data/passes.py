@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pfmsm_lite.data.cache import tables
+from pfmsm_lite.data.chunks import line_of
 from pfmsm_lite.data.columns import Column
 from pfmsm_lite.data.drawn import drawn
 from pfmsm_lite.data.encoding import STATISTICS, Encoded, Moments, apply, encode_category, vocabularies
@@ -77,7 +78,9 @@ def _chunks_of(one, plan, number, base, count, validated, o):
         labels = np.stack([table[task].to_numpy() for task in plan.tasks], 1).astype(np.float32, copy=False)
         _check_implied(labels, plan, one, part)
         split = _split(one, rows, validated, o)
-        yield Chunk(table, clients, split, rows, labels).only(here & (clients >= 0))
+        chunk = Chunk(table, clients, split, rows, labels).only(here & (clients >= 0))
+        if len(chunk.rows):
+            yield chunk
 
 
 def _share(o, count):
@@ -101,7 +104,8 @@ def _clients(column, number, one, part):
     codes = column.combine_chunks().dictionary_encode()
     if codes.null_count:
         row = int(np.argmax(np.asarray(codes.is_null())))
-        raise UserError(f"{one.name}: line {part.line + row} names no scenario. Fix or drop the line.")
+        line = line_of(one.name, part, row)
+        raise UserError(f"{one.name}: line {line} names no scenario. Fix or drop the line.")
     found = np.array([number.get(str(value), -1) for value in codes.dictionary.to_pylist()] or [0])
     return found[codes.indices.to_numpy()]
 
@@ -112,8 +116,9 @@ def _check_implied(labels, plan, one, part):
         late, early = (plan.tasks.index(task) for task in plan.implied)
         wrong = (labels[:, late] == 1) & (labels[:, early] == 0)
         if wrong.any():
+            line = line_of(one.name, part, int(np.argmax(wrong)))
             raise UserError(
-                f"{one.name}: line {part.line + int(np.argmax(wrong))} has {plan.implied[0]} = 1 and "
+                f"{one.name}: line {line} has {plan.implied[0]} = 1 and "
                 f"{plan.implied[1]} = 0, which cannot be: were columns mixed up? Fetch the file again."
             )
 

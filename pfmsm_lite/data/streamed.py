@@ -205,6 +205,8 @@ def _write(filed, rows, starts, place, plan, found, o):
     meter = Meter("encoding", int(starts[-1]))
     for chunk in rows:
         chunk = chunk.only(place[chunk.clients] >= 0)
+        if not len(chunk.rows):
+            continue
         ids, numbers, values = _values(chunk, plan, found, o)
         looked.look(chunk, ids, numbers)
         cell = 3 * place[chunk.clients] + chunk.part

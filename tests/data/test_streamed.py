@@ -293,6 +293,30 @@ def test_a_last_line_without_an_end_is_read_and_said(files):
     assert said.startswith(f"{path}: its last line has no end. Was the file cut off?")
 
 
+def test_lines_are_counted_with_the_blank_ones(files):
+    edit(files / "AliExpress_NL" / "train.csv", lambda lines: [*lines[:3], "", "", *lines[3:]])
+    edit(files / "AliExpress_NL" / "train.csv", with_line(9, lambda line: line.rsplit(",", 2)[0] + ",0,1"))
+    with pytest.raises(UserError, match="train.csv: line 9 has conversion = 1 and click = 0"):
+        read(files)
+
+
+def test_a_part_of_which_no_row_is_kept_is_no_trouble(files, monkeypatch):
+    """The last part of a file may be a few rows, and --most-rows may take none of them."""
+    monkeypatch.setattr(chunks, "BLOCK", 20_000)
+    whole = read(files)
+    few = read(files, most_rows=5, minimum_rows=1)
+    assert sum(len(s.rows("test").labels) for s in few) < sum(len(s.rows("test").labels) for s in whole)
+
+
+@pytest.mark.parametrize("text, said", [("", "is empty"), ("header", "has a header and no rows")])
+def test_two_files_without_rows_are_no_copies(text, said, files):
+    for country in ("NL", "ES"):
+        path = files / f"AliExpress_{country}" / "train.csv"
+        path.write_text(text and path.read_text().splitlines()[0] + "\n")
+    with pytest.raises(UserError, match=said):
+        read(files)
+
+
 def test_a_missing_country_is_named_and_the_others_can_be_read_alone(files):
     with pytest.raises(
         UserError, match="lacks AliExpress_FR/train.csv and test.csv, AliExpress_US/.*--scenarios NL,ES"

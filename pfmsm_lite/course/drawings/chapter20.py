@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from pfmsm_lite.lab.heatmaps import heatmap
 from pfmsm_lite.lab.style import DIVERGING, GREY, INK, finish, method_style, method_styles, signed, styled
 
+DPI = 90  # small files
+
 
 def _zero(ax: Axes, along: str) -> None:
     """The line of training alone."""
@@ -32,7 +34,7 @@ def draw_many(table: pd.DataFrame, costs: pd.DataFrame, title: str, methods: Seq
     table    lines of questions.csv of the study how-many;  costs: of costs.csv
     title    what it shows, in a sentence;  methods: which are drawn
     """
-    figure = Figure(figsize=(8, 3.9))
+    figure = Figure(figsize=(8, 3.9), dpi=DPI)
     ax, right = figure.subplots(1, 2, width_ratios=(2.2, 1))
     counts = sorted(table["clients"].unique())
     places = {count: place for place, count in enumerate(counts)}
@@ -66,7 +68,7 @@ def draw_curves(curves: pd.DataFrame, clients: int, title: str) -> Figure:
 
     curves   lines of curves.csv of the study sampled;  clients: of the federation;  title: a sentence
     """
-    figure = Figure(figsize=(8, 2.9))
+    figure = Figure(figsize=(8, 2.9), dpi=DPI)
     axes = figure.subplots(1, curves["level"].nunique(), sharey=True)
     methods = method_styles(curves["method"].unique())
     said = []
@@ -97,7 +99,7 @@ def draw_poor(table: pd.DataFrame, method: str, title: str, limit: float = 12.0)
     clear = own.assign(clear=(own["low"] > 0) | (own["high"] < 0)).pivot(
         index="level", columns="part", values="clear"
     )
-    figure = Figure(figsize=(8, 3.7))
+    figure = Figure(figsize=(8, 3.7), dpi=DPI)
     ax = figure.subplots()
     texts = np.array([[signed(value) for value in line] for line in frame.to_numpy()])
     cells = heatmap(
@@ -132,7 +134,7 @@ def draw_dots(
     groups   name of a panel → DataFrame by line's name, with gain, low, high
     title    what it shows, in a sentence
     """
-    figure = Figure(figsize=(8, 1.7 + 0.33 * max(map(len, groups.values()))))
+    figure = Figure(figsize=(8, 1.7 + 0.33 * max(map(len, groups.values()))), dpi=DPI)
     axes = np.atleast_1d(figure.subplots(1, len(groups), sharey=True, sharex=True))
     said = []
     for ax, (name, lines) in zip(axes, groups.items(), strict=True):
