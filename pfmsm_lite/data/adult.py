@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from pfmsm_lite.data.chunks import Layout, blocks
+from pfmsm_lite.data.cache import refuse_copies
+from pfmsm_lite.data.chunks import Layout, blocks, line_of
 from pfmsm_lite.data.files import Table, read_file
 from pfmsm_lite.data.table import encode
 from pfmsm_lite.errors import UserError
@@ -55,6 +56,7 @@ def joined(directory: Path) -> Table:
     for name in ROWS:
         if not (directory / name).exists():
             raise UserError(f"{directory / name} is missing. It is at {SOURCE}.")
+    refuse_copies(directory / name for name in ROWS)
     parts, said = [], ["rows are numbered through adult.data and adult.test"]
     for name, split in (("adult.data", "train"), ("adult.test", "test")):
         frame = _read(directory / name)
@@ -73,11 +75,15 @@ def _read(path):
     with path.open("rb") as file:
         first = file.readline()
     begin = (len(first), 2) if first.startswith(b"|") else (0, 1)
-    table = pa.concat_tables([block.table for block in blocks(path, LAYOUT, begin)])
+    parts = [block.table for block in blocks(path, LAYOUT, begin)]
+    if not parts:
+        raise UserError(f"{path} holds no rows. Fetch it again.")
+    table = pa.concat_tables(parts)
     frame = table.to_pandas()
     if len(wrong := frame.index[~frame["income"].isin(INCOMES)]):
+        line, cell = line_of(path, *begin, wrong[0]), frame["income"][wrong[0]]
         raise UserError(
-            f"{path}: line {wrong[0] + begin[1]}, column 'income': {frame['income'][wrong[0]]!r} is neither "
-            "<=50K nor >50K. Fix that line, or fetch the file again."
+            f"{path}: line {line}, column 'income': {cell!r} is neither <=50K nor >50K. Fix that line, or "
+            "fetch the file again."
         )
     return frame

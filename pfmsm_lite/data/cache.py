@@ -1,15 +1,18 @@
 """What was read of a published file, kept as Parquet: so it is read once, and a killed reading goes on.
 
-A file's folder holds parts, each named after the bytes and lines of the text that it is made of, and
-source.json, which says of what file. A part is written beside its name and then renamed. `whole.json` comes
-last: until it is there, reading goes on after the last part that follows on from the first.
+A file's folder, whose name tells it from any other version of the file, holds parts, each named after the
+bytes and lines of the text that it is made of, and source.json, which says of what file. A part is written
+beside its name and then renamed. `whole.json` comes last: until it is there, reading goes on after the last
+part that follows on from the first. One process reads at a time, the others wait for it.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from pfmsm_lite.data.chunks import Layout, blocks, header
+from pfmsm_lite.data.lock import in_turn
 from pfmsm_lite.data.meter import Meter
 from pfmsm_lite.data.room import room
 from pfmsm_lite.errors import UserError
@@ -40,31 +44,40 @@ class Part(NamedTuple):
 
 
 def kept(path: str | Path, layout: Layout, folder: str | Path, name: str) -> list[Part]:
-    """The parts of a text file in folder/name, read now where they are not there.
+    """The parts of a text file in folder/name-…, read now where they are not there.
 
     raises  UserError for what `chunks.blocks` refuses, and where the disk is full: what was read is kept
     """
-    place = Path(folder) / name
+    about = _about(Path(path), layout)
+    place = Path(folder) / f"{name}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}"
     with _room(place):
         place.mkdir(parents=True, exist_ok=True)
-        _same_file(place, Path(path), layout)
-        _sweep(place)
-        found = _parts(place, header(path, layout)[1])
-        if (place / "whole.json").exists() and found and _whole(place) == found[-1].end:
-            return found
-        _check_free(place, Path(path), found)
-        size, meter = os.path.getsize(path), Meter(f"reading {name}")
-        begin = (found[-1].end, found[-1].following) if found else None
-        rows = before = sum(part.rows for part in found)
-        packed = str(path).endswith(".gz")
-        for block in blocks(path, layout, begin):
-            found.append(_write(place, block))
-            rows += found[-1].rows
-            meter.at(rows, None if packed else block.end / size, before)
-        meter.done()
-        if not rows:
-            raise UserError(f"{path} has a header and no rows. Fetch it again.")
-        _replace(place / "whole.json", json.dumps({"end": found[-1].end, "rows": rows}))
+        with in_turn(
+            place / "lock", lambda: sys.stderr.write(f"{path}: another process reads it. Waiting.\n")
+        ):
+            return _read(Path(path), layout, place, name, about)
+
+
+def _read(path, layout, place, name, about):
+    """What `kept` does while no other process does."""
+    _say_source(place, path, about)
+    _sweep(place)
+    found = _parts(place, header(path, layout)[1])
+    if (place / "whole.json").exists() and found and _whole(place) == found[-1].end:
+        return found
+    _check_free(place, path, found)
+    size, meter = os.path.getsize(path), Meter(f"reading {name}")
+    begin = (found[-1].end, found[-1].following) if found else None
+    rows = before = sum(part.rows for part in found)
+    packed = str(path).endswith(".gz")
+    for block in blocks(path, layout, begin):
+        found.append(_write(place, block))
+        rows += found[-1].rows
+        meter.at(rows, None if packed else block.end / size, before)
+    meter.done()
+    if not rows:
+        raise UserError(f"{path} has a header and no rows. Fetch it again.")
+    _replace(place / "whole.json", json.dumps({"end": found[-1].end, "rows": rows}))
     return found
 
 
@@ -104,22 +117,24 @@ def _room(place):
     )
 
 
-def _same_file(place, path, layout):
-    """Drop what was kept of another file, or read in another way; say whose the folder is."""
+def _about(path, layout):
+    """What a folder holds: which file, as it is now, and how it is read."""
     if not path.exists():
         raise UserError(f"There is no file {path}.")
-    wanted = {"version": VERSION, "layout": [[*layout.columns.items()], layout.sep], **fingerprint(path)}
-    wanted = json.loads(json.dumps(wanted))
-    said = place / "source.json"
-    try:
-        same = json.loads(said.read_text(encoding="utf-8")) == wanted
-    except (OSError, ValueError):
-        same = False
-    if not same:
-        (place / "whole.json").unlink(missing_ok=True)
-        for old in place.glob("part-*.parquet"):
-            old.unlink(missing_ok=True)
-        _replace(said, json.dumps(wanted))
+    layout = [[list(pair) for pair in layout.columns.items()], layout.sep]
+    return {"version": VERSION, "layout": layout, **fingerprint(path)}
+
+
+def _say_source(place, path, about):
+    """Say whose the folder is; what was kept of an older version of the same file goes."""
+    if not (place / "source.json").exists():
+        _replace(place / "source.json", json.dumps({"file": str(path.resolve()), **about}))
+    for said in place.parent.glob(f"{place.name[:-13]}-*/source.json"):
+        with contextlib.suppress(OSError, ValueError):
+            told = json.loads(said.read_text(encoding="utf-8"))
+            same = told.get("file") == str(path.resolve()) and told["layout"] == about["layout"]
+            if same and said.parent != place:
+                shutil.rmtree(said.parent, ignore_errors=True)
 
 
 def _sweep(place):
@@ -142,8 +157,8 @@ def _whole(place):
 
 def _parts(place, first):
     """The parts that follow on from one another, from the text's `first` byte on; a damaged one ends them."""
-    found, at = [], first
-    for path in sorted(place.glob("part-*.parquet")):
+    found, at, there = [], first, sorted(place.glob("part-*.parquet"))
+    for path in there:
         numbers = [int(word) for word in path.stem.split("-")[1:]]
         if len(numbers) != 5 or numbers[0] != at:
             break
@@ -154,7 +169,7 @@ def _parts(place, first):
         except (OSError, ValueError):
             break
         found, at = [*found, part], part.end
-    for path in set(place.glob("part-*.parquet")) - {part.path for part in found}:
+    for path in set(there) - {part.path for part in found}:
         path.unlink(missing_ok=True)
     return found
 

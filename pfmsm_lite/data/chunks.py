@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -79,12 +79,14 @@ def header(path: str | Path, layout: Layout) -> tuple[list[str], int]:
     raises  UserError for a file that is missing, empty, cut differently, or of other columns than its data
     """
     with _open(path) as file:
-        first = _take(file, path, 2**16).split(b"\n", 1)[0]
+        begin = _take(file, path, 2**16)
+    first = begin.split(b"\n", 1)[0]
     text = first.decode("utf-8-sig", "replace").rstrip("\r")
     if text.startswith(("<", "version https://git-lfs")):
         raise UserError(f"{path} is a web page or a pointer, not the file itself. Fetch it again.")
     if not text.strip():
-        raise UserError(f"{path} is empty. Fetch it again.")
+        what = ": line 1 is blank" if begin.strip() else " is empty"
+        raise UserError(f"{path}{what}. Fetch it again.")
     names = [name.strip().strip('"') for name in text.split(layout.sep)]
     if layout.names:
         if len(names) != len(layout.names):
@@ -125,12 +127,12 @@ def blocks(path: str | Path, layout: Layout, begin: tuple[int, int] | None = Non
             yield _block(path, rest, names, layout, start, line)
 
 
-def line_of(path: str | Path, part: Any, row: int) -> int:
-    """The number of the line that holds a row of a part (its start and line): a blank line holds none."""
+def line_of(path: str | Path, start: int, line: int, row: int) -> int:
+    """The number of the line that holds a row of the block that begins there: a blank line holds none."""
     with _open(path) as file:
-        _skip(file, part.start, path)
-        lines = (number for number, text in enumerate(file, part.line) if text.strip(b"\r\n"))
-        return next(itertools.islice(lines, row, None), part.line + row)
+        _skip(file, start, path)
+        lines = (number for number, text in enumerate(file, line) if text.strip(b"\r\n"))
+        return next(itertools.islice(lines, row, None), line + row)
 
 
 def _open(path):

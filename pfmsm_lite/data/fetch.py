@@ -14,6 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -267,7 +268,7 @@ def unpack(archive: Archive, place: Path, folder: Path) -> list[Path]:
                 finally:
                     torn.unlink(missing_ok=True)
                 found.append(folder / bare)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{place} cannot be unpacked: {error}. Delete it, and fetch it again.") from error
     lacking = [
         p for p in archive.wanted if "LICENSE" not in p and not fnmatch.filter([f.name for f in found], p)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pfmsm_lite.data.chunks import Layout, blocks
+from pfmsm_lite.data.chunks import Layout, blocks, line_of
 from pfmsm_lite.data.files import Table
 from pfmsm_lite.data.table import encode
 from pfmsm_lite.errors import UserError, choose
@@ -84,6 +84,7 @@ def read_movielens(
     tables = [_read(folder / name, layout) for name, layout in zip(edition[:3], edition.layouts, strict=True)]
     ratings, users, movies = tables
     _check(folder / edition.ratings, ratings, users, movies)
+    _check_tables(folder, edition, users, movies)
     if "genres" not in movies:
         flags = movies[list(GENRES)].to_numpy() == 1
         movies["genres"] = ["|".join(np.array(GENRES)[own]) for own in flags]
@@ -139,14 +140,14 @@ def _read(path, layout):
     """The whole of a file as a DataFrame, block by block; a gap is refused."""
     if not path.exists():
         raise UserError(f"{path} is missing. It is in the same archive: {SOURCE}.")
-    line, parts = 1, []
+    parts = []
     for block in blocks(path, layout):
         for name in block.table.column_names:
             if block.table[name].null_count:
                 row = int(np.argmax(np.asarray(block.table[name].is_null())))
-                raise UserError(f"{path}: line {line + row} has no {name}. Fix that line, or fetch it again.")
+                line = line_of(path, block.start, block.line, row)
+                raise UserError(f"{path}: line {line} has no {name}. Fix that line, or fetch it again.")
         parts.append(block.table)
-        line = block.following
     return pa.concat_tables(parts).to_pandas()
 
 
@@ -162,9 +163,26 @@ def _check(path, ratings, users, movies):
     _refuse(path, ~ratings["rating"].isin(range(1, 6)), ratings["rating"], "a rating that is not 1 to 5")
 
 
+def _check_tables(folder, edition, users, movies):
+    """Refuse ages, codes and flags that are none, by their file and line."""
+    known = {"age": range(1, 121)}
+    if users["occupation"].dtype.kind in "iu":
+        known["occupation"] = range(len(OCCUPATIONS))
+    for name, own in known.items():
+        _refuse(folder / edition.users, ~users[name].isin(own), users[name], f"the {name} that cannot be")
+    for name in movies.columns.intersection(GENRES):
+        _refuse(
+            folder / edition.movies,
+            ~movies[name].isin([0, 1]),
+            movies[name],
+            f"the flag of {name} that cannot be",
+        )
+
+
 def _refuse(path, wrong, column, what):
     if wrong.any():
         row = int(np.argmax(wrong.to_numpy()))
         raise UserError(
-            f"{path}: line {row + 1} has {what}: {column.iloc[row]:g}. Fix that line, or fetch it again."
+            f"{path}: line {line_of(path, 0, 1, row)} has {what}: {column.iloc[row]:g}. Fix that line, or "
+            "fetch it again."
         )

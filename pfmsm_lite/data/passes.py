@@ -104,7 +104,7 @@ def _clients(column, number, one, part):
     codes = column.combine_chunks().dictionary_encode()
     if codes.null_count:
         row = int(np.argmax(np.asarray(codes.is_null())))
-        line = line_of(one.name, part, row)
+        line = line_of(one.name, part.start, part.line, row)
         raise UserError(f"{one.name}: line {line} names no scenario. Fix or drop the line.")
     found = np.array([number.get(str(value), -1) for value in codes.dictionary.to_pylist()] or [0])
     return found[codes.indices.to_numpy()]
@@ -116,7 +116,7 @@ def _check_implied(labels, plan, one, part):
         late, early = (plan.tasks.index(task) for task in plan.implied)
         wrong = (labels[:, late] == 1) & (labels[:, early] == 0)
         if wrong.any():
-            line = line_of(one.name, part, int(np.argmax(wrong)))
+            line = line_of(one.name, part.start, part.line, int(np.argmax(wrong)))
             raise UserError(
                 f"{one.name}: line {line} has {plan.implied[0]} = 1 and "
                 f"{plan.implied[1]} = 0, which cannot be: were columns mixed up? Fetch the file again."

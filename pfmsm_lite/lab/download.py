@@ -70,7 +70,9 @@ def download(options: Namespace, show: Any = print) -> list[Path]:
         ARCHIVES[f"movielens-{options.edition or '1m'}" if name == "movielens" else name], options
     )
     folder = Path(options.to or Path("data") / name)
-    size = f"{archive.size:,} bytes" if archive.size else "a few megabytes"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a folder. Give another --to.")
+    size = f"{archive.size:,} bytes" if archive.size else "of a size that only its server knows"
     show(f"{archive.file} from {archive.address}, {size}, into {folder}")
     show(f"Licence: {archive.licence}. More: {archive.page}")
     found = fetch(archive, folder, show)

@@ -5,20 +5,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pfmsm_lite.data.lock import lock
 from pfmsm_lite.errors import UserError
 
 NAME = ".lock"
-
-try:
-    import fcntl
-
-    def _lock(file) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except ImportError:  # Windows
-    import msvcrt
-
-    def _lock(file) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 
 @contextlib.contextmanager
@@ -36,7 +26,7 @@ def owned(directory: str | Path) -> Iterator[None]:
                 f"{directory} cannot be written: {error.strerror}. Choose another --out."
             ) from error
         try:
-            _lock(file)
+            lock(file)
         except (BlockingIOError, PermissionError) as error:
             file.close()
             raise UserError(

@@ -117,6 +117,9 @@ def _generate(arguments: Arguments) -> None:
     try:
         DATA[arguments["data"]][3](torn)
         os.replace(torn, place)
+    except OSError:
+        if not place.exists():  # else another process was faster
+            raise
     finally:
         shutil.rmtree(torn, ignore_errors=True)
 
@@ -141,12 +144,14 @@ def work(
 
 
 def beside(results: pd.DataFrame, arguments: Arguments) -> pd.DataFrame:
-    """Public values and own ones: DataFrame origin, method, a column for each scenario and task, average.
+    """Public values and own ones: DataFrame origin, method, a column for each scenario and task, average (of
+    the cells that have an AUC).
 
     results  DataFrame method, seed, scenario, task, split, auc
     """
     tested = results[results["split"] == "test"]
-    own = tested.pivot_table(index="method", columns=["scenario", "task"], values="auc", sort=False)
+    keys = ["method", "scenario", "task"]
+    own = tested.groupby(keys, sort=False)["auc"].mean().unstack(keys[1:])
     own.columns = [f"{scenario} {task}" for scenario, task in own.columns]
     own = own.reindex([name for name in arguments["methods"] if name in own.index])
     lines = own.reset_index().assign(origin="own")
@@ -159,7 +164,8 @@ def beside(results: pd.DataFrame, arguments: Arguments) -> pd.DataFrame:
             for name, values in PUBLIC.items()
         ]  # fmt: skip
         lines = pd.concat([pd.DataFrame(public), lines], ignore_index=True)
-    lines["average"] = lines[list(own)].mean(axis=1, skipna=False)
+    known = [cell for cell in own if own[cell].notna().any()]
+    lines["average"] = lines[known].mean(axis=1, skipna=False)
     return lines[["origin", "method", *own, "average"]]
 
 
@@ -196,7 +202,10 @@ def sentences(arguments: Arguments, table: pd.DataFrame) -> list[str]:
         said.append(f"Of each file about {arguments['most_rows']:,} rows were read: not the whole data.")
     if arguments.get("budget") == 1:
         said.append("Every method runs as it is declared; --budget 12 searches for each alike.")
-    if (own := table[table["origin"] == "own"])["average"].notna().any():
+    own = table[table["origin"] == "own"]
+    if blank := [cell for cell in own.columns[2:-1] if own[cell].isna().all()]:
+        said.append(f"No AUC, and so in no average, not even in the public ones: {', '.join(blank)}.")
+    if own["average"].notna().any():
         best = own.loc[own["average"].idxmax()]
         said.append(f"Best average of ours: {best['method']}, {best['average']:.4f}.")
     return said

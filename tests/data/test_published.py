@@ -203,6 +203,31 @@ WRONG = {
         "u.user: line 4, column 'age': 'old' is not an id",
     ),
     "a gap": ("u.user", 4, lambda line: line.replace("|19|", "||"), "u.user: line 4 has no age"),
+    "blank lines": (
+        "u.data",
+        4,
+        lambda line: "\n\n" + re.sub(r"\t\d\t8", "\t6\t8", line),
+        "u.data: line 6 has a rating that is not 1 to 5: 6",
+    ),
+    "a blank line first": ("u.data", 1, lambda line: "\n" + line, "u.data: line 1 is blank"),
+    "a gap after a blank line": (
+        "u.user",
+        4,
+        lambda line: "\n" + line.replace("|19|", "||"),
+        "u.user: line 5 has no age",
+    ),
+    "an age below one": (
+        "u.user",
+        4,
+        lambda line: line.replace("|19|", "|-5|"),
+        "u.user: line 4 has the age that cannot be: -5",
+    ),
+    "a flag of two": (
+        "u.item",
+        3,
+        lambda line: line[:-1] + "2",
+        "u.item: line 3 has the flag of Western that cannot be: 2",
+    ),
     "a film twice": ("u.item", 2, lambda line: re.sub(r"^2\|", "1|", line), "movie_id 1 stands twice"),
     "another separator": (
         "u.data",
@@ -221,6 +246,14 @@ def test_a_wrong_line_of_movielens_is_named(name, tmp_path):
     lines[number - 1] = change(lines[number - 1])
     (tmp_path / file).write_text("\n".join(lines), encoding="latin-1")
     with pytest.raises(UserError, match=said):
+        read_movielens(tmp_path)
+
+
+def test_an_occupation_code_of_movielens_1m_that_is_none_is_named(tmp_path):
+    movielens_1m(tmp_path)
+    text = (tmp_path / "users.dat").read_text()
+    (tmp_path / "users.dat").write_text(re.sub(r"^(1::\w::\d+::)\d+", r"\g<1>21", text))
+    with pytest.raises(UserError, match="users.dat: line 1 has the occupation that cannot be: 21"):
         read_movielens(tmp_path)
 
 
@@ -313,6 +346,7 @@ def test_adult_from_the_publishers_files(tmp_path):
             "adult.test: line 6, column 'income': .* is neither <=50K nor >50K",
         ),
         ("adult.test", 9, ("White, ", ""), "adult.test: line 9 has 14 cells, and 15 are wanted"),
+        ("adult.data", 4, ("50K", "50"), "adult.data: line 4, column 'income'"),
     ],
 )
 def test_a_wrong_line_of_adult_is_named(file, line, change, said, tmp_path):
@@ -324,6 +358,25 @@ def test_a_wrong_line_of_adult_is_named(file, line, change, said, tmp_path):
         read_adult(tmp_path)
     (tmp_path / "adult.test").unlink()
     with pytest.raises(UserError, match="adult.test is missing"):
+        read_adult(tmp_path)
+
+
+def test_files_of_adult_without_rows_and_copies_are_refused(tmp_path):
+    adult(tmp_path)
+    whole = (tmp_path / "adult.test").read_text()
+    (tmp_path / "adult.test").write_text(whole.split("\n")[0] + "\n")
+    with pytest.raises(UserError, match="adult.test holds no rows"):
+        read_adult(tmp_path)
+    (tmp_path / "adult.test").write_text("")
+    with pytest.raises(UserError, match="adult.test holds no rows"):
+        read_adult(tmp_path)
+    shutil.copy(tmp_path / "adult.data", tmp_path / "adult.test")
+    with pytest.raises(UserError, match="begin and end alike"):
+        read_adult(tmp_path)
+    lines = whole.split("\n")
+    lines[5] = "\n\n" + lines[5].replace("50K.", "50")
+    (tmp_path / "adult.test").write_text("\n".join(lines))
+    with pytest.raises(UserError, match="adult.test: line 8, column 'income'"):
         read_adult(tmp_path)
 
 
@@ -350,7 +403,7 @@ def test_published_data_run_by_name_with_the_options_that_they_take(tmp_path, mo
     write_tenrec(tmp_path / "t", 300)
     small = ["--methods", "local", "--rounds", "1", "--seeds", "0", "--experts", "2", "--hidden", "8,4"]
     assert main(["run", "--data", "tenrec", "--data-dir", "t", "--out", "deep/out", *small]) == 0
-    assert (tmp_path / "deep" / "cache" / "Tenrec-QK-video" / "whole.json").exists()  # beside the run
+    assert [*(tmp_path / "deep" / "cache").glob("Tenrec-QK-video-*/whole.json")]  # beside the run
     assert "how it was read: 2 files, 600 rows" in capsys.readouterr().out.lower()
     assert not list((tmp_path / "deep" / "out").glob("cache*"))
     for words, said in {

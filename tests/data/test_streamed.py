@@ -32,6 +32,12 @@ def read(files, **options):
     return read_aliexpress(files, files.parent / "cache", scenarios=TWO, **options)
 
 
+def place_of(folder, name="AliExpress_NL-train"):
+    """The one folder in which this file is kept."""
+    (place,) = folder.glob(f"{name}-*")
+    return place
+
+
 def edit(path, change):
     """The file's lines changed; so it is another file for the cache, too."""
     lines = path.read_text().splitlines()
@@ -64,7 +70,7 @@ def test_a_stream_of_parts_gives_what_the_table_reader_gives(files, options, blo
             ignore=["search_id", "split"], split_column="part", duplicates="apart", **options,
         )  # fmt: skip
     same(found, wanted)
-    parts = len(list((files.parent / "cache" / "AliExpress_NL-train").glob("part-*")))
+    parts = len(list(place_of(files.parent / "cache").glob("part-*")))
     assert parts == 1 if block == 2**25 else parts > 5
 
 
@@ -132,7 +138,7 @@ def test_a_reading_that_is_killed_goes_on_and_gives_the_same(files, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    place = tmp_path / "cache" / "AliExpress_NL-train"
+    place = place_of(tmp_path / "cache")
     there = {path.name: path.stat().st_mtime_ns for path in place.glob("part-*.parquet")}
     assert len(there) == 2 and list(place.glob("*.torn")) and not (place / "whole.json").exists()
     assert digest(read_aliexpress(files, tmp_path / "cache", TWO)) == whole
@@ -141,10 +147,45 @@ def test_a_reading_that_is_killed_goes_on_and_gives_the_same(files, tmp_path):
     assert not list(place.glob("*.torn"))
 
 
+def test_processes_that_share_a_cache_do_not_get_in_each_others_way(files, tmp_path):
+    """Three read one folder, three another whose files have the same names; all into one cache."""
+    other = shutil.copytree(files, tmp_path / "others")
+    for path in other.glob("*/*.csv"):
+        edit(path, lambda lines: lines[:-100])
+    wanted = [
+        digest(read_aliexpress(place, tmp_path / f"own-{n}", TWO)) for n, place in enumerate((files, other))
+    ]
+    code = (
+        "import sys\n"
+        "from pfmsm_lite.data import chunks, digest\n"
+        "from pfmsm_lite.data.aliexpress import read_aliexpress\n"
+        "chunks.BLOCK = 20_000\n"
+        f"print(digest(read_aliexpress(sys.argv[1], {str(tmp_path / 'cache')!r}, {TWO!r})))\n"
+    )
+    places = [files, other] * 3
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE, text=True)
+        for place in places
+    ]
+    assert [process.communicate()[0].strip() for process in started] == wanted * 3
+    assert (
+        len([*(tmp_path / "cache").glob("*/whole.json")]) == 8
+    )  # two countries, two files each, two folders
+
+
+def test_an_older_version_of_a_file_does_not_stay_in_the_cache(files):
+    read(files)
+    path = files / "AliExpress_NL" / "train.csv"
+    before = place_of(files.parent / "cache")
+    edit(path, lambda lines: lines[:-1])
+    read(files)
+    assert place_of(files.parent / "cache") != before
+
+
 def test_a_damaged_part_is_read_again_with_all_after_it(files, monkeypatch):
     monkeypatch.setattr(chunks.blocks, "__defaults__", (None, 40_000))
     first = digest(read(files))
-    place = files.parent / "cache" / "AliExpress_NL-train"
+    place = place_of(files.parent / "cache")
     parts = sorted(place.glob("part-*"))
     parts[1].write_bytes(parts[1].read_bytes()[:500])
     assert digest(read(files)) == first
@@ -169,7 +210,7 @@ def test_a_disk_that_is_full_is_named_and_nothing_half_written_is_taken_for_whol
     with monkeypatch.context() as patch:
         if place == "part":
             patch.setattr(cache.pa.parquet, "write_table", write)
-            said = "No room is left where .*AliExpress_NL-test lies.*--cache-dir"
+            said = "No room is left where .*AliExpress_NL-test-.* lies.*--cache-dir"
         else:
             patch.setattr(streamed._Filed, "write", lambda *_: (_ for _ in ()).throw(full))
             said = "encoded rows could not be kept in .*--most-rows"
@@ -394,7 +435,7 @@ def test_numbers_of_rows_are_drawn_evenly_and_by_seed():
 
 def test_the_cache_says_of_what_it_is_and_the_layout_counts(files):
     read(files)
-    said = json.loads((files.parent / "cache" / "AliExpress_NL-train" / "source.json").read_text())
+    said = json.loads((place_of(files.parent / "cache") / "source.json").read_text())
     assert said["size"] == (files / "AliExpress_NL" / "train.csv").stat().st_size
     place = files.parent / "cache"
     fewer = LAYOUT._replace(columns={"click": "label"}, others=(*LAYOUT.columns, *LAYOUT.others))

@@ -54,6 +54,35 @@ def test_what_a_reader_must_know_is_written_beside_it(sampled):
     assert "Best average of ours: " in text
 
 
+def test_a_country_without_an_auc_keeps_its_columns_and_is_in_no_average():
+    cells = [(m, s, c, t, 0.5 + 0.1 * (c == "NL")) for m in ("local", "fedavg") for s in (0, 1)
+             for c in ("NL", "ES") for t in ("click", "conversion")]  # fmt: skip
+    results = pd.DataFrame(cells, columns=["method", "seed", "scenario", "task", "auc"]).assign(split="test")
+    results.loc[results["scenario"] == "ES", "auc"] = float("nan")
+    arguments = {"methods": ["local", "fedavg"], "data": "aliexpress", "generated": False}
+    table = paper.beside(results, arguments)
+    assert list(table.columns[2:]) == ["NL click", "NL conversion", "ES click", "ES conversion", "average"]
+    assert table["average"].tolist() == pytest.approx(
+        [(0.7222 + 0.8590) / 2, (0.7234 + 0.8606) / 2, 0.6, 0.6]
+    )
+    said = paper.sentences(arguments, table)
+    assert any("in no average, not even in the public ones: ES click, ES conversion." in one for one in said)
+    assert "–" in paper.printed(table)
+
+
+def test_a_sample_that_another_process_made_first_is_used(tmp_path, monkeypatch):
+    place = tmp_path / "sample"
+
+    def slow(torn):
+        for folder in (torn, place):  # the other one is done while we write
+            folder.mkdir()
+            (folder / "x").write_text("x")
+
+    monkeypatch.setitem(paper.DATA, "aliexpress", (*paper.DATA["aliexpress"][:3], slow))
+    paper._generate({"data_dir": str(place), "generated": True, "data": "aliexpress"})
+    assert [path.name for path in tmp_path.iterdir()] == ["sample"]
+
+
 def test_it_is_gone_on_with_and_nothing_is_done_twice(sampled, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (sampled / "cells").iterdir()}
     first = (sampled / "paper.csv").read_bytes()
