@@ -25,7 +25,7 @@ EVERY = 0.2  # seconds between two tries
 
 @contextlib.contextmanager
 def in_turn(path: Path, wait: Callable[[], None]) -> Iterator[None]:
-    """One process at a time inside; `wait` is called once where another one is there already.
+    """One process at a time inside; `wait` is called once where another one is inside.
 
     path  of the file that is locked; it stays
     """

@@ -32,6 +32,7 @@ from pfmsm_lite.history import History
 from pfmsm_lite.lab import models, plugins, predictions, sources, store
 from pfmsm_lite.lab.checkpoint import run_resumable
 from pfmsm_lite.lab.footprint import footprint
+from pfmsm_lite.lab.own_round import own_rounds
 from pfmsm_lite.lab.statistics import kept
 from pfmsm_lite.lab.writing import TORN, replace_text
 from pfmsm_lite.loop import run
@@ -46,7 +47,7 @@ class Cell:
     file    its name in a directory;  name  what the progress display says, beside the seed
     number  of its setting among those tried for the method, or of its level on a map
     data    None, or arguments of the command that differ for this cell, and say which data it has
-    rounds  None: as many as the command says
+    rounds  None: as many as the command says;  own_rounds  whether each client keeps its own best round
     """
 
     file: str
@@ -57,11 +58,12 @@ class Cell:
     number: int = field(default=0, compare=False)
     data: dict[str, Any] | None = field(default=None, compare=False)
     rounds: int | None = field(default=None, compare=False)
+    own_rounds: bool = field(default=False, compare=False)
 
     @property
     def fingerprint(self) -> str:
         """What a kept result belongs to, as text."""
-        more = [own for own in (self.data, self.rounds) if own is not None]
+        more = [own for own in (self.data, self.rounds, self.own_rounds or None) if own is not None]
         job = (self.method, self.settings, self.seed, *more)
         return json.dumps(job, sort_keys=True, default=asdict)
 
@@ -244,11 +246,20 @@ def _in_worker(cell, checkpoint, how):
         file = (work.out / "checkpoint" / checkpoint).with_suffix(".model")
     if how:
         options |= {"model": file, "keep": bool(work.arguments.get("keep_checkpoints"))}
+    rounds = cell.rounds or work.arguments["rounds"]
+
+    def progress(done, total, auc):
+        queue.put((cell, done, auc))
+
     with footprint() as spent:
-        history = train_cell(
-            scenarios, cell, cell.rounds or work.arguments["rounds"], work.out / "checkpoint" / checkpoint,
-            progress=lambda done, total, auc: queue.put((cell, done, auc)), **options,
-        )  # fmt: skip
+        if cell.own_rounds:
+            found = own_rounds(scenarios, cell.method, rounds, cell.seed, cell.settings, progress)
+        else:
+            history = train_cell(
+                scenarios, cell, rounds, work.out / "checkpoint" / checkpoint, progress=progress, **options
+            )
+    if cell.own_rounds:
+        return {**found, **spent}
     if how:
         model = models.Model(models.read(file))
     if how == "whole":

@@ -132,7 +132,8 @@ def _cells(begun: Opened) -> list[Cell]:
                 found.append(
                     Cell(f"{level.study}-{place}-{name}-{seed}", f"{level.study}, {level.name}, {name}",
                          method_of(name), settings, seed, number,
-                         {"knob": [*level.knobs.items()], "data_seed": seed}, level.rounds)
+                         {"knob": [*level.knobs.items()], "data_seed": seed}, level.rounds,
+                         level.own_rounds)
                 )  # fmt: skip
     return sorted(found, key=lambda cell: cell.seed)
 

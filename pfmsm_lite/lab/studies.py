@@ -14,6 +14,7 @@ class Level(NamedTuple):
     knobs     arguments of `data.synthetic`;  methods: names in METHODS, or in VARIANTS
     rounds    of a training;  settings: fields of Settings that differ
     seeds     how many at most: each has data of its own
+    own_rounds  whether each client keeps the round that is best for it; else one round for all
     """
 
     study: str
@@ -23,6 +24,7 @@ class Level(NamedTuple):
     rounds: int
     seeds: int
     settings: dict[str, Any] = {}
+    own_rounds: bool = False
 
 
 # name → (the method that it is, what differs)
@@ -38,7 +40,7 @@ class Scale(NamedTuple):
     common    arguments of the generator in every world;  settings: fields of Settings for every training
     rows      of a client;  rounds: of a training where all take part
     many      (clients, seeds, whether the methods that say why are trained, too) of the study how-many
-    sizes     of the clients of one group in the study data-poor;  poor: its methods
+    sizes     of the clients of one group in the study data-poor
     sampled   clients and seeds of the study sampled
     seeds     of the other studies
     """
@@ -49,24 +51,23 @@ class Scale(NamedTuple):
     rounds: int
     many: tuple[tuple[int, int, bool], ...]
     sizes: tuple[int, ...]
-    poor: tuple[str, ...]
     sampled: tuple[int, int]
     seeds: int
 
 
 PLAIN = ("local", "fedavg_sum", "clustered", HERO)
+THREE = ("local", "fedavg_sum", HERO)
 WHY = ("embedding_only", "no_personalization")
 SCALES = {
     "small": Scale(
         {"fields": {"user": 60, "item": 40, "category": 10}, "test_rows": 1000},
         {"experts": 3, "hidden": (32, 16), "tower": 16, "learning_rate": 6e-3},
         300, 24, ((4, 3, True), (12, 3, True), (36, 1, False)),
-        (1000, 300, 100, 30), ("local", "fedavg_sum", HERO), (20, 1), 3,
+        (1000, 300, 100, 30), (20, 1), 3,
     ),
     "full": Scale(
         {"test_rows": 1000}, {}, 500, 30, ((10, 5, True), (50, 5, True), (100, 3, True), (200, 3, True)),
-        (30000, 10000, 3000, 1000, 300, 100, 30),
-        ("local", "fedavg_sum", HERO, "pf_msmtrec_partners"), (50, 3), 5,
+        (30000, 10000, 3000, 1000, 300, 100, 30), (50, 3), 5,
     ),
 }  # fmt: skip
 # share of the clients that take part in a round → the rounds for the same work, as a multiple; a variant
@@ -123,11 +124,11 @@ def levels(scale: Scale) -> list[Level]:
         for clients, seeds, why in scale.many
     ]
     found += [
-        Level("data-poor", name, scale.common | two | knobs, scale.poor, scale.rounds, scale.seeds)
+        Level("data-poor", name, scale.common | two | knobs, THREE, scale.rounds, scale.seeds, {}, True)
         for name, knobs in CONDITIONS.items()
     ]
     found += [
-        Level(study, name, _alike(scale, **knobs), ("local", "fedavg_sum", HERO), scale.rounds, scale.seeds)
+        Level(study, name, _alike(scale, **knobs), THREE, scale.rounds, scale.seeds)
         for study, worlds in (("task-sets", HELPERS), ("columns", COLUMNS))
         for name, knobs in worlds.items()
     ]

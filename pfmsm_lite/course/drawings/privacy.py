@@ -37,7 +37,7 @@ def draw_price(table: pd.DataFrame) -> Figure:
     worst = there[-1] if there[-1] not in ("open", "inf") else there[0]
     before, after = mean.loc[there[0], "cosine_within"], mean.loc[worst, "cosine_within"]
     title = (
-        f"Noise takes the cosines first: {before:.2f} in the open, {after:.2f} at ε = {LEVELS[worst]}; "
+        f"Noise leaves little of the cosines: {before:.2f} in the open, {after:.2f} at ε = {LEVELS[worst]}; "
         f"what is sent falls to an AUC of {mean.loc[worst, 'auc_sent']:.2f}"
     )
     note = f"Lines: means of {table['seed'].nunique()} seeds, each with data of its own; bands: their range."
