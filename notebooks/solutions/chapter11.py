@@ -7,7 +7,7 @@ from pfmsm_lite.course.notebook import home
 
 RESULTS = home() / "notebooks" / "results"
 
-# 1: the filled dots; the line of the base rates has no best_set and does not count
+# 1: the stars of the column harder; the line of the base rates has no best_set and does not count
 untold = int(pd.read_csv(RESULTS / "rivals-hard" / "compare.csv")["best_set"].sum())
 
 # 2: every cell counts by its rows; tab 1 has three quarters of them

@@ -5,12 +5,13 @@ import textwrap
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from pfmsm_lite.errors import UserError
+from pfmsm_lite.lab.heatmaps import heatmap
 from pfmsm_lite.lab.statistics import against, per_seed, points
 from pfmsm_lite.lab.style import (
     DIVERGING,
-    GREY,
     INK,
     finish,
     interval_line,
@@ -110,48 +111,95 @@ def module_map(
 
     gains    as `pfmsm_lite.lab.map.table` makes it;  limit: AUC points at which the colours end
     title, note  default: where each module gains or costs most, of what is clear; what is subtracted
-    returns  Figure
+    returns  Figure; only cells whose interval excludes zero have a box and a number. The lines of SENT, if
+             there are others, stand below in words: in the colours of the modules they would hide these
     """
     gains = gains.assign(level=gains["level"].astype(str))  # "0.3" in a file is read as a number
-    levels = list(dict.fromkeys(zip(gains["factor"], gains["level"], strict=True)))
-    modules = list(dict.fromkeys(gains["module"]))
-    factors = list(dict.fromkeys(gains["factor"]))
-    figure = Figure(figsize=(max(7, 2.2 + 0.62 * len(levels)), 1.6 + 0.44 * len(modules)))
-    widths = [sum(level[0] == factor for level in levels) for factor in factors]
-    axes = figure.subplots(1, len(factors), sharey=True, squeeze=False, width_ratios=widths)[0]
-    found = gains.set_index(["factor", "level", "module"])
-    clear = (found["low"] > 0) | (found["high"] < 0)
-    for ax, factor in zip(axes, factors, strict=True):
-        own = [level for level in levels if level[0] == factor]
-        values = np.array([[found["gain"].get((*level, m), np.nan) for level in own] for m in modules])
-        ax.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
-        for (y, x), value in np.ndenumerate(values):
-            sure = clear.get((*own[x], modules[y]), False)
-            color = "white" if abs(value) > 0.7 * limit else INK if sure or abs(value) > 0.3 * limit else GREY
-            text = signed(value, 1 if abs(value) >= 9.95 else 2)
-            text = "n/a" if np.isnan(value) else text  # its trainings failed
-            weight = "bold" if sure else "normal"
-            style = {"color": color, "fontweight": weight, "fontsize": 9}
-            ax.text(x, y, text, ha="center", va="center", **style)
-        ax.set_xticks(range(len(own)), [textwrap.fill(minus(level), 16) for _, level in own])
-        ax.set_title(textwrap.fill(factor, 9 * len(own)), fontsize=10)
-        ax.set_yticks(range(len(modules)), modules)
-        ax.tick_params(length=0)
-        for side in ax.spines.values():
-            side.set_visible(False)
-    title = title or _clear_gains(gains[~gains["module"].isin(SENT)])
-    seeds = int(gains["seeds"].max())
-    note = note or (
-        "AUC points: pf_msmtrec minus itself without the module; the two lower lines: minus a plain MMoE "
-        f"that sends less. Test rows, mean over {seeds} paired seeds, each with data of its own. Bold: the "
-        "95 % interval excludes zero. Blue gains, red costs."
+    gains = gains.assign(clear=(gains["low"] > 0) | (gains["high"] < 0))
+    sent = gains["module"].isin(SENT)
+    whole = gains[sent & ~sent.all()]
+    _module_cells(figure := Figure(), gains.drop(whole.index), whole, limit)
+    title = title or _clear_gains(gains[~sent])
+    note = (
+        note
+        or (
+            "Blue gains, red costs: pf_msmtrec minus itself without the module, test rows, mean over "
+            f"{int(gains['seeds'].max())} paired seeds, each with data of its own. Box and number: the 95 % "
+            "interval excludes zero. "
+            f"{'Lower lines: minus a plain MMoE that sends less.' if len(whole) else ''}"
+        ).strip()
     )
     said = "; ".join(
         f"{row.module}, {row.factor} {row.level}: {row.gain:+.2f}"
-        for row in gains.itertuples()
-        if clear[row[1:4]] and row.module not in SENT
+        for row in gains[~sent].query("clear").itertuples()
     )
-    return finish(figure, title, note, f"{note} Clear ones of single modules: {said or 'none'}.")
+    below = "".join(f" {module}: {_range(own)}." for module, own in whole.groupby("module", sort=False))
+    return finish(figure, title, note, f"{note} Clear ones of single modules: {said or 'none'}.{below}")
+
+
+def _module_cells(figure, gains, whole, limit):
+    """The maps of `module_map`, one for each knob, their colour bar, and below them `whole` in words."""
+    levels = list(dict.fromkeys(zip(gains["factor"], gains["level"], strict=True)))
+    modules, sent = (list(dict.fromkeys(part["module"])) for part in (gains, whole))
+    factors = {factor: [level for level in levels if level[0] == factor] for factor, _ in levels}
+    figure.set_size_inches(max(7, 2.9 + 0.45 * len(levels)), 1.9 + 0.38 * len(modules) + 0.4 * len(sent))
+    figure.get_layout_engine().set(w_pad=0.03, wspace=0.01)
+    grid = figure.add_gridspec(
+        1 + bool(sent), len(factors), width_ratios=[len(own) for own in factors.values()],
+        height_ratios=[0.38 * len(modules), *([0.36 * len(sent)] if sent else [])],
+    )  # fmt: skip
+    axes = [figure.add_subplot(grid[0, k]) for k in range(len(factors))]
+    found = gains.set_index(["factor", "level", "module"])
+    for ax, (factor, own) in zip(axes, factors.items(), strict=True):
+        table = found.reindex([(*level, module) for module in modules for level in own])
+        values = table["gain"].to_numpy().reshape(len(modules), len(own))
+        cells = _marked(ax, values, table["clear"].eq(True).to_numpy().reshape(values.shape), limit)
+        ax.set_xticks(
+            np.arange(len(own)) + 0.5,
+            [textwrap.fill(minus(level), 16).replace(" : ", ":") for _, level in own],
+        )
+        ax.set_title(textwrap.fill(factor, max(8, int(6.5 * len(own)))), fontsize=9.5)
+    axes[0].set_yticks(np.arange(len(modules)) + 0.5, modules)
+    bar = figure.colorbar(cells, ax=axes, ticks=[-limit, 0, limit], aspect=12, pad=0.01)
+    bar.ax.set_yticklabels([f"{signed(-limit)} points", "0", f"{signed(limit)} points"])
+    if sent:
+        _in_words(figure.add_subplot(grid[1, :]), whole, sent)
+
+
+def _marked(ax, values, clear, limit):
+    """A heatmap of gains; the clear ones have a box and their number. Returns what a colour bar needs."""
+    texts = [
+        [
+            signed(value, 1 if abs(value) >= 9.95 else 2) if sure else ""
+            for value, sure in zip(*line, strict=True)
+        ]
+        for line in zip(values, clear, strict=True)
+    ]
+    style = {"annot_kws": {"fontsize": 9, "fontweight": "bold"}, "linewidths": 0.8, "linecolor": "#e3e3e3"}
+    cells = heatmap(ax, values, DIVERGING, (-limit, limit), np.array(texts, object), **style)
+    for y, x in np.argwhere(clear):
+        ax.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=INK, linewidth=2, clip_on=False, zorder=3))
+    for y, x in np.argwhere(np.isnan(values)):  # its trainings failed
+        ax.text(x + 0.5, y + 0.5, "n/a", ha="center", va="center", color=INK, fontsize=9)
+    return cells
+
+
+def _in_words(ax, whole, modules):
+    """The lower lines of `module_map`: the range of what a whole federation gains."""
+    for y, module in enumerate(modules):
+        ax.axhspan(y - 0.42, y + 0.42, color="#eeeeee")
+        words = _range(whole[whole["module"] == module])
+        ax.text(0.01, y, words, transform=ax.get_yaxis_transform(), va="center", color=INK, fontsize=10)
+    ax.set_yticks(range(len(modules)), [textwrap.fill(module, 16) for module in modules])
+    ax.set(xticks=[], ylim=(len(modules) - 0.5, -0.5))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _range(own):
+    """In words: from which gain to which, and in how many cells it is clear."""
+    ends = " to ".join(dict.fromkeys(signed(gain, 2) for gain in (own["gain"].min(), own["gain"].max())))
+    return f"{ends} points, clear in {own['clear'].sum()} of {len(own)} columns"
 
 
 SENT = ("experts and towers sent", "anything sent")  # lines of the map that take more away than one module

@@ -6,7 +6,16 @@ import pytest
 from scipy import stats
 
 from pfmsm_lite.course.drawings.chapter08 import WORSE, failures, harmed, intervals
-from pfmsm_lite.course.drawings.chapter11 import HARMED, equal_steps, rivals, searching, two_lucks
+from pfmsm_lite.course.drawings.chapter11 import (
+    GROUPS,
+    HARMED,
+    equal_steps,
+    in_full,
+    places,
+    rivals,
+    searching,
+    two_lucks,
+)
 from pfmsm_lite.course.drawings.chapter12 import again, along
 from pfmsm_lite.errors import UserError
 
@@ -87,19 +96,34 @@ def test_the_picture_of_several_comparisons_shows_the_mean_and_the_worst_client(
     ]  # fmt: skip
     tables = {"one": pd.DataFrame(one, columns=names)}
     tables["two"] = tables["one"].query("method != 'fedavg'").replace({"best_set": {0: 1}})
-    figure = rivals(tables, "A title")
+    figure = rivals(tables, "A title", placed=True)
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["fedavg", "logistic", "pf_msmtrec", "pooled"]  # no line of what is 0, or no method
+    pooled, home = GROUPS  # no line of what is 0, or no method
+    assert labels == [pooled, "pooled", home, "pf_msmtrec", "logistic", "fedavg"]
     said = [[text.get_text() for text in ax.texts] for ax in figure.axes]
-    assert said == [["1/3"], ["not run", "1/2"]]
-    dots = {labels[int(c.get_ydata()[0])]: c for c in figure.axes[0].lines if c.get_marker() == "o"}
-    filled = {name: dot.get_markerfacecolor() != "white" for name, dot in dots.items()}
-    assert filled == {"fedavg": False, "logistic": False, "pooled": True, "pf_msmtrec": True}
-    assert dots["fedavg"].get_xdata()[0] == -6  # at the edge
+    assert said == [["place of 3", "1", "2", "3"], ["not run", "place of 2", "1", "2"]]
+    dots = {
+        labels[int(c.get_ydata()[0])]: c
+        for c in figure.axes[0].lines
+        if c.get_marker() == "o" and len(c.get_xdata())
+    }
+    filled = {name for name, dot in dots.items() if dot.get_markerfacecolor() != "white"}
+    assert filled == {"fedavg", "logistic", "pooled", "pf_msmtrec"}
+    low, high = figure.axes[0].get_xlim()
+    assert dots["fedavg"].get_xdata()[0] == -9 and low < -30 and high > 4.8  # nothing beyond the axis
     worst = {labels[int(c.get_ydata()[0])]: c for c in figure.axes[0].lines if c.get_marker() == "v"}
     red = {name for name, mark in worst.items() if mark.get_color() == HARMED}
     assert red == {"pooled", "fedavg"} and worst["pf_msmtrec"].get_xdata()[0] == 1.2
     assert "two: pooled +3.9, worst -2.0, pf_msmtrec +4.0, worst +1.2" in figure.alt
+    hazy = {"one": tables["one"].assign(low=-9.0)}
+    few = rivals(hazy, "A title", ["logistic", "pf_msmtrec"])
+    assert [label.get_text() for label in few.axes[0].get_yticklabels()] == [home, "pf_msmtrec", "logistic"]
+    dots = [c for c in few.axes[0].lines if c.get_marker() == "o" and len(c.get_xdata())]
+    assert not few.axes[0].texts and {dot.get_markerfacecolor() for dot in dots} == {"white"}
+    assert places(tables["one"]).to_dict() == {"logistic": 2, "pf_msmtrec": 1, "fedavg": 3}
+    whole = in_full(tables)
+    assert list(whole.index) == ["pooled", "pf_msmtrec", "logistic", "fedavg"]
+    assert whole.loc["pf_msmtrec", "one"] == "+4.0 / +1.2*" and whole.loc["fedavg", "two"] == "–"
 
 
 def test_an_interval_has_its_seeds_its_ends_in_words_and_an_axis_that_stays():

@@ -27,8 +27,28 @@ def test_the_picture_names_the_largest_gain_and_loss_and_says_all_of_it_in_words
     hazy = module_map(gains.assign(low=gains["gain"] - 9, high=gains["gain"] + 9))
     said = " ".join(hazy.get_suptitle().split())
     assert said == "Nothing is clear, not even before correction"
-    weights = {text.get_text(): text.get_fontweight() for ax in figure.axes for text in ax.texts}
-    assert weights["+0.50"] == weights["+12.0"] == "bold" and weights["+0.01"] == "normal"
+    words = {text.get_text() for text in figure.axes[0].texts} - {""}
+    assert words == {"+0.50", "−1.25"}  # what is not clear has neither a number nor a box
+    assert [box.get_xy() for box in figure.axes[0].patches] == [(0, 0), (0, 1)]
+
+
+def test_what_takes_more_away_than_a_module_stands_below_in_words_and_out_of_the_colours():
+    gains = pd.DataFrame(
+        [("sizes", x, m, g, g - 1, g + 1, 5) for m, x, g in [
+            ("template", "1 : 4", 0.5), ("anything sent", "1 : 4", 12.0), ("anything sent", "1 : 30", 0.9),
+        ]],
+        columns=["factor", "level", "module", "gain", "low", "high", "seeds"],
+    )  # fmt: skip
+    figure = module_map(gains)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["template"]
+    strip = next(
+        ax for ax in figure.axes if [t.get_text() for t in ax.get_yticklabels()] == ["anything sent"]
+    )
+    assert [text.get_text() for text in strip.texts] == ["+0.90 to +12.00 points, clear in 1 of 2 columns"]
+    assert "anything sent: +0.90 to +12.00 points" in figure.alt and "plain MMoE" in figure.get_supxlabel()
+    alone = module_map(gains[gains["module"] != "template"])  # then these are the map
+    assert "+12.0" in {text.get_text() for text in alone.axes[0].texts}
+    assert "plain MMoE" not in module_map(gains[gains["module"] == "template"]).get_supxlabel()
 
 
 def test_the_standings_name_the_best_set_and_fill_its_dots():

@@ -9,7 +9,7 @@ WRONG = [
     ("ex1", 27, "how many there are in all"),
     ("ex1", 19, "can be told apart from the best"),
     ("ex1", 24, "clearly above `local`"),
-    ("ex1", 5, "filled dots"),
+    ("ex1", 5, "count the stars"),
     ("ex1", "8", "expected a number"),
     ("ex2", -WEIGHTED, "the sign"),
     ("ex2", WEIGHTED / 100, "one point is 0.01"),

@@ -2,81 +2,139 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pfmsm_lite.lab.statistics import pooled_names
-from pfmsm_lite.lab.style import GREY, INK, METHOD_STYLE, finish, signed, styled
+from pfmsm_lite.lab.style import (
+    GREY,
+    INK,
+    METHOD_STYLE,
+    finish,
+    handle,
+    interval_line,
+    signed,
+    styled,
+)
 
 HARMED = METHOD_STYLE["pf_msmtrec"][0]
+GROUPS = "one model sees all rows", "rows stay at home"
 
 
 @styled
 def rivals(
-    tables: Mapping[str, pd.DataFrame], title: str, methods: Sequence[str] | None = None, reach: float = 6.0,
-    reference: str = "local", hero: str = "pf_msmtrec",
+    tables: Mapping[str, pd.DataFrame], title: str, methods: Sequence[str] | None = None,
+    placed: bool = False, reference: str = "local", hero: str = "pf_msmtrec",
 ) -> Figure:  # fmt: skip
     """What each method gains on average, and for the client that fares worst with it: a panel per comparison.
 
     tables   data's name → compare.csv of that comparison, its differences to `reference`
     methods  the ones to draw; None: all
-    reach    AUC points at which an axis ends; what is beyond is drawn at its edge
-    hero     the method whose line is marked, with its place among those that keep their rows at home
+    placed   whether each panel has the methods' places beside them, as `places` counts them
+    hero     the method whose line is shaded
     returns  Figure; the same lines in all panels: models that see all rows on top, best places first
     """
-    found = {name: table.dropna(subset="best_set").set_index("method") for name, table in tables.items()}
-    ranks = pd.concat([table["auc"].rank(ascending=False) for table in found.values()], axis=1).mean(axis=1)
-    worst_first = sorted(ranks.index, key=lambda m: (m in pooled_names(), -ranks[m]))
-    methods = [m for m in worst_first if m != reference and (methods is None or m in methods)]
-    alone = sum(m not in pooled_names() for m in methods)
-    figure = Figure(figsize=(2 + 1.45 * max(len(found), 4), 2.1 + 0.25 * len(methods)))
-    axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    found = {name: compared(table) for name, table in tables.items()}
+    lines = _lines(found, methods, reference)
+    figure = Figure(figsize=(2.6 + (1.5 if placed else 1.3) * max(len(found), 4), 2.2 + 0.3 * len(lines)))
+    axes = figure.subplots(1, len(found), sharex=True, sharey=True, squeeze=False)[0]
     for ax, (name, table) in zip(axes, found.items(), strict=True):
         ax.axvline(0, color=INK, linewidth=1)
-        ax.axhline(alone - 0.5, color=GREY, linewidth=0.8)
-        for y, method in enumerate(methods):
-            if method not in table.index:
-                ax.text(0.3, y, "not run", color=GREY, va="center", fontsize=8)
-                continue
-            _gain_and_harm(ax, y, table.loc[method], reach)
-        _mark(ax, methods[:alone], table, hero, reach)
-        ax.set_xlim(-1.06 * reach, 1.06 * reach)
+        for y, method in enumerate(lines):
+            if method in table.index:
+                _gain_and_harm(ax, y, table.loc[method])
+            elif method not in GROUPS:
+                ax.text(0.3, y, "not run", color=INK, va="center", fontsize=9)
+        if placed:
+            _places(ax, lines, places(tables[name], reference))
+        if hero in lines:
+            y, end = lines.index(hero), 1.16 if placed else 1
+            ax.axhspan(y - 0.5, y + 0.5, 0, end, color="#e6edf5", zorder=0, clip_on=False)
         ax.set_title(name, fontweight="bold")
+        ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
-    axes[0].set_yticks(range(len(methods)), methods)
-    axes[0].set_ylim(-0.6, len(methods) - 0.4)
+    axes[0].set_yticks(range(len(lines)), lines)
+    for label in axes[0].get_yticklabels():
+        label.set_fontweight("bold" if label.get_text() in (*GROUPS, hero) else "normal")
+    axes[0].set_ylim(len(lines) - 0.5, -0.6)
     axes[len(axes) // 2].set_xlabel(f"AUC points over {reference}")
-    note = "Dot: mean and 95 % interval; filled: in the best set. Triangle: the client that fares worst; "
-    note += f"red: more than a point below {reference}. Above the line: one model that sees everybody's "
-    note += f"rows. Shaded: {hero}, its place among the methods shown below the line."
+    figure.legend(handles=_key(), loc="outside lower left", ncols=2, fontsize=10)
     said = "; ".join(
         f"{name}: " + ", ".join(
-            f"{m} {table.difference[m]:+.1f}, worst {table.worst[m]:+.1f}"
-            for m in reversed(methods) if m in table.index
+            f"{m} {table.difference[m]:+.1f}, worst {table.worst[m]:+.1f}" for m in lines if m in table.index
         )
         for name, table in found.items()
     )  # fmt: skip
-    return finish(figure, title, note, f"Points over {reference}, mean and worst client. {said}.")
+    return finish(figure, title, None, f"Points over {reference}, mean and worst client. {said}.")
 
 
-def _gain_and_harm(ax, y, row, reach):
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The methods of a compare.csv, by name; without lines that were only measured beside them."""
+    return table.dropna(subset="best_set").set_index("method")
+
+
+def places(table: pd.DataFrame, reference: str = "local") -> pd.Series:
+    """Places among the methods that keep their rows at home, without `reference`: 1 is the best."""
+    auc = compared(table)["auc"]
+    return auc.drop([m for m in auc.index if m in (*pooled_names(), reference)]).rank(ascending=False)
+
+
+def in_full(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """All methods of several comparisons: "mean / worst client", in points, a star in the best set.
+
+    tables   as for `rivals`, and in its order
+    """
+    found = {name: compared(table) for name, table in tables.items()}
+    words = {
+        name: {
+            m: f"{signed(row.difference)} / {signed(row.worst)}{'*' if row.best_set else ''}"
+            for m, row in table.iterrows()
+        }
+        for name, table in found.items()
+    }
+    return (
+        pd.DataFrame(words).reindex([m for m in _lines(found, None, "local") if m not in GROUPS]).fillna("–")
+    )
+
+
+def _lines(found, methods, reference):
+    """The lines of `rivals` from top to bottom: the two GROUPS' names, each above its methods, best first."""
+    ranks = pd.concat([table["auc"].rank(ascending=False) for table in found.values()], axis=1).mean(axis=1)
+    shown = [m for m in ranks.sort_values().index if m != reference and (methods is None or m in methods)]
+    parts = [[m for m in shown if (m in pooled_names()) == pooled] for pooled in (True, False)]
+    return [line for name, own in zip(GROUPS, parts, strict=True) if own for line in (name, *own)]
+
+
+def _gain_and_harm(ax, y, row):
     """A line of `rivals`: the mean with its interval, and the worst client."""
-    low, high, mean, worst = np.clip([row.low, row.high, row.difference, row.worst], -reach, reach)
-    ax.plot([low, high], [y, y], color=INK, linewidth=1.8)
-    ax.plot(mean, y, "o", color=INK, ms=5, mfc=INK if row.best_set else "white")
-    ax.plot(worst, y, "v", color=HARMED if row.worst < -1 else GREY, ms=5, zorder=3)
+    interval_line(ax, y, [], row.difference, row.low, row.high, INK, ms=6)
+    color = HARMED if row.worst < -1 else GREY
+    ax.plot(row.worst, y, "v", color=color, ms=8, mec="white", mew=0.8, zorder=3)
 
 
-def _mark(ax, methods, table, hero, reach):
-    """The hero's line shaded, with its place among the methods [K] that were run, where no other mark is."""
-    if hero not in methods or hero not in table.index:
-        return
-    y, aucs = methods.index(hero), table["auc"].reindex(methods).dropna()
-    ax.axhspan(y - 0.5, y + 0.5, color="#fbe3d6", zorder=0)
-    side, align = (-reach, "left") if table["worst"][hero] > -1 else (reach, "right")
-    words = f"{aucs.rank(ascending=False)[hero]:.0f}/{len(aucs)}"
-    ax.text(side, y, words, va="center", ha=align, fontsize=9, weight="bold")
+def _places(ax, lines, place):
+    """Right of a panel of `rivals`: the places of the methods that are drawn; the first is white on dark."""
+    style = {"transform": ax.get_yaxis_transform(), "va": "center"}
+    ax.text(
+        1.16, lines.index(GROUPS[1]), f"place of {len(place)}", ha="right", color=INK, fontsize=9, **style
+    )
+    style |= {"ha": "center", "fontsize": 10}
+    for y, method in enumerate(lines):
+        if place.get(method) == 1:
+            badge = {"boxstyle": "circle,pad=0.25", "fc": INK, "ec": INK}
+            ax.text(1.08, y, "1", color="white", fontweight="bold", bbox=badge, **style)
+        elif method in place.index:
+            ax.text(1.08, y, f"{place[method]:.0f}", color=INK, **style)
+
+
+def _key():
+    """The legend of `rivals`."""
+    return [
+        handle("mean over clients, 95 % interval", INK, "o", linestyle="-"),
+        handle("the same, interval includes zero", INK, "o", linestyle="-", mfc="white", alpha=0.6),
+        handle("client that fares worst", GREY, "v", ms=8),
+        handle("worst client loses more than a point", HARMED, "v", ms=8),
+    ]
 
 
 @styled

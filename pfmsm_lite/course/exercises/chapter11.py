@@ -23,7 +23,7 @@ def _untold(answer):
         (len(table) - best, "that is how many can be told apart from the best"),
         (int((table["low"] > 0).sum()), "that is how many are clearly above `local`: another question"),
     )
-    return hint_for(answer, cases, "count the filled dots of the second panel: hard.best_set.sum()", 0.1)
+    return hint_for(answer, cases, "count the stars of the column `harder`: hard.best_set.sum()", 0.1)
 
 
 def _by_rows(answer):
