@@ -248,12 +248,12 @@ def judged(
             left_out[name] = f"no label among its {rows[n, 0]:,} training rows"
         elif not rows[n, 2]:
             unscored[name] = "it has no test rows"
-        elif why := _no_score(known[n, 2], positive[n, 2], tasks):
+        elif why := no_score(known[n, 2], positive[n, 2], tasks):
             unscored[name] = f"among its {rows[n, 2]:,} test rows {why}: no AUC there"
     return left_out, unscored
 
 
-def _no_score(known, positive, tasks):
+def no_score(known: np.ndarray, positive: np.ndarray, tasks: Sequence[str]) -> str:
     """Why tasks have no AUC, in words, or "": [T] labels that are known, and positives among them."""
     said = [
         f"{task} has no label" if not k else f"{task} is always {int(p > 0)}"

@@ -20,7 +20,7 @@ from pfmsm_lite.data.encoding import zscores
 from pfmsm_lite.data.leaks import SAMPLE, find_leaks
 from pfmsm_lite.data.meter import Meter
 from pfmsm_lite.data.passes import Chunk, Fitted, chunks, fit, sizes_of
-from pfmsm_lite.data.splitting import LEAST, judged, keep_scenarios
+from pfmsm_lite.data.splitting import LEAST, judged, keep_scenarios, no_score
 from pfmsm_lite.data.table import cut_block
 from pfmsm_lite.errors import UserError, at_least_one
 from pfmsm_lite.scenario import Rows, Scenario
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 USUAL: dict[str, Any] = {
     "seed": 0, "statistics": "client", "buckets": None, "categories": "hash", "minimum_rows": LEAST,
-    "scenarios": None, "most_rows": None, "fractions": (0.8, 0.1, 0.1), "held": 0.2,
+    "scenarios": None, "most_rows": None, "fractions": (0.8, 0.1, 0.1), "held": 0.2, "said": (),
 }  # fmt: skip
 
 
@@ -70,7 +70,8 @@ def encode_stream(
     source   what the data are called, for errors
     options  those of USUAL. `most_rows`: of each file about this many rows, each with the same chance;
              `fractions`: where the sources have no split; `held`: share of the training rows that validate
-             where no source does; the others as in `from_dataframe`. A row's place is drawn from its number
+             where no source does; `said`: what the reader has to say of its files; the others as in
+             `from_dataframe`. A row's place is drawn from its number
     raises   UserError that names source, row, column or scenario, and the remedy
     """
     o = {**USUAL, **options}
@@ -85,8 +86,9 @@ def encode_stream(
         name, why = next(iter(more.items()))
         raise UserError(f"{source}: no scenario can be trained; {name!r}: {why}.")
     if not found.rows[kept, 1].any():
-        raise UserError(f"{source}: no row is for validation. Read more rows, or other shares (--fractions).")
+        raise UserError(f"{source}: no row is for validation. Read more rows.")
     block, starts, warnings = _encoded(sources, plan, names, kept, found, folder, o)
+    one_sided = _one_sided(found, names, kept, plan.tasks)
     names = [names[n] for n in kept]
     encoder = Encoder(
         plan.scenario, names, dict.fromkeys(plan.tasks), {c: one.spec for c, one in found.encoded.items()},
@@ -94,7 +96,7 @@ def encode_stream(
         found.moments.mean[kept].tolist(), found.moments.deviation[kept].tolist(),
     )  # fmt: skip
     left_out |= more
-    warnings += _unended(sources)
+    warnings += _unended(sources) + one_sided
     warnings += [f"left out: scenario {name} ({why})" for name, why in left_out.items()]
     warnings += [f"scenario {name} is trained, but {why}" for name, why in unscored.items()]
     of_all = {
@@ -121,7 +123,19 @@ def _said(sources, o):
         said.append(f"{o['held']:.0%} of the training rows are for validation: the publisher has none")
     if not all(one.split for one in sources):
         said.append("the publisher has no split: rows are for train, valid or test at random (--fractions)")
-    return said
+    return [*said, *o["said"]]
+
+
+def _one_sided(found, names, kept, tasks):
+    """A warning for each kept scenario whose training or validation rows lack one of the two labels."""
+    warnings = []
+    for n in kept:
+        for place, word in ((0, "training"), (1, "validation")):
+            if found.rows[n, place] and (
+                why := no_score(found.known[n, place], found.positive[n, place], tasks)
+            ):
+                warnings.append(f"scenario {names[n]}: among its {found.rows[n, place]:,} {word} rows {why}")
+    return warnings
 
 
 def _unended(sources):

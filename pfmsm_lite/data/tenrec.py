@@ -57,12 +57,14 @@ def read_tenrec(
     common = [column for column in LAYOUT.columns if all(column in own for own in names.values())]
     if absent := [task for task in tasks if task not in common]:
         raise UserError(f"{directory}: not all of {', '.join(there)} have the column {', '.join(absent)}.")
+    cut = sorted(set().union(*names.values()) & set(LAYOUT.columns) - set(common))
+    said = [f"not in all files, so read of none: {', '.join(cut)}"] if cut else []
     history = {"history": HISTORY} if set(HISTORY) <= set(common) else {}
     plan = Plan("file", tasks, tuple(c for c in FIELDS if c in common), bags=history)
     sources = [
         Source(str(path), kept(path, LAYOUT, cache, f"Tenrec-{name}"), name) for name, path in there.items()
     ]
-    return encode_stream(sources, plan, cache, str(directory), **options)
+    return encode_stream(sources, plan, cache, str(directory), said=said, **options)
 
 
 def _file(directory, name):

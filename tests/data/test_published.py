@@ -57,6 +57,7 @@ def test_tenrec_has_a_scenario_for_each_file_and_no_outcome_among_its_features(t
 def test_files_of_tenrec_that_differ_share_the_columns_that_all_have(tmp_path):
     write_tenrec(tmp_path / "t", 600, files=("QK-video", "QK-article"))
     found = check(read_tenrec(tmp_path / "t", tmp_path / "cache"))
+    assert any("not in all files, so read of none: " in one for one in found[0].notes["reading"])
     assert list(found[0].fields) == [
         "user_id",
         "item_id",

@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -398,6 +399,17 @@ def test_a_test_file_without_positives_is_named_and_its_country_still_trained(fi
     assert any(said in text for text in found[0].notes["warnings"]) and list(found[0].notes["unscored"]) == [
         "NL"
     ]
+
+
+def test_training_rows_without_positives_are_named(files):
+    def none(line):
+        return ",".join([*line.split(",")[:-2], "0", "0"])
+
+    edit(files / "AliExpress_ES" / "train.csv", lambda lines: [lines[0], *map(none, lines[1:])])
+    said = " ".join(read(files)[0].notes["warnings"])
+    for word in ("training", "validation"):
+        assert re.search(f"scenario ES: among its \\d+ {word} rows click is always 0 and conversion", said)
+    assert "scenario NL: among" not in said
 
 
 def test_a_leak_is_found_in_the_stream(files):
