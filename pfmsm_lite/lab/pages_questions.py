@@ -24,9 +24,10 @@ def questions(folder):
     how = (
         "Generated data, each seed with data of its own; methods as declared. Gains are AUC points over "
         "training alone on the same rows for as many rounds, with a 95 % interval over seeds, none for a "
-        "single seed. A client's validation rows, at least 300 even where it has 30 training rows, choose "
-        "the round, and `kin` and the model at home look at them. Clients with little have help here that "
-        "they may not have elsewhere."
+        "single seed. The mean validation AUC of all clients chooses one round for all, but for clients with "
+        "little and the late one, where each client's own does. Every client has at least 300 validation "
+        "rows, even with 30 training rows, and `kin` and the model at home look at them, too. Clients with "
+        "little have help here that they may not have elsewhere."
     )
     return section("Three open questions", how, *parts, source(folder, NAME))
 
@@ -114,7 +115,8 @@ def _poor(table, costs):
     yield "### Clients with little"
     yield (
         f"Two clients of each size, {_seeds(own)}; a cell is the mean over both and over two tasks. "
-        "Rates of 1 % are those of both tasks, tested on 4,000 rows."
+        "Rates of 1 % are those of both tasks, tested on 4,000 rows. Each client's own validation rows "
+        "choose its round, in all methods: one round for all is too late for large clients that train alone."
     )
     yield _by_part(own, parts, "condition")
     for method, lines in harmed.groupby("method", sort=False):
