@@ -159,7 +159,7 @@ def draw_generator(
     tastes       name of a pair of scenarios → their tastes, two arrays [D]
     probability  true P(click) of some rows [R];  labels [R]: how the coins fell
     """
-    figure = Figure(figsize=(7.6, 3.5))
+    figure = Figure(figsize=(7.6, 3.5), dpi=94)
     left, middle, right = figure.subplots(1, 3, width_ratios=[0.8, 1, 1.15])
     texts = products.map(lambda v: f"{v:g}".replace("-", "−")).values
     heatmap(left, products, DIVERGING, (-2.5, 2.5), texts, square=True, xticklabels=True, yticklabels=True)

@@ -34,7 +34,8 @@ def draw_maps(
     returns  Figure; blue is more than an even split of what goes to others, red less, grey its own weight
     """
     seeds = len(next(iter(found.values())))
-    figure = Figure(figsize=(8 if seeds > 1 else 5.5, 0.9 + 2.2 * len(found) + (seeds == 1)))
+    size = 8 if seeds > 1 else 5.5, 0.9 + 2.2 * len(found) + (seeds == 1)
+    figure = Figure(figsize=size, dpi=84)  # small files
     axes = figure.subplots(len(found), seeds, squeeze=False, sharex=True, sharey=True)
     alt = []
     for place, (line, (world, weights)) in enumerate(zip(axes, found.items(), strict=True)):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pfmsm_lite.lab.heatmaps import heatmap
 from pfmsm_lite.lab.style import DIVERGING, GREY, INK, finish, method_style, method_styles, signed, styled
 
-DPI = 90  # small files
+DPI = 86  # small files
 
 
 def _zero(ax: Axes, along: str) -> None:
