@@ -340,7 +340,7 @@ def mixing(
 def _mixing_maps(shown, ratio, rounds, names, labels):
     """The figure: a map of log ratios per round, and numbers where they have room."""
     count, large = len(names), len(rounds) == 1 and len(names) > 2
-    figure = Figure(figsize=(8, 7.2 if large and count > LARGE else 5.6 if large else 4.0))
+    figure = Figure(figsize=(8, 7.2 if large and count > LARGE else 5.6 if large else 4.4))
     axes = figure.subplots(1, len(rounds), squeeze=False, sharey=True)[0]
     logs = np.log2(ratio.clip(2.0**-6))
     far = np.abs(logs[np.isfinite(logs)])

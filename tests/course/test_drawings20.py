@@ -76,6 +76,6 @@ def test_known_pairs_are_counted_once_and_without_the_diagonal():
     known = np.eye(4, dtype=bool)
     known[0, 1] = known[1, 0] = True
     figure = draw_known(known, "a third")
-    assert title(figure) == "a third: 17% of the pairs are known"
+    assert title(figure) == "a third: 17 % of the pairs are known"
     shown = figure.axes[0].images[0].get_array()
     assert np.isnan(np.ma.filled(shown.astype(float), np.nan)[2, 2]) and shown[0, 1] == 1

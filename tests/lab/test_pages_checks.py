@@ -9,6 +9,7 @@ import pytest
 
 from pfmsm_lite.lab.checks_gradient import MEASURES
 from pfmsm_lite.lab.checks_share import LEVELS, variants
+from pfmsm_lite.lab.checks_transfer import ROUNDS
 from pfmsm_lite.lab.pages_checks import checks, duration, estimate, size
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "results"
@@ -105,7 +106,7 @@ def kept():
 def test_every_world_has_all_its_cells(kept):
     assert (kept["gradient"].groupby("world").size() == 9).all()
     assert (kept["share"].groupby("world").size() == len(variants())).all()
-    assert (kept["transfer"].groupby("world").size() == 36).all()
+    assert (kept["transfer"].groupby("world").size() == 12 * ROUNDS).all()  # 3 parts, 2 splits, 2 predictors
     for table in kept.values():
         assert (table["seeds"] == 3).all()
 
