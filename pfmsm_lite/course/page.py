@@ -20,6 +20,7 @@ from pfmsm_lite.errors import UserError
 from pfmsm_lite.lab.charts import forest
 from pfmsm_lite.lab.figures import auc_by_scenario, convergence, recorded_of
 from pfmsm_lite.lab.heatmaps import conflicts, mixing, of_unit, ratios
+from pfmsm_lite.lab.run import rounds_said
 from pfmsm_lite.lab.runs import Run
 from pfmsm_lite.lab.spread import by_scenario, gains
 from pfmsm_lite.lab.statistics import EVEN, costs, paired, per_seed
@@ -121,8 +122,7 @@ def _refused(run):
     lost = run.rounds[run.rounds["refused"] > 0]
     found = []
     for (method, seed, client), own in lost.groupby(["method", "seed", "scenario"], sort=False):
-        rounds = sorted(own["round"].unique())
-        some = f"round {rounds[0]}" if len(rounds) == 1 else f"{len(rounds)} rounds from {rounds[0]} on"
+        some = rounds_said(sorted(own["round"].unique()))
         found.append(
             f"{method}, seed {seed}: in {some} the upload of {client} was refused; log.txt says why."
         )

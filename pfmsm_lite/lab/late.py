@@ -7,7 +7,7 @@ import numpy as np
 
 from pfmsm_lite.data import synthetic
 from pfmsm_lite.federation import Federation
-from pfmsm_lite.history import average_auc
+from pfmsm_lite.lab.own_round import Best, better
 from pfmsm_lite.lab.statistics import HERO
 from pfmsm_lite.lab.studies import Scale
 from pfmsm_lite.methods import METHODS, Settings
@@ -58,7 +58,7 @@ def joined(
     """
     federation = Federation(scenarios, METHODS[way.method], settings, seed)
     late, others = federation.clients[LATE], range(len(scenarios) - 1)
-    best: tuple[float, int, list] = (-1.0, 0, [])
+    best: Best = (-1.0, 0, [])
     own = np.nan
     for number in range(1, ROUNDS + 1):
         there = number > JOINS
@@ -73,9 +73,8 @@ def joined(
             own = float(record["weights"][:, LATE, LATE].mean())
         if look:
             look(number, federation)
-        if there and (auc := average_auc(valid := late.evaluate("valid"))) > best[0]:
-            both = (("valid", valid), ("test", late.evaluate("test")))
-            best = auc, number, [(s, t, split, *rest) for split, got in both for s, t, *rest in got]
+        if there:
+            best = better(late, number, best)
     return {"results": best[2], "best_round": best[1], "own": own}
 
 

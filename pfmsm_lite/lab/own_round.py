@@ -11,12 +11,30 @@ from typing import Any
 
 import pandas as pd
 
+from pfmsm_lite.client import Client
 from pfmsm_lite.federation import Federation
 from pfmsm_lite.history import History, average_auc
 from pfmsm_lite.lab.statistics import kept
 from pfmsm_lite.loop import run
 from pfmsm_lite.methods import Method, Settings
 from pfmsm_lite.scenario import Scenario
+
+Best = tuple[float, int, list[tuple]]
+
+
+def better(client: Client, number: int, best: Best | None) -> Best:
+    """The better of a client's best round so far and the present one, by its own validation AUC.
+
+    best     None before the first
+    returns  (AUC, number of the round, lines (scenario, task, split, rows, positives, auc, logloss))
+    """
+    valid = client.evaluate("valid")
+    auc = average_auc(valid)
+    auc = -math.inf if math.isnan(auc) else auc
+    if best and auc <= best[0]:
+        return best
+    both = (("valid", valid), ("test", client.evaluate("test")))
+    return auc, number, [(s, t, split, *rest) for split, scored in both for s, t, *rest in scored]
 
 
 def own_rounds(
@@ -29,25 +47,15 @@ def own_rounds(
     returns   as `kept`; results: of the round in which a client's own validation AUC, mean over its tasks, is
               best; best_round: the mean of these rounds over clients
     """
-    best: dict[str, tuple[float, int, dict[str, list]]] = {}
+    best: dict[str, Best] = {}
 
     def look(history: History, federation: Federation) -> None:
         for client in federation.clients:
-            valid = client.evaluate("valid")
-            auc = average_auc(valid)
-            auc = -math.inf if math.isnan(auc) else auc
-            if client.name not in best or auc > best[client.name][0]:
-                both = {"valid": valid, "test": client.evaluate("test")}
-                best[client.name] = auc, history.rounds_done, both
+            best[client.name] = better(client, history.rounds_done, best.get(client.name))
         progress(history.rounds_done, rounds, history.last_auc)
 
     history = run(scenarios, method, rounds, seed, settings=settings, after_round=look)
-    lines = [
-        (history.method, history.seed, scenario, task, split, *rest)
-        for _, _, both in best.values()
-        for split, scored in both.items()
-        for scenario, task, *rest in scored
-    ]
+    lines = [(history.method, history.seed, *line) for _, _, own in best.values() for line in own]
     chosen = [number for _, number, _ in best.values()]
     found = {**kept(history), "best_round": sum(chosen) / len(chosen)}
     return {**found, "results": json.loads(pd.DataFrame(lines).to_json(orient="values"))}

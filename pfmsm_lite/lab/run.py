@@ -3,7 +3,7 @@
 import json
 import time
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -197,6 +197,11 @@ def say(out: Path, histories: list[History], found: Opened, ending: Ending, show
     show(f"  {kept} × models/METHOD-SEED.pt: python -m pfmsm_lite predict {out} NEW.csv --out SCORED.csv")
 
 
+def rounds_said(numbers: Sequence[int]) -> str:
+    """Which rounds, in words; numbers in order."""
+    return f"round {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} rounds from {numbers[0]} on"
+
+
 def distrust(history: History) -> list[str]:
     """What the server refused or cut, a line per client for each: in which rounds, and why the first time."""
     said = {(number, client): words for number, client, words in history.said}
@@ -207,7 +212,7 @@ def distrust(history: History) -> list[str]:
     lines = []
     for (client, out), numbers in found.items():
         words = said.get((numbers[0], client), "its training gave NaN or infinity")
-        some = f"round {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} rounds from {numbers[0]} on"
+        some = rounds_said(numbers)
         what = "was refused" if out else "was used, but for a part"
         lines.append(f"{some}: the upload of {client} {what}: {words}")
     return lines
